@@ -1,0 +1,137 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One set of rules for every Swift target, tests included.
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "rhythm",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "RhythmCore", targets: ["RhythmCore"]),
+        .library(name: "RhythmEngine", targets: ["RhythmEngine"]),
+        .library(name: "RhythmStoreSQLite", targets: ["RhythmStoreSQLite"]),
+        .library(name: "RhythmInProcessRunner", targets: ["RhythmInProcessRunner"]),
+        .library(name: "RhythmLocalRunner", targets: ["RhythmLocalRunner"]),
+        .library(name: "RhythmClient", targets: ["RhythmClient"]),
+        .executable(name: "rhythmd", targets: ["rhythmd"]),
+        .executable(name: "rhythm", targets: ["rhythm"]),
+        .executable(name: "rhythm-supervisor", targets: ["rhythm-supervisor"]),
+        .executable(name: "rhythm-bench", targets: ["rhythm-bench"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    ],
+    targets: [
+        // MARK: C
+        .systemLibrary(
+            name: "CProtobufC", pkgConfig: "libprotobuf-c",
+            providers: [.apt(["libprotobuf-c-dev"])]),
+        .target(name: "CRhythmProto", dependencies: ["CProtobufC"]),
+        .target(name: "CRhythmShims"),
+        .executableTarget(name: "rhythm-supervisor"),
+
+        // MARK: The pure core and the engine around it
+        .target(name: "RhythmCore", swiftSettings: house),
+        .target(
+            name: "RhythmEngine",
+            dependencies: ["RhythmCore", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: house),
+
+        // MARK: Stores and runners
+        .target(
+            name: "RhythmStoreSQLite",
+            dependencies: ["RhythmCore", "RhythmEngine", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: house),
+        .target(
+            name: "RhythmInProcessRunner", dependencies: ["RhythmCore", "RhythmEngine"], swiftSettings: house),
+        .target(
+            name: "RhythmLocalRunner",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "CRhythmShims", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
+
+        // MARK: The wire, the server, the clients
+        .target(
+            name: "RhythmWire", dependencies: ["RhythmCore", "CRhythmProto", "CProtobufC"], swiftSettings: house),
+        .target(
+            name: "RhythmServer",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmWire", "CRhythmShims",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
+        .executableTarget(
+            name: "rhythmd",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmLocalRunner",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"), .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: house),
+        .target(
+            name: "RhythmClient", dependencies: ["RhythmCore", "RhythmWire", "CRhythmShims"],
+            path: "clients/swift", swiftSettings: house),
+        .executableTarget(
+            name: "rhythm",
+            dependencies: [
+                "RhythmCore", "RhythmClient", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            path: "clients/cli", swiftSettings: house),
+        .executableTarget(
+            name: "rhythm-bench",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmStoreSQLite", "RhythmInProcessRunner", "RhythmLocalRunner",
+                "RhythmWire", "RhythmServer", "RhythmClient",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            swiftSettings: house),
+
+        // MARK: Tests
+        .target(
+            name: "RhythmTesting", dependencies: ["RhythmCore", "RhythmEngine"], swiftSettings: house),
+        .testTarget(name: "RhythmCoreTests", dependencies: ["RhythmCore"], swiftSettings: house),
+        .testTarget(
+            name: "RhythmEngineTests", dependencies: ["RhythmCore", "RhythmEngine", "RhythmTesting"],
+            swiftSettings: house),
+        .testTarget(
+            name: "StoreContractTests",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmTesting", "RhythmStoreSQLite",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: house),
+        .testTarget(
+            name: "RunnerContractTests",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmTesting", "RhythmInProcessRunner", "RhythmLocalRunner",
+            ],
+            swiftSettings: house),
+        .testTarget(name: "RhythmWireTests", dependencies: ["RhythmCore", "RhythmWire"], swiftSettings: house),
+        .testTarget(
+            name: "RhythmServerTests",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmWire", "RhythmServer", "RhythmClient", "RhythmTesting",
+                "RhythmStoreSQLite", "RhythmInProcessRunner",
+            ],
+            swiftSettings: house),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["RhythmCore", "RhythmClient", "RhythmTesting"],
+            swiftSettings: house),
+        .testTarget(name: "TidyTests", swiftSettings: house),
+    ]
+)
