@@ -1,0 +1,141 @@
+public import RhythmCore
+
+/// Where the engine keeps its records: its first port.
+///
+/// Synchronous, because the engine is the only writer and waits for its own fsync while commands pile up behind it and
+/// become one commit. All functions of this protocol are called on the engine's lane, one at a time. What anybody else
+/// reads goes through ``reader``.
+///
+/// One contract suite (`StoreContract` in RhythmTesting) runs against every implementation.
+public protocol Store: AnyObject {
+    /// Every workflow that is not settled (``Workflow/isSettled``), with all attempts: what an engine needs in memory
+    /// when it starts.
+    func loadUnsettled() throws(StoreError) -> [Workflow]
+
+    /// One workflow with all attempts; nil if there is none.
+    func load(_ id: WorkflowID) throws(StoreError) -> Workflow?
+
+    /// The workflow that was started with this request id; nil if there is none.
+    func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID?
+
+    /// Stores everything in the batch or nothing of it. When this returns it survives `kill -9` and power loss.
+    ///
+    /// - Throws: ``StoreError``. Then nothing of the batch is stored, unless the error's `outcomeUnknown` is set.
+    func commit(_ batch: CommitBatch) throws(StoreError)
+
+    /// Reads for everybody else.
+    var reader: any StoreReader { get }
+}
+
+/// Reads from any thread, beside the engine's writes; each call sees one consistent state that was committed.
+public protocol StoreReader: Sendable {
+    /// One workflow with all attempts; nil if there is none.
+    func load(_ id: WorkflowID) throws(StoreError) -> Workflow?
+
+    /// The ids that begin with `prefix`, in order, at most `limit`.
+    func ids(withPrefix prefix: String, limit: Int) throws(StoreError) -> [WorkflowID]
+
+    /// The transitions of a workflow with a version above `version`, in order, at most `limit`.
+    ///
+    /// If the first of them is not `version + 1`, those between are no longer kept.
+    func events(of id: WorkflowID, after version: Int64, limit: Int) throws(StoreError) -> [Event]
+
+    /// A page of workflows, newest first unless asked otherwise.
+    func list(_ query: ListQuery) throws(StoreError) -> ListPage
+
+    /// How many workflows that a filter means have each status; statuses that none has are absent.
+    func counts(_ filter: WorkflowFilter) throws(StoreError) -> [WorkflowStatus: Int]
+}
+
+/// Everything that one commit stores.
+public struct CommitBatch: Sendable {
+    /// Workflows that are new or changed; each at most once.
+    public var changes: [WorkflowChange]
+    /// Workflows to delete, with their attempts and events. None of them is among the changes.
+    public var deletions: [WorkflowID]
+
+    /// Makes a batch.
+    public init(changes: [WorkflowChange] = [], deletions: [WorkflowID] = []) {
+        self.changes = changes
+        self.deletions = deletions
+    }
+
+    /// There is nothing to store.
+    public var isEmpty: Bool { changes.isEmpty && deletions.isEmpty }
+}
+
+/// How one workflow changed.
+public struct WorkflowChange: Sendable {
+    /// The record as it is now.
+    public var workflow: Workflow
+    /// Whether it is not stored yet.
+    public var isNew: Bool
+    /// The attempts that are new or changed; stores may leave out all others.
+    public var touched: Set<AttemptPosition>
+    /// The transitions that led here, in order; empty if only progress changed.
+    public var events: [Event]
+
+    /// Makes a change.
+    public init(workflow: Workflow, isNew: Bool, touched: Set<AttemptPosition>, events: [Event]) {
+        self.workflow = workflow
+        self.isNew = isNew
+        self.touched = touched
+        self.events = events
+    }
+}
+
+/// Why a store did not do what it was asked.
+public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// What kind of trouble it is.
+    public enum Code: String, Sendable, Hashable, CaseIterable {
+        /// The disk, or a quota, is full.
+        case full
+        /// It cannot be written to.
+        case readOnly = "read_only"
+        /// Its content makes no sense.
+        case corrupt
+        /// The operating system does not let us.
+        case permission
+        /// Another server uses it.
+        case inUse = "in_use"
+        /// It was written by a newer version of this program.
+        case tooNew = "too_new"
+        /// It is away, or did not answer in time.
+        case unavailable
+        /// Somebody else changed what was to be changed.
+        case conflict
+    }
+
+    /// What kind of trouble it is.
+    public var code: Code
+    /// What happened and what to do about it, in a sentence that names the file or the address.
+    public var message: String
+    /// Whether what was to be stored may have been stored all the same.
+    public var outcomeUnknown: Bool
+
+    /// Makes an error.
+    public init(_ code: Code, _ message: String, outcomeUnknown: Bool = false) {
+        self.code = code
+        self.message = message
+        self.outcomeUnknown = outcomeUnknown
+    }
+
+    /// Code and message.
+    public var description: String { "\(code.rawValue): \(message)" }
+}
+
+extension RhythmError {
+    /// A store's trouble as the client of a call sees it.
+    public init(_ error: StoreError) {
+        let code: RhythmError.Code =
+            switch error.code {
+            case .full: .resourceExhausted
+            case .corrupt: .dataLoss
+            case .conflict: .aborted
+            case .readOnly, .permission, .inUse, .tooNew, .unavailable: .unavailable
+            }
+        self.init(
+            code, reason: "STORE_\(error.code.rawValue.uppercased())", error.message,
+            effect: error.outcomeUnknown ? .unknown : .none, retryAfter: .seconds(1))
+    }
+}
