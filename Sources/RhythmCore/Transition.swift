@@ -107,7 +107,7 @@ public enum Effect: Sendable, Hashable {
     /// Give this attempt to a runner.
     case dispatch(Dispatch)
     /// Ask the runner to stop this attempt and to say when it is gone.
-    case revoke(TaskID)
+    case revoke(TaskID, of: WorkflowID)
     /// The attempt's end is stored: the runner may forget it.
     case settle(TaskID)
 }

@@ -16,7 +16,7 @@ extension Workflow {
     public var outstandingEffects: [Effect] {
         liveAttempts.map { position in
             self[position].revocation == nil
-                ? .dispatch(dispatch(at: position)) : .revoke(self[position].id)
+                ? .dispatch(dispatch(at: position)) : .revoke(self[position].id, of: id)
         }
     }
 
@@ -113,7 +113,7 @@ extension Workflow {
         }
         self[position].revocation = Revocation(reason: reason, requestedAt: transition.now)
         record(.revoking, at: position, detail: reason.rawValue, in: &transition)
-        transition.add(.revoke(self[position].id))
+        transition.add(.revoke(self[position].id, of: id))
     }
 
     /// Takes back an attempt that no runner has seen.
