@@ -1,5 +1,6 @@
 import Glibc
 import RhythmCore
+import RhythmEngine
 
 extension AttemptOutcome {
     /// How much of a wrong result goes into the message.

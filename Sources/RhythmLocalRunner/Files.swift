@@ -96,12 +96,3 @@ enum Files {
         LocalRunnerError("cannot \(operation) \(path): \(String(cString: strerror(errno)))")
     }
 }
-
-extension Timestamp {
-    /// The wall clock.
-    static var wallClock: Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)
-    }
-}
