@@ -122,6 +122,7 @@ let package = Package(
             name: "RunnerContractTests",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmTesting", "RhythmInProcessRunner", "RhythmLocalRunner",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(name: "RhythmWireTests", dependencies: ["RhythmCore", "RhythmWire"], swiftSettings: house),

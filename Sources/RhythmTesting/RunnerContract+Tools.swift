@@ -35,6 +35,8 @@ package final class RunnerUnderTest: Sendable {
         return try #require(ends(of: id).first, sourceLocation: sourceLocation)
     }
 
+    func onlyRevokes(of id: TaskID) -> Bool { ends(of: id).allSatisfy(\.isRevoked) }
+
     package func expectSuccess(
         of id: TaskID, _ text: String?, sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
@@ -75,8 +77,8 @@ package struct RunnerMarks: Sendable {
     package func gateIsOpen(of id: TaskID) -> Bool { access("\(directory)/\(id).gate", F_OK) == 0 }
 
     package func leave(for id: TaskID) {
-        append("run\n", to: "\(id).runs")
         append("\(id)\n", to: "order")
+        append("run\n", to: "\(id).runs")
     }
 
     package func waitForRun(of id: TaskID, sourceLocation: SourceLocation = #_sourceLocation) async throws {
