@@ -59,7 +59,10 @@ let package = Package(
         // MARK: Stores and runners
         .target(
             name: "RhythmStoreSQLite",
-            dependencies: ["RhythmCore", "RhythmEngine", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "RhythmCore", "RhythmEngine", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ],
             swiftSettings: house),
         .target(
             name: "RhythmInProcessRunner", dependencies: ["RhythmCore", "RhythmEngine"], swiftSettings: house),

@@ -155,7 +155,9 @@ extension Workflow {
         }
         if let live = liveAttempts.first {
             let fresh = self[live].revocation == nil
-            control = .resuming(plan)
+            // With other arguments it means this step, even if the attempt that is being stopped succeeds after all and
+            // the pending step becomes the next one, or none.
+            control = .resuming(plan.args == nil ? plan : ResumePlan(from: index, args: plan.args))
             endedAt = nil
             if fresh { revoke(live, reason: .restart, in: &transition) }
             record(.resumed, detail: "waits until attempt \(self[live].id) has stopped", in: &transition)
