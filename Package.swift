@@ -146,6 +146,10 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests", dependencies: ["RhythmCore", "RhythmClient", "RhythmTesting"],
             swiftSettings: house),
+        .testTarget(
+            name: "RhythmdTests",
+            dependencies: ["rhythmd", "RhythmWire", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: house),
         .testTarget(name: "TidyTests", swiftSettings: house),
     ]
 )
