@@ -92,7 +92,10 @@ import Testing
                 let lock = try #require(place.folder.text(attempt(id, in: place) + "/lock"))
                 kill(try #require(lock.split(separator: " ").first.flatMap { pid_t($0) }), SIGKILL)
             }
-            let second = try begin(place, outstanding: [.dispatch(held), .revoke(revoked.taskID, of: "w")])
+            // They may still be dying when the second runner looks for the first time.
+            let second = try begin(place, outstanding: [.dispatch(held), .revoke(revoked.taskID, of: "w")]) {
+                $0.sweepInterval = .milliseconds(100)
+            }
             defer { second.stop() }
             try await second.expectFailure(of: held.taskID, "SupervisorLost")
             _ = try await second.end(of: revoked.taskID)
