@@ -27,6 +27,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -46,15 +47,22 @@ let package = Package(
 
         // MARK: The pure core and the engine around it
         .target(name: "RhythmCore", swiftSettings: house),
+        .target(name: "RhythmLane", swiftSettings: house),
         .target(
             name: "RhythmEngine",
-            dependencies: ["RhythmCore", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "RhythmCore", "RhythmLane", .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: house),
 
         // MARK: Stores and runners
         .target(
             name: "RhythmStoreSQLite",
-            dependencies: ["RhythmCore", "RhythmEngine", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "RhythmCore", "RhythmEngine", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ],
             swiftSettings: house),
         .target(
             name: "RhythmInProcessRunner", dependencies: ["RhythmCore", "RhythmEngine"], swiftSettings: house),
@@ -71,20 +79,22 @@ let package = Package(
         .target(
             name: "RhythmServer",
             dependencies: [
-                "RhythmCore", "RhythmEngine", "RhythmWire", "CRhythmShims",
+                "RhythmCore", "RhythmEngine", "RhythmLane", "RhythmWire", "CRhythmShims",
+                .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .executableTarget(
             name: "rhythmd",
             dependencies: [
-                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmLocalRunner",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmLocalRunner", "RhythmWire",
+                "CRhythmShims", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"), .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: house),
         .target(
-            name: "RhythmClient", dependencies: ["RhythmCore", "RhythmWire", "CRhythmShims"],
+            name: "RhythmClient", dependencies: ["RhythmCore", "RhythmLane", "RhythmWire", "CRhythmShims"],
             path: "clients/swift", swiftSettings: house),
         .executableTarget(
             name: "rhythm",

@@ -1,0 +1,102 @@
+public import RhythmCore
+
+/// What a client asks of the engine.
+public enum Command: Sendable {
+    /// Start a workflow. Repeated with the same request id and the same spec it gives the workflow of the first time.
+    case start(WorkflowSpec, requestID: String)
+    /// Hold a workflow.
+    case pause(WorkflowID, PauseMode, CommandOptions)
+    /// Let a workflow go on.
+    case resume(WorkflowID, ResumeRequest, CommandOptions)
+    /// Hold a workflow for good.
+    case cancel(WorkflowID, CommandOptions)
+    /// Delete a workflow with its attempts and logs.
+    case delete(WorkflowID, cancelFirst: Bool)
+}
+
+/// How a workflow is to go on.
+public struct ResumeRequest: Sendable, Hashable {
+    /// New arguments; nil for those the step had.
+    public var args: JSON?
+    /// The step to run again; nil for the pending one.
+    public var fromStep: String?
+    /// Also when it is active or has succeeded.
+    public var force: Bool
+
+    /// Makes a request.
+    public init(args: JSON? = nil, fromStep: String? = nil, force: Bool = false) {
+        self.args = args
+        self.fromStep = fromStep
+        self.force = force
+    }
+}
+
+/// What every command on an existing workflow may come with.
+public struct CommandOptions: Sendable, Hashable {
+    /// Repeating a command with the same id changes nothing and gives the same answer; empty for none.
+    public var requestID: String
+    /// Refuse with ABORTED unless the workflow has this version; nil to take it as it is.
+    public var expectedVersion: Int64?
+
+    /// Makes options.
+    public init(requestID: String = "", expectedVersion: Int64? = nil) {
+        self.requestID = requestID
+        self.expectedVersion = expectedVersion
+    }
+}
+
+/// What the engine answers, once the answer is durable.
+public enum Reply: Sendable {
+    /// The workflow that was started, now or (`replayed`) by an earlier request with the same id.
+    case started(Workflow, replayed: Bool)
+    /// What a pause, resume or cancel did, now or (`replayed`) when it was first asked.
+    case receipt(Receipt, replayed: Bool)
+    /// Whether it is gone; else it will be as soon as its last attempt has stopped.
+    case deleted(Bool)
+}
+
+/// Takes the answer to a command. Called once, on the engine's lane; must not block.
+public typealias ReplyHandler = @Sendable (Result<Reply, RhythmError>) -> Void
+
+/// Something the engine has to deal with.
+public enum Input: Sendable {
+    /// A client's command.
+    case command(Command, reply: ReplyHandler)
+    /// A runner's report.
+    case report(Report)
+}
+
+/// What one cycle of the engine changed, for whoever shows it to others.
+public struct Publication: Sendable {
+    /// A workflow as it is now, and the transitions that led there.
+    public struct Change: Sendable {
+        /// The record after the last of the events.
+        public let workflow: Workflow
+        /// The transitions of this cycle, in order.
+        public let events: [Event]
+    }
+
+    /// The latest progress of an attempt.
+    public struct ProgressUpdate: Sendable {
+        /// The workflow.
+        public let workflowID: WorkflowID
+        /// The step's name.
+        public let step: String
+        /// The attempt.
+        public let taskID: TaskID
+        /// The workflow's version when it was reported: the update belongs behind that transition.
+        public let version: Int64
+        /// How far it is.
+        public let progress: Progress
+    }
+
+    /// Workflows that changed.
+    public internal(set) var changes: [Change] = []
+    /// Progress that is new; one entry an attempt.
+    public internal(set) var progress: [ProgressUpdate] = []
+    /// Workflows that were deleted.
+    public internal(set) var deleted: [WorkflowID] = []
+
+    /// Nothing changed.
+    public var isEmpty: Bool { changes.isEmpty && progress.isEmpty && deleted.isEmpty }
+}

@@ -1,0 +1,262 @@
+@preconcurrency import Dispatch
+public import Logging
+public import RhythmCore
+import RhythmLane
+import Synchronization
+
+/// The engine as the rest of a program sees it: takes commands from any thread, answers reads from memory, and tells
+/// observers what changed.
+///
+/// Embed it like this:
+///
+///     let runner = InProcessRunner()
+///     runner.register("hello") { invocation in ... }
+///     let service = EngineService(store: try SQLiteStore(path: "flows.sqlite"), runner: runner)
+///     try await service.start()
+///     let reply = try await service.submit(.start(spec, requestID: ""))
+///
+/// Thread-safe. Commands that arrive while a commit is on its way to the disk share the next one.
+public final class EngineService: Sendable {
+    /// Reads of what is stored: lists, counts, finished workflows, events.
+    public let reader: any StoreReader
+    /// Where the logs of attempts are; nil if the runner keeps none.
+    public let logs: (any LogSource)?
+
+    private let lane: Lane
+    private let driver: EngineDriver
+    private let inbox = Mutex(Inbox())
+    private let board: Board
+
+    /// Makes a service; nothing happens until ``start()``.
+    ///
+    /// - Parameters:
+    ///   - store: owned by the engine from now on: nothing else may use it, but for its reader.
+    ///   - makeID: gives fresh ids; by default random UUIDs (version 4).
+    public init(
+        store: sending any Store, runner: any TaskRunner, clock: any EngineClock = SystemClock(),
+        makeID: @escaping @Sendable () -> String = { RandomUUID.make() },
+        logger: Logger = Logger(label: "rhythm.engine")
+    ) {
+        reader = store.reader
+        logs = runner.logs
+        let board = Board()
+        let lane = Lane(label: "rhythm.engine")
+        self.board = board
+        self.lane = lane
+        driver = EngineDriver(
+            store: store, runner: runner, clock: clock, makeID: makeID, publish: { board.publish($0) }, logger: logger,
+            lane: lane)
+    }
+
+    /// Recovers what is stored and begins to work. Called once.
+    ///
+    /// - Throws: ``StoreError`` if the store cannot be read; then nothing has been started.
+    public func start() async throws(StoreError) {
+        let result = await withCheckedContinuation { (done: CheckedContinuation<Result<Void, StoreError>, Never>) in
+            lane.queue.async {
+                done.resume(
+                    returning: self.driver.assumeIsolated { driver in
+                        Result { () throws(StoreError) in
+                            try driver.start { [weak self] reports in self?.put(reports.map { .report($0) }) }
+                        }
+                    })
+            }
+        }
+        try result.get()
+    }
+
+    /// Gives the engine a command. The answer comes once it is durable, on the engine's lane.
+    public func submit(_ command: Command, reply: @escaping ReplyHandler) {
+        put(CollectionOfOne(.command(command, reply: reply)))
+    }
+
+    /// Gives the engine a command and waits for the durable answer. Cancelling the task ends neither.
+    public func submit(_ command: Command) async throws(RhythmError) -> Reply {
+        let result = await withCheckedContinuation { (done: CheckedContinuation<Result<Reply, RhythmError>, Never>) in
+            submit(command) { done.resume(returning: $0) }
+        }
+        return try result.get()
+    }
+
+    /// A workflow that is not settled, from memory; nil for any other, which ``reader`` may know.
+    public func active(_ id: WorkflowID) -> Workflow? { board.workflow(id) }
+
+    /// A workflow, from memory if it is active, else from the store. May block on a disk.
+    public func workflow(_ id: WorkflowID) throws(StoreError) -> Workflow? {
+        if let workflow = board.workflow(id) { return workflow }
+        return try reader.load(id)
+    }
+
+    /// Every workflow that is not settled.
+    public func activeWorkflows() -> [Workflow] { board.all() }
+
+    /// How many workflows are not settled.
+    public var activeCount: Int { board.count }
+
+    /// Why the store refuses to store; nil while it works.
+    public var storeTrouble: StoreError? { board.trouble }
+
+    /// Calls `observer` with everything that changes from now on, after it is stored, in order, on the engine's lane.
+    /// It must not block. What ``active(_:)`` tells is never older than what observers were told.
+    public func observe(_ observer: @escaping @Sendable (Publication) -> Void) { board.add(observer) }
+
+    /// Stops: what was submitted before is done, then the runner reports nothing more. Attempts that outlive the
+    /// process go on.
+    public func stop() async {
+        await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
+            lane.queue.async {
+                self.drain()
+                self.driver.assumeIsolated { $0.stop() }
+                self.refuseFurther()
+                done.resume()
+            }
+        }
+    }
+}
+
+// MARK: The inbox
+
+extension EngineService {
+    private struct Inbox {
+        var inputs: [Input] = []
+        var isScheduled = false
+        var isClosed = false
+    }
+
+    private func put(_ inputs: some Collection<Input>) {
+        let (mustSchedule, refused) = inbox.withLock { inbox -> (Bool, Bool) in
+            if inbox.isClosed { return (false, true) }
+            inbox.inputs.append(contentsOf: inputs)
+            defer { inbox.isScheduled = true }
+            return (!inbox.isScheduled, false)
+        }
+        if refused { Self.refuse(inputs) }
+        if mustSchedule { lane.queue.async { self.drain() } }
+    }
+
+    private func drain() {
+        let inputs = inbox.withLock { inbox -> [Input] in
+            inbox.isScheduled = false
+            defer { inbox.inputs = [] }
+            return inbox.inputs
+        }
+        driver.assumeIsolated { driver in
+            driver.process(inputs)
+            board.trouble = driver.storeTrouble
+        }
+    }
+
+    private func refuseFurther() {
+        let left = inbox.withLock { inbox -> [Input] in
+            inbox.isClosed = true
+            defer { inbox.inputs = [] }
+            return inbox.inputs
+        }
+        Self.refuse(left)
+    }
+
+    private static func refuse(_ inputs: some Collection<Input>) {
+        for case .command(_, let reply) in inputs {
+            reply(
+                .failure(
+                    RhythmError(
+                        .unavailable, reason: "SHUTTING_DOWN", "the server is shutting down", retryAfter: .seconds(1))))
+        }
+    }
+}
+
+/// Keeps the engine on its lane and calls it when its time has come.
+private actor EngineDriver {
+    private let lane: Lane
+    private let engine: Engine
+    private let clock: any EngineClock
+    private let runner: any TaskRunner
+    private var timer: (any DispatchSourceTimer)?
+    private var armedFor: Timestamp?
+    private var isStopped = false
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { lane.asUnownedSerialExecutor() }
+
+    init(
+        store: sending any Store, runner: any TaskRunner, clock: any EngineClock,
+        makeID: @escaping @Sendable () -> String, publish: @escaping @Sendable (Publication) -> Void, logger: Logger,
+        lane: Lane
+    ) {
+        self.lane = lane
+        self.clock = clock
+        self.runner = runner
+        engine = Engine(
+            store: store, runner: runner, clock: clock, makeID: makeID, publish: publish, logger: logger)
+    }
+
+    var storeTrouble: StoreError? { engine.storeTrouble }
+
+    func start(report: @escaping @Sendable ([Report]) -> Void) throws(StoreError) {
+        try engine.start(report: report)
+        let timer = DispatchSource.makeTimerSource(queue: lane.queue)
+        timer.setEventHandler { [weak self] in self?.assumeIsolated { $0.timerFired() } }
+        timer.activate()
+        self.timer = timer
+        arm()
+    }
+
+    func process(_ inputs: [Input]) {
+        guard !isStopped else { return }
+        engine.process(inputs)
+        arm()
+    }
+
+    func stop() {
+        isStopped = true
+        timer?.cancel()
+        runner.stop()
+    }
+
+    private func timerFired() {
+        armedFor = nil
+        process([])
+    }
+
+    private func arm() {
+        guard let due = engine.nextWakeUp else { return }
+        if let armedFor, armedFor <= due, armedFor >= clock.now() { return }
+        armedFor = due
+        timer?.schedule(deadline: .now() + .microseconds(Int(due.since(clock.now()).wholeMicroseconds)))
+    }
+}
+
+/// What is true now, for readers on any thread.
+private final class Board: Sendable {
+    private struct State {
+        var active: [WorkflowID: Workflow] = [:]
+        var observers: [@Sendable (Publication) -> Void] = []
+        var trouble: StoreError?
+    }
+
+    private let state = Mutex(State())
+
+    func workflow(_ id: WorkflowID) -> Workflow? { state.withLock { $0.active[id] } }
+    func all() -> [Workflow] { state.withLock { Array($0.active.values) } }
+    var count: Int { state.withLock { $0.active.count } }
+    func add(_ observer: @escaping @Sendable (Publication) -> Void) { state.withLock { $0.observers.append(observer) } }
+
+    var trouble: StoreError? {
+        get { state.withLock { $0.trouble } }
+        set { state.withLock { $0.trouble = newValue } }
+    }
+
+    func publish(_ publication: Publication) {
+        let observers = state.withLock { state in
+            for change in publication.changes {
+                state.active[change.workflow.id] = change.workflow.isSettled ? nil : change.workflow
+            }
+            for update in publication.progress {
+                guard let position = state.active[update.workflowID]?.position(of: update.taskID) else { continue }
+                state.active[update.workflowID]?[position].progress = update.progress
+            }
+            for id in publication.deleted { state.active[id] = nil }
+            return state.observers
+        }
+        for observer in observers { observer(publication) }
+    }
+}
