@@ -23,7 +23,8 @@ public final class SQLiteStore: Store {
     // In this order, which is that of their release: statements before the connection that made them, the lock last.
     private var statements: CommitStatements?
     private var checkpointer: Checkpointer?
-    private let pool: DatabasePool
+    /// For this module's tests beside the store itself.
+    let pool: DatabasePool
     private let gauge = WALGauge()
     private let sqliteReader: SQLiteReader
     private var lock: StoreLock?
