@@ -111,7 +111,8 @@ public final class SQLiteStore: Store {
             committing = true
             try db.commit()
         } catch {
-            let code = sqlite3_system_errno(db.sqliteConnection)
+            // SQLite keeps the number for most failed statements, but not for a failed COMMIT.
+            let code = [errno, sqlite3_system_errno(db.sqliteConnection)].first { StoreError.isFull($0) } ?? 0
             // SQLite has rolled back by itself after some errors; GRDB knows, and then does nothing.
             try? db.rollback()
             guard let error = error as? DatabaseError else { throw error }
