@@ -31,6 +31,7 @@ extension Simulation {
     private func take(_ entry: SimulationJournal.Entry, _ image: SimulationDisk.Image) throws {
         switch entry {
         case .problem(let text): throw Problem(text: text)
+        case .booted: told = [:]
         case .dispatched(let dispatch): try checkDispatch(dispatch, image)
         case .published(let publication): try checkPublication(publication, image)
         case .replied(let number, let result):
@@ -68,7 +69,10 @@ extension Simulation {
         tally.attempts += 1
         let isNew = dispatched.insert(task).inserted
         if !isNew && !attemptsDie { throw Problem(text: "\(task) was dispatched again after it was forgotten") }
-        if clients.isHeld(id) { throw Problem(text: "I3: \(task) of \(id) was dispatched after an acknowledged pause") }
+        // An attempt that died with the process runs anew, under the same id, if it was to finish its step.
+        if clients.isHeld(id), isNew || image.workflows[id]?.control != .pausing {
+            throw Problem(text: "I3: \(task) of \(id) was dispatched after an acknowledged pause")
+        }
         if clients.deleted.contains(id) { throw Problem(text: "\(task) of the deleted \(id) was dispatched") }
         guard let workflow = image.workflows[id], let position = workflow.position(of: task) else {
             if clients.mayBeDeleted(id) { return }

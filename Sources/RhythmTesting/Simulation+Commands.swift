@@ -39,7 +39,10 @@ extension Simulation {
         let earlier = clients.requests.suffix(20).filter { !$0.requestID.isEmpty }
         guard !earlier.isEmpty else { return nil }
         let command = random.pick(Array(earlier)).command
-        guard case .start(var spec, let requestID) = command, random.once(in: 5) else { return command }
+        guard case .start(var spec, let requestID) = command else { return command }
+        // An id that was chosen and deleted would begin a second life.
+        if let id = spec.id, clients.mayBeDeleted(id) { return nil }
+        guard random.once(in: 5) else { return command }
         // The same id, but something else.
         spec.description += "changed"
         return .start(spec, requestID: requestID)

@@ -7,15 +7,16 @@ private typealias AttemptFailure = RhythmCore.Failure
 extension Simulation {
     /// One random thing happens.
     func step() throws {
+        if disk.isAway, random.once(in: 8) {
+            note("the store is back")
+            disk.heal()
+        }
         switch Int.random(in: 0..<100, using: &random) {
         case 0..<40: try cycle(commands: Int.random(in: 0...3, using: &random))
         case 40..<75: work()
         case 75..<90: try passTime()
-        case 90..<95: spoilStore()
-        case 95..<97:
-            if disk.isAway { note("the store is back") }
-            disk.heal()
-        case 97..<98: try restart()
+        case 90..<96: spoilStore()
+        case 96..<97: try restart()
         default:
             // Somewhere in the next cycle the process is killed.
             fuse.arm(after: Int.random(in: 0...9, using: &random))

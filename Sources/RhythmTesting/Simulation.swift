@@ -108,7 +108,7 @@ package final class Simulation {
             fuse = SimulationFuse()
             if tally.crashes > 0, random.once(in: 5) { fuse.arm(after: Int.random(in: 0...4, using: &random)) }
             runner = SimulationRunner(machine, fuse)
-            told = [:]
+            journal.append(.booted)
             inbox.clear()
             lostReports = false
             let (fuse, journal, ids, inbox) = (fuse, journal, ids, inbox)

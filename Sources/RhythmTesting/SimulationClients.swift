@@ -92,7 +92,7 @@ struct SimulationClients {
             return nil
         case (.failure(let error), nil):
             if case .start(let spec, _) = request.command, let start = starts[request.requestID], start.spec == spec,
-                error.code == .alreadyExists, spec.id == nil
+                let id = start.acknowledged, !mayBeDeleted(id), error.code == .alreadyExists
             {
                 return "the repeated start '\(request.requestID)' got \(error)"
             }
@@ -109,14 +109,15 @@ struct SimulationClients {
             return replayed ? "a start without a request id was a repetition" : nil
         }
         guard let start = starts[request.requestID] else { return "an answer to nothing" }
-        if case .start(let spec, _) = request.command, spec != start.spec, !start.acknowledged.map(mayBeDeleted, or: true) {
-            return "I8: request '\(request.requestID)' was accepted with another body"
-        }
         if let earlier = start.acknowledged {
+            if case .start(let spec, _) = request.command, spec != start.spec, !mayBeDeleted(earlier) {
+                return "I8: request '\(request.requestID)' was accepted with another body"
+            }
             if earlier == id { return replayed ? nil : "I8: \(id) was started twice" }
             return mayBeDeleted(earlier) ? nil : "I8: request '\(request.requestID)' started \(earlier) and \(id)"
         }
-        starts[request.requestID]?.acknowledged = id
+        // With whichever body came first.
+        if case .start(let spec, _) = request.command { starts[request.requestID] = Start(spec: spec, acknowledged: id) }
         known.append(id)
         return nil
     }
@@ -157,11 +158,5 @@ struct SimulationClients {
                 resumes[id, default: []].insert(request.number)
             }
         }
-    }
-}
-
-extension Optional where Wrapped == WorkflowID {
-    fileprivate func map(_ body: (WorkflowID) -> Bool, or other: Bool) -> Bool {
-        if let self { body(self) } else { other }
     }
 }

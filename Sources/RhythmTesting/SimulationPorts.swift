@@ -46,6 +46,8 @@ package final class SimulationJournal: Sendable {
         case replied(Int, Result<Reply, RhythmError>)
         case published(Publication)
         case problem(String)
+        /// Another server process began; its watchers know nothing yet.
+        case booted
     }
 
     private let entries = Mutex<[Entry]>([])
