@@ -116,10 +116,15 @@ let package = Package(
 
         // MARK: Tests
         .target(
-            name: "RhythmTesting", dependencies: ["RhythmCore", "RhythmEngine"], swiftSettings: house),
+            name: "RhythmTesting",
+            dependencies: ["RhythmCore", "RhythmEngine", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: house),
         .testTarget(name: "RhythmCoreTests", dependencies: ["RhythmCore"], swiftSettings: house),
         .testTarget(
-            name: "RhythmEngineTests", dependencies: ["RhythmCore", "RhythmEngine", "RhythmTesting"],
+            name: "RhythmEngineTests",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmTesting", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: house),
         .testTarget(
             name: "StoreContractTests",
