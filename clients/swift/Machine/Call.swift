@@ -1,4 +1,4 @@
-package import RhythmCore
+import RhythmCore
 package import RhythmWire
 
 /// Names a call within the client, over however many connections it is sent.

@@ -1,4 +1,4 @@
-package import RhythmCore
+import RhythmCore
 package import RhythmWire
 
 /// How far a log has been read, so that reading goes on over a new connection where it stopped.

@@ -1,5 +1,5 @@
 import DequeModule
-import RhythmCore
+package import RhythmCore
 import Synchronization
 
 /// An update that makes an earlier one, still unread, worthless.
