@@ -4,7 +4,7 @@ public enum Observation: Sendable, Hashable {
     case started(at: Timestamp, worker: String)
     /// It told how far it is.
     case progress(ProgressReport)
-    /// Its worker will run it again under the same id; `retries` counts those repetitions.
+    /// Its worker will run it again under the same id; `retries` counts those repetitions, from 1.
     case retrying(retries: Int, Failure)
     /// It ended well. `result` nil means that it returned nothing and its first argument is to be passed on.
     case succeeded(result: JSON?, at: Timestamp)

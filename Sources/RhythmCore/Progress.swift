@@ -86,20 +86,23 @@ public struct Progress: Sendable, Hashable {
     public var fractionDone: Double? { total.map { min(1, max(0, done / $0)) } }
 
     /// Units a second, newest samples first; nil before the second report.
-    public var weightedRate: Double? { weight > 0 ? weightedSum / weight : nil }
+    public var weightedRate: Double? { weight > 0 ? Self.finite(weightedSum / weight) : nil }
 
     /// Units a second since the first report; nil before any time passed.
     public var averageRate: Double? {
         let elapsed = updatedAt.since(firstAt).inSeconds
-        return elapsed > 0 ? (done - firstDone) / elapsed : nil
+        return elapsed > 0 ? Self.finite((done - firstDone) / elapsed) : nil
     }
+
+    /// Nobody can be told of an infinite rate.
+    private static func finite(_ value: Double) -> Double? { value.isFinite ? value : nil }
 
     /// Seconds until `total` at the present rate; nil if nobody can say.
     public var timeRemaining: Double? {
         guard let total else { return nil }
         if done >= total { return 0 }
         guard let rate = weightedRate, rate > 0 else { return nil }
-        return (total - done) / rate
+        return Self.finite((total - done) / rate)
     }
 }
 

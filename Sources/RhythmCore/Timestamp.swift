@@ -18,7 +18,7 @@ public struct Timestamp: Hashable, Sendable, Comparable {
     /// How long after `rhs` this point lies; never negative, because clocks step back.
     public func since(_ earlier: Self) -> Duration {
         let (difference, overflow) = microseconds.subtractingReportingOverflow(earlier.microseconds)
-        return .microseconds(overflow ? 0 : max(0, difference))
+        return .microseconds(overflow ? (self < earlier ? 0 : .max) : max(0, difference))
     }
 }
 

@@ -30,6 +30,7 @@ extension Workflow {
             }
         }
         control = .paused
+        endedAt = nil
         record(.paused, in: &transition)
         return receipt(.pause, revoked: revokingAttempt)
     }
@@ -45,16 +46,18 @@ extension Workflow {
         args: JSON? = nil, from stepName: String? = nil, force: Bool = false, in transition: inout Transition
     ) throws(RhythmError) -> Receipt {
         if let args { try WorkflowSpec.check(args: args, field: "args") }
-        let plan = ResumePlan(from: try index(ofStep: stepName), args: args)
+        let named = try index(ofStep: stepName)
         guard control != .cancelled else {
             return refuse(.resume, "CANCELLED", "a cancelled workflow cannot be resumed; start a new one")
         }
         let pending = pendingIndex
-        if let from = plan.from, from > pending {
+        if let named, named > pending {
             return refuse(
                 .resume, "STEP_NOT_REACHED",
-                "step '\(steps[from].spec.name)' comes after the pending step '\(pendingName)'")
+                "step '\(steps[named].spec.name)' comes after the pending step '\(pendingName)'")
         }
+        // Arguments are meant for the step that is pending now, even if its attempt succeeds while it is being stopped.
+        let plan = ResumePlan(from: named ?? (args == nil ? nil : pending), args: args)
         if case .resuming = control {
             return refuse(.resume, "RESUMING", "another resume is under way", already: true)
         }
@@ -65,7 +68,7 @@ extension Workflow {
         }
         switch status {
         case .success:
-            guard force, plan.from != nil else {
+            guard force, named != nil else {
                 return refuse(
                     .resume, "SUCCEEDED", "every step has succeeded; to run steps again, force it and name the first")
             }
@@ -150,13 +153,14 @@ extension Workflow {
     /// Stops what runs, then, or at once if nothing does, carries out the plan.
     private mutating func restart(by plan: ResumePlan, in transition: inout Transition) -> Receipt {
         let index = plan.from ?? pendingIndex
+        // Before anything is recorded: no event of this transition may read as an end.
+        control = .resuming(plan)
+        endedAt = nil
         if let position = currentPosition, self[position].isWaiting {
             withdraw(position, reason: .restart, in: &transition)
         }
         if let live = liveAttempts.first {
             let fresh = self[live].revocation == nil
-            control = .resuming(plan)
-            endedAt = nil
             if fresh { revoke(live, reason: .restart, in: &transition) }
             record(.resumed, detail: "waits until attempt \(self[live].id) has stopped", in: &transition)
             let spec = steps[index].spec
@@ -164,7 +168,6 @@ extension Workflow {
                 .resume, revoked: revokingAttempt,
                 restarted: AttemptSummary(taskID: "", task: spec.task, step: spec.name))
         }
-        control = .resuming(plan)
         record(.resumed, detail: plan.from == nil ? "" : "from step '\(steps[index].spec.name)'", in: &transition)
         carryOut(plan, in: &transition)
         return receipt(.resume, restarted: currentPosition.map { summary(of: $0) })

@@ -4,7 +4,10 @@ extension Workflow {
     /// Duplicates and reports of attempts that no longer count change nothing (beyond a note in the attempt's own
     /// record); every report of an end is answered with ``Effect/settle(_:)``, so that the runner forgets it.
     public mutating func observe(_ observation: Observation, of task: TaskID, in transition: inout Transition) {
-        guard let position = position(of: task) else { return }
+        guard let position = position(of: task) else {
+            if observation.isEnd { transition.add(.settle(task)) }
+            return
+        }
         if self[position].status.isEnd {
             if observation.isEnd { takeLate(observation, at: position, in: &transition) }
             return
@@ -14,7 +17,8 @@ extension Workflow {
         case .started(let at, let worker): begin(position, at: at, worker: worker, in: &transition)
         case .progress(let report): progress(position, report, in: &transition)
         case .retrying(let retries, let failure):
-            guard self[position].status != .retry || self[position].retries != retries else { return }
+            // Counted from 1, so one that is not above what is known is late or a duplicate.
+            guard retries > self[position].retries else { return }
             self[position].status = .retry
             self[position].retries = retries
             record(.retrying, at: position, detail: failure.message, in: &transition)
@@ -80,9 +84,8 @@ extension Workflow {
     private mutating func succeed(
         _ position: AttemptPosition, result: JSON?, at: Timestamp, in transition: inout Transition
     ) {
-        let result = result ?? self[position].args.firstElement.map { .array(of: [$0]) } ?? .emptyArray
-        let isLast = position.step == steps.count - 1
-        if !result.isArray || (result.firstElement == nil && !isLast && self[position].args.firstElement != nil) {
+        let result = result ?? passedOn(by: position)
+        if !isHandOff(result, from: position) {
             self[position].result = result
             let wanted = "a task must return a JSON array whose first element is the next step's argument"
             fail(
@@ -95,6 +98,18 @@ extension Workflow {
         end(position, .success, at: at, in: &transition)
         self[position].result = result
         accept(position, in: &transition)
+    }
+
+    /// What a step that returned nothing hands on: its own first argument.
+    private func passedOn(by position: AttemptPosition) -> JSON {
+        self[position].args.firstElement.map { .array(of: [$0]) } ?? .emptyArray
+    }
+
+    /// Whether the next step can go on with this result.
+    private func isHandOff(_ result: JSON, from position: AttemptPosition) -> Bool {
+        guard result.isArray else { return false }
+        let isLast = position.step == steps.count - 1
+        return isLast || result.firstElement != nil || self[position].args.firstElement == nil
     }
 
     /// The step has succeeded: goes on, unless something holds the workflow.
@@ -114,6 +129,7 @@ extension Workflow {
         switch control {
         case .running, .resuming:
             control = .running
+            endedAt = nil
             record(.succeeded, at: position, in: &transition)
             makeAttempt(
                 step: next, args: handedArgs(forStep: next), kwargs: kwargs(forStep: next), in: &transition)
@@ -146,7 +162,7 @@ extension Workflow {
             self[position].retry + 1 < policy.maxAttempts
         else {
             if control == .pausing { control = .running }
-            if control != .cancelled { endedAt = transition.now }
+            if control == .running { endedAt = transition.now }
             record(.failed, at: position, detail: failure.message, in: &transition)
             return
         }
@@ -181,6 +197,7 @@ extension Workflow {
         }
         end(position, .revoked, at: at, in: &transition)
         if control == .pausing { control = .paused }
+        if control == .running { endedAt = transition.now }
         record(.revoked, at: position, detail: detail, in: &transition)
         if case .resuming(let plan) = control { carryOut(plan, in: &transition) }
     }
@@ -205,15 +222,18 @@ extension Workflow {
         _ observation: Observation, at position: AttemptPosition, in transition: inout Transition
     ) {
         let attempt = self[position]
+        if case .succeeded(let result, let at) = observation, attempt.status == .revoked, position == currentPosition,
+            !isWaitingForOther(position), isHandOff(result ?? passedOn(by: position), from: position)
+        {
+            // Finished work is never thrown away: no newer attempt exists, so this one still counts.
+            self[position].failure = nil
+            succeed(position, result: result, at: at, in: &transition)
+            return
+        }
         transition.add(.settle(attempt.id))
         switch observation {
-        case .succeeded(let result, let at):
-            if attempt.status == .revoked, position == currentPosition, !isWaitingForOther(position) {
-                // Finished work is never thrown away: no newer attempt exists, so this one still counts.
-                self[position].status = .pending
-                self[position].failure = nil
-                succeed(position, result: result, at: at, in: &transition)
-            } else if attempt.status != .success {
+        case .succeeded(let result, _):
+            if attempt.status != .success {
                 note(.success, detail: result?.text ?? "", at: position, in: &transition)
             }
         case .failed(let failure, _):

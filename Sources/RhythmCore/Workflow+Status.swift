@@ -13,14 +13,15 @@ extension Workflow {
 
     /// The status: a function of the record and nothing else (invariant I4).
     public var status: WorkflowStatus {
-        if control == .cancelled { return .revoked }
         let index = pendingIndex
-        guard index < steps.count else { return .success }
         switch control {
-        case .paused, .cancelled: return .revoked
+        case .cancelled: return .revoked
+        // Even if every step has succeeded by now: it goes on at the plan's.
         case .resuming(let plan): return (plan.from ?? index) == 0 ? .pending : .started
-        case .running, .pausing: break
+        case .paused where index < steps.count: return .revoked
+        case .running, .pausing, .paused: break
         }
+        guard index < steps.count else { return .success }
         switch steps[index].status {
         case .pending: return index == 0 ? .pending : .started
         case .started, .retry: return .started

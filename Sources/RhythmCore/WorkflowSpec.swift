@@ -92,8 +92,13 @@ public struct RetryPolicy: Sendable, Hashable {
 
     /// The wait before the `retry`-th repetition, counted from 1.
     public func delay(beforeRetry retry: Int) -> Duration {
+        let limit = maxBackoff.inSeconds
         var seconds = backoff.inSeconds
-        for _ in 1..<max(1, min(retry, 64)) { seconds *= factor }
-        return .microseconds(Int64(min(seconds, maxBackoff.inSeconds) * 1_000_000))
+        var left = min(retry, WorkflowSpec.Limits.attempts) - 1
+        while left > 0, seconds > 0, seconds < limit {
+            seconds *= factor
+            left -= 1
+        }
+        return .microseconds(Int64((min(seconds, limit) * 1_000_000).rounded()))
     }
 }

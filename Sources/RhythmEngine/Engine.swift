@@ -247,7 +247,7 @@ extension Engine {
             cycle.note(
                 .init(
                     workflowID: workflow.id, step: workflow.steps[position.step].spec.name, taskID: report.taskID,
-                    progress: progress))
+                    version: workflow.version, progress: progress))
         }
     }
 

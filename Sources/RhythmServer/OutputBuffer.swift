@@ -23,7 +23,7 @@ struct OutputBuffer {
     mutating func flush(to descriptor: Int32) -> Outcome {
         while sent < bytes.count {
             let written = bytes.withUnsafeBytes { buffer in
-                send(descriptor, buffer.baseAddress?.advanced(by: sent), buffer.count - sent, Int32(MSG_NOSIGNAL.rawValue))
+                send(descriptor, buffer.baseAddress?.advanced(by: sent), buffer.count - sent, Int32(MSG_NOSIGNAL))
             }
             if written > 0 {
                 sent += written
