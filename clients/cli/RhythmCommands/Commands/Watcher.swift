@@ -75,7 +75,8 @@ actor Watcher {
         for number in [SIGINT, SIGTERM, SIGHUP] {
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { Task { [weak self] in await self?.interrupted() } }
+            // Sendable, or it would count as part of the actor and trap on the signal queue.
+            source.setEventHandler { @Sendable [weak self] in Task { await self?.interrupted() } }
             source.activate()
             signals.append(source)
         }
