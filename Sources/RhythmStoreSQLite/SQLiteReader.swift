@@ -6,10 +6,13 @@ import RhythmEngine
 final class SQLiteReader: StoreReader {
     private let pool: DatabasePool
     private let path: String
+    private let fewMatches: Int
 
-    init(pool: DatabasePool, path: String) {
+    /// `fewMatches`: so many matches of a filter are looked up and sorted without a second thought.
+    init(pool: DatabasePool, path: String, fewMatches: Int) {
         self.pool = pool
         self.path = path
+        self.fewMatches = fewMatches
     }
 
     func load(_ id: WorkflowID) throws(StoreError) -> Workflow? {
@@ -93,9 +96,9 @@ final class SQLiteReader: StoreReader {
         var rows = try read { db in
             var isFew = false
             if ListStatement.needsProbe(query) {
-                let probe = ListStatement(probe: query.filter)
+                let probe = ListStatement(probe: query.filter, most: fewMatches)
                 try Self.statement(db, probe.sql).forEachRow(of: "workflows", { probe.bind(to: &$0) }) { row in
-                    isFew = try row.int() < ListStatement.fewMatches
+                    isFew = try row.int() < fewMatches
                 }
             }
             let statement = ListStatement(list: query, limit: limit + 1, isFew: isFew)

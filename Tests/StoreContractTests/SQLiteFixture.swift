@@ -1,16 +1,19 @@
 import Foundation
 import RhythmEngine
-import RhythmStoreSQLite
 import RhythmTesting
+
+@testable import RhythmStoreSQLite
 
 /// A SQLite store in a directory of its own.
 final class SQLiteFixture: StoreFixture {
     let directory: URL
     private(set) var store: SQLiteStore?
     private let eventsKept: Int
+    private let fewMatches: Int
 
-    init(eventsKept: Int = SQLiteStore.eventsKeptByDefault) throws {
+    init(eventsKept: Int = SQLiteStore.eventsKeptByDefault, fewMatches: Int = 2_000) throws {
         self.eventsKept = eventsKept
+        self.fewMatches = fewMatches
         directory = FileManager.default.temporaryDirectory.appendingPathComponent("rhythm-store-\(UUID())")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     }
@@ -25,7 +28,8 @@ final class SQLiteFixture: StoreFixture {
     func open() throws -> any Store { try openSQLite() }
 
     func openSQLite() throws -> SQLiteStore {
-        let store = try SQLiteStore(path: path, eventsKept: eventsKept)
+        let store = try SQLiteStore(
+            path: path, readers: 4, eventsKept: eventsKept, busyTimeout: 5, fewMatches: fewMatches)
         self.store = store
         return store
     }

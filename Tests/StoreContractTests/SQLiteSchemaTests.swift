@@ -34,9 +34,10 @@ import Testing
         let store = try fixture.openSQLite()
         for filter in Self.filters {
             try expectSearches(store, ListStatement(counts: filter), "\(filter)")
-            if filter.ids == nil, filter.labels.isEmpty {
-                try expectSearches(store, ListStatement(probe: filter), "\(filter)")
-            }
+            if filter.ids != nil { continue }
+            let probe = try plan(store, ListStatement(probe: filter, most: 9))
+            #expect(probe.contains { $0.hasPrefix("SEARCH ") && $0.contains(" USING ") }, "\(filter): \(probe)")
+            #expect(!probe.contains { $0.hasPrefix("SCAN workflows") || $0.hasPrefix("SCAN l") }, "\(probe)")
         }
     }
 
