@@ -144,8 +144,9 @@ extension SQLiteReader {
     ) throws -> [Workflow] {
         var keys: [Int64] = []
         var found: [Workflow] = []
+        var latest: (text: String, steps: [StepSpec]) = ("", [])
         try statement(db, workflows).forEachRow(of: "workflows", bind) { row in
-            let (key, workflow) = try WorkflowRow.read(&row)
+            let (key, workflow) = try WorkflowRow.read(&row, latest: &latest)
             keys.append(key)
             found.append(workflow)
         }
