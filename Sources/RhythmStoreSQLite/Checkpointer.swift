@@ -5,13 +5,13 @@ import Synchronization
 
 /// Moves what was committed from the WAL into the database file, beside the commits instead of inside them.
 ///
-/// SQLite's own way (`wal_autocheckpoint`) makes the commit that passes 1,000 pages pay for the copy and two fsyncs; with
-/// group commits of a thousand workflows that is nearly every commit. So it is switched off, and a connection of our own
-/// checkpoints in the background as soon as `backgroundPages` are in the WAL (8 MiB: a recovery reads that in a moment).
-/// A background checkpoint never catches up with a writer that does not rest, and the WAL begins again from its start
-/// only when it was copied whole: above `foregroundPages` (64 MiB) the writer checkpoints itself, which by then has only the
-/// latest pages left to copy. A checkpoint that fails loses nothing, the WAL still holds everything; the next commit
-/// tries again.
+/// SQLite's own way (`wal_autocheckpoint`) makes the commit that passes 1,000 pages pay for the copy and two fsyncs;
+/// with group commits of a thousand workflows that is nearly every commit. So it is switched off, and a connection of
+/// our own checkpoints in the background as soon as `backgroundPages` are in the WAL (8 MiB: a recovery reads that in a
+/// moment). A background checkpoint never catches up with a writer that does not rest, and the WAL begins again from
+/// its start only when it was copied whole: above `foregroundPages` (64 MiB) the writer checkpoints itself, which by
+/// then has only the latest pages left to copy. A checkpoint that fails loses nothing, the WAL still holds everything;
+/// the next commit tries again.
 ///
 /// SAFETY: `@unchecked` for `queue` alone, a GRDB connection that is used only on `lane`.
 final class Checkpointer: @unchecked Sendable {
@@ -52,7 +52,8 @@ final class Checkpointer: @unchecked Sendable {
 final class WALGauge: @unchecked Sendable {
     private(set) var pages = 0
 
-    /// Takes the place of SQLite's own automatic checkpoint, which is such a hook. The gauge must outlive the connection.
+    /// Takes the place of SQLite's own automatic checkpoint, which is such a hook. The gauge must outlive the
+    /// connection.
     func install(on db: Database) {
         // SAFETY: the pointer is not retained; the store keeps the gauge until its connections are closed.
         let context = Unmanaged.passUnretained(self).toOpaque()

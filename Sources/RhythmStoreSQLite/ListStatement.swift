@@ -9,9 +9,9 @@ import RhythmCore
 /// merged and cut again. So a page reads a few hundred index entries, however many workflows there are. Ids are looked
 /// up and sorted.
 ///
-/// Labels are in no such index, and by update time only the index without name, application and creation is ordered: any
-/// other would have to be rewritten with every transition. There a probe (``init(probe:most:)``) tells whether the filter
-/// means few workflows, which are looked up and sorted, or many, of which an ordered index soon brings a page.
+/// Labels are in no such index, and by update time only the index without name, application and creation is ordered:
+/// any other would have to be rewritten with every transition. There a probe (``init(probe:most:)``) tells whether the
+/// filter means few workflows, which are looked up and sorted, or many, of which an ordered index soon brings a page.
 struct ListStatement {
     /// A value for a `?`.
     enum Argument: Hashable {
@@ -89,7 +89,8 @@ struct ListStatement {
                 arguments.append(.integer(Int64(limit)))
             }
         }
-        sql = "SELECT \(Self.columns) FROM (\(sql) \(order)) p CROSS JOIN workflows w ON w.key = p.key "
+        sql =
+            "SELECT \(Self.columns) FROM (\(sql) \(order)) p CROSS JOIN workflows w ON w.key = p.key "
             + "ORDER BY p.\(time) \(direction), p.id \(direction)"
         arguments.append(.integer(Int64(limit)))
     }

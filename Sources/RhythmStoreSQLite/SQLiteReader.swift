@@ -52,9 +52,11 @@ final class SQLiteReader: StoreReader {
             var found: WorkflowID?
             // The second condition is what the partial index asks for.
             let sql = "SELECT id FROM workflows WHERE request_id = ? AND request_id <> ''"
-            try Self.statement(db, sql).forEachRow(of: "workflows", { $0.bind(requestID) }, row: { row in
-                found = WorkflowID(try row.text())
-            })
+            try Self.statement(db, sql).forEachRow(
+                of: "workflows", { $0.bind(requestID) },
+                row: { row in
+                    found = WorkflowID(try row.text())
+                })
             return found
         }
     }
@@ -62,7 +64,8 @@ final class SQLiteReader: StoreReader {
     func ids(withPrefix prefix: String, limit: Int) throws(StoreError) -> [WorkflowID] {
         try read { db in
             var ids: [WorkflowID] = []
-            // A range, not LIKE, so that no character of the prefix has a meaning. Nothing in an id sorts after the end.
+            // A range, not LIKE, so that no character of the prefix has a meaning. Nothing in an id sorts after the
+            // end.
             let sql = "SELECT id FROM workflows WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
             let bind = { (binder: inout ArgumentBinder) in
                 binder.bind(prefix)

@@ -7,8 +7,8 @@ public import RhythmEngine
 /// Keeps workflows in one SQLite file, for one server: the store of a server on one machine.
 ///
 /// Durable in the strict sense: WAL with `synchronous=FULL`, so every commit is one write and one fsync of the WAL, and
-/// what was acknowledged survives `kill -9` and power loss. Reads run beside the writer, each on a snapshot. Checkpoints
-/// run in the background (``Checkpointer``).
+/// what was acknowledged survives `kill -9` and power loss. Reads run beside the writer, each on a snapshot.
+/// Checkpoints run in the background (``Checkpointer``).
 ///
 /// All functions but ``reader``'s are called on one thread at a time; they block, so never on a thread of the
 /// cooperative pool.
@@ -85,6 +85,7 @@ public final class SQLiteStore: Store {
         lock = nil
     }
 
+    /// Reads for everybody else, on connections of their own.
     public var reader: any StoreReader { sqliteReader }
 
     public func loadUnsettled() throws(StoreError) -> [Workflow] { try sqliteReader.loadUnsettled() }

@@ -40,7 +40,8 @@ final class SQLiteFixture: StoreFixture {
     }
 
     /// Takes the files as they are while the store is open, which is what a dead process leaves behind, and puts them
-    /// back when the store, which tidies up as it closes, is gone. The shared-memory file is not needed and may be torn.
+    /// back when the store, which tidies up as it closes, is gone. The shared-memory file is not needed and may be
+    /// torn.
     func crash() throws {
         try copyFiles(to: "crashed.db")
         try close()

@@ -12,8 +12,8 @@ import Testing
 
     init() throws { fixture = try SQLiteFixture() }
 
-    /// Every filter, both sorts, first and later pages: searches only, and by creation nothing is sorted but the merge of
-    /// the statuses' pages.
+    /// Every filter, both sorts, first and later pages: searches only, and by creation nothing is sorted but the merge
+    /// of the statuses' pages.
     @Test(arguments: ListQuery.Sort.allCases) func listsUseIndexes(_ sort: ListQuery.Sort) throws {
         let store = try fixture.openSQLite()
         let cursor = ListCursor(key: Timestamp(microseconds: 5), id: "x")
@@ -146,7 +146,8 @@ import Testing
     private func plan(_ store: SQLiteStore, _ sql: String, arguments: Int) throws -> [String] {
         try store.pool.writeWithoutTransaction { db in
             try Row.fetchAll(
-                db, sql: "EXPLAIN QUERY PLAN \(sql)", arguments: StatementArguments(Array(repeating: 1, count: arguments))
+                db, sql: "EXPLAIN QUERY PLAN \(sql)",
+                arguments: StatementArguments(Array(repeating: 1, count: arguments))
             ).map { $0["detail"] }
         }
     }
