@@ -1675,7 +1675,7 @@ static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[7] =
     "priority",
     4,
     PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT32,
+    PROTOBUF_C_TYPE_INT32,
     offsetof(Rhythm__StepSpec, optional_priority_case),
     offsetof(Rhythm__StepSpec, priority),
     NULL,
@@ -1755,7 +1755,7 @@ static const ProtobufCFieldDescriptor rhythm__retry_policy__field_descriptors[4]
     "max_attempts",
     1,
     PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT32,
+    PROTOBUF_C_TYPE_INT32,
     0,   /* quantifier_offset */
     offsetof(Rhythm__RetryPolicy, max_attempts),
     NULL,

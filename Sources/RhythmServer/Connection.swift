@@ -95,19 +95,19 @@ extension Connection {
     }
 
     private func take(_ bytes: UnsafeRawBufferPointer) {
-        let wasEmpty = decoder.isEmpty
-        decoder.append(bytes)
+        var rest = bytes
+        var isNewFrame = !decoder.isMidFrame
         while phase != .closed {
             do throws(FrameError) {
-                guard let frame = try decoder.next() else { break }
+                guard let frame = try decoder.nextClientFrame(from: &rest) else { break }
                 handle(frame)
             } catch {
                 reject(error)
-                if error.isFatal { return }
             }
+            isNewFrame = true
         }
         guard phase != .closed, phase != .awaitingHello else { return }
-        watchFrame(hasBegun: !decoder.isEmpty, isNew: wasEmpty)
+        watchFrame(hasBegun: decoder.isMidFrame, isNew: isNewFrame)
     }
 
     /// A frame that has begun must be complete in time.
@@ -137,7 +137,9 @@ extension Connection {
         case .pong: break
         case .cancel:
             if let call = calls[frame.callID] {
-                fail(call, RhythmError(.cancelled, reason: "CANCELLED", "the client cancelled the call", effect: .unknown))
+                fail(
+                    call,
+                    RhythmError(.cancelled, reason: "CANCELLED", "the client cancelled the call", effect: .unknown))
             }
         case .call(let request): open(frame, request)
         }
@@ -146,7 +148,8 @@ extension Connection {
     private func accept(_ hello: Hello) {
         guard hello.protocolVersion == protocolVersion else {
             refuse(
-                "PROTOCOL_VERSION", "this server speaks protocol version \(protocolVersion), not \(hello.protocolVersion)")
+                "PROTOCOL_VERSION",
+                "this server speaks protocol version \(protocolVersion), not \(hello.protocolVersion)")
             return
         }
         phase = .ready
@@ -190,7 +193,7 @@ extension Connection {
             refuse("PROTOCOL", "\(error)")
         } else if let callID = error.callID, callID != 0 {
             if callID > lastCallID { lastCallID = callID }
-            send(.status(error.asRhythmError), call: callID)
+            send(.status(error.rhythmError), call: callID)
         }
     }
 }
@@ -230,8 +233,8 @@ extension Connection {
     func send(_ body: ServerBody, call: UInt64) {
         guard phase != .closed else { return }
         do throws(FrameError) {
-            try FrameEncoder.append(
-                ServerFrame(callID: call, body: body), to: &output.bytes, limit: server.configuration.maxResponseBytes)
+            try ServerFrame(callID: call, body: body)
+                .append(to: &output.bytes, limit: server.configuration.maxResponseBytes)
         } catch {
             sendTooLong(error, call: call)
         }
@@ -239,7 +242,7 @@ extension Connection {
     }
 
     /// Appends a frame around a body that many watches share.
-    func send(_ shared: SharedEvent, call: UInt64) {
+    func send(_ shared: EncodedBody, call: UInt64) {
         guard phase != .closed else { return }
         shared.append(callID: call, to: &output.bytes)
         server.markDirty(self)
@@ -251,9 +254,7 @@ extension Connection {
             "the answer is longer than max_response_bytes (\(server.configuration.maxResponseBytes)): \(error);"
                 + " ask for less, such as omit_results", effect: .unknown)
         // A status is short; if even that fails there is nothing left to say.
-        try? FrameEncoder.append(
-            ServerFrame(callID: call, body: .status(status)), to: &output.bytes,
-            limit: server.configuration.maxResponseBytes)
+        try? ServerFrame(callID: call, body: .status(status)).append(to: &output.bytes)
     }
 
     /// Lets streams add what the peer has room for, then writes.

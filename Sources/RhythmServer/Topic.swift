@@ -18,14 +18,14 @@ final class Topic {
         /// The workflow's version when it was reported: it belongs behind that transition.
         let version: Int64
         let step: String
-        let encoded: SharedEvent
+        let encoded: EncodedBody
     }
 
     /// A transition as it goes out.
     struct EventItem {
         let version: Int64
         let status: WorkflowStatus
-        let encoded: SharedEvent
+        let encoded: EncodedBody
     }
 
     let id: WorkflowID
@@ -54,7 +54,8 @@ final class Topic {
         if event.version != version + 1 { events.removeAll() }
         version = event.version
         events.append(
-            EventItem(version: event.version, status: event.status, encoded: SharedEvent(.transition(event))))
+            EventItem(
+                version: event.version, status: event.status, encoded: EncodedBody(.watchEvent(.transition(event)))))
         if events.count > Self.keptEvents { events.removeFirst() }
     }
 
@@ -66,7 +67,8 @@ final class Topic {
                 workflowID: update.workflowID, step: update.step, taskID: update.taskID, progress: update.progress))
         progress.append(
             ProgressItem(
-                sequence: lastSequence, version: update.version, step: update.step, encoded: SharedEvent(event)))
+                sequence: lastSequence, version: update.version, step: update.step,
+                encoded: EncodedBody(.watchEvent(event))))
     }
 
     func markDeleted() { isDeleted = true }

@@ -35,6 +35,16 @@ package final class RunnerUnderTest: Sendable {
         return try #require(ends(of: id).first, sourceLocation: sourceLocation)
     }
 
+    func startTime(of id: TaskID) -> Timestamp? {
+        for case .started(let at, _) in reports(of: id) { return at }
+        return nil
+    }
+
+    func endTime(of id: TaskID) -> Timestamp? {
+        for case .succeeded(_, let at) in reports(of: id) { return at }
+        return nil
+    }
+
     func onlyRevokes(of id: TaskID) -> Bool { ends(of: id).allSatisfy(\.isRevoked) }
 
     package func expectSuccess(
@@ -42,6 +52,13 @@ package final class RunnerUnderTest: Sendable {
     ) async throws {
         let end = try await end(of: id, sourceLocation: sourceLocation)
         #expect(end.isSuccess(text), "\(end)", sourceLocation: sourceLocation)
+    }
+
+    package func expectFailure(
+        of id: TaskID, _ type: String, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        let end = try await end(of: id, sourceLocation: sourceLocation)
+        #expect(end.failure?.type == type, "\(end)", sourceLocation: sourceLocation)
     }
 
     package func expectRevoked(of id: TaskID, sourceLocation: SourceLocation = #_sourceLocation) async throws {

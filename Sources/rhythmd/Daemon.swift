@@ -7,6 +7,7 @@ import RhythmLocalRunner
 import RhythmServer
 import RhythmStoreSQLite
 import RhythmWire
+import Synchronization
 
 /// Wires store, runner, engine and server together, and takes them down in the right order.
 struct Daemon {
@@ -90,7 +91,8 @@ struct Daemon {
     /// Names this data directory; made by the first start.
     private func serverID() throws -> String {
         let path = settings.data + "/server-id"
-        if let known = try? String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines),
+        if let known = try? String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(
+            in: .whitespacesAndNewlines),
             !known.isEmpty
         {
             return known
@@ -109,19 +111,27 @@ struct Daemon {
     }
 }
 
-/// SIGTERM and SIGINT as something to wait for. A second signal ends the process at once.
+/// SIGTERM and SIGINT as something to wait for. Another one, a second or more after the first, ends the process at once:
+/// one and the same wish often arrives twice, to the process and to its group.
 private final class TerminationSignals: Sendable {
     private let stream: AsyncStream<Void>
 
     init() {
         let queue = DispatchQueue(label: "rhythmd.signals")
+        let firstAt = Mutex<UInt64?>(nil)
         stream = AsyncStream { continuation in
             let sources = [SIGTERM, SIGINT].map { number in
                 signal(number, SIG_IGN)
                 let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
                 source.setEventHandler {
+                    let now = DispatchTime.now().uptimeNanoseconds
+                    let isImpatient = firstAt.withLock { first in
+                        if let first { return now - first > 1_000_000_000 }
+                        first = now
+                        return false
+                    }
+                    if isImpatient { _exit(1) }
                     continuation.yield()
-                    signal(number, SIG_DFL)
                 }
                 source.activate()
                 return source

@@ -41,6 +41,8 @@ struct LocalPlace: RunnerPlace {
         configuration.defaultConcurrency = 8
         configuration.grace = .milliseconds(500)
         configuration.environment = ["MARKS": marks.directory]
+        // Wake-ups have to do, except where a test takes them away.
+        configuration.sweepInterval = .seconds(3600)
         return configuration
     }
 

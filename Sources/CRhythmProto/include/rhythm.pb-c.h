@@ -594,7 +594,7 @@ struct  Rhythm__StepSpec
     /*
      * 0 (last) to 9 (first); without it the step's 1-based position counts.
      */
-    uint32_t priority;
+    int32_t priority;
   };
 };
 #define RHYTHM__STEP_SPEC__INIT \
@@ -626,7 +626,7 @@ struct  Rhythm__RetryPolicy
   /*
    * How many attempts in all, the first included.
    */
-  uint32_t max_attempts;
+  int32_t max_attempts;
   Rhythm__RetryPolicy__OptionalBackoffCase optional_backoff_case;
   union {
     /*
