@@ -40,7 +40,10 @@ let package = Package(
             providers: [.apt(["libprotobuf-c-dev"])]),
         .target(name: "CRhythmProto", dependencies: ["CProtobufC"]),
         .target(name: "CRhythmShims"),
-        .executableTarget(name: "rhythm-supervisor"),
+        // Otherwise the linker driver adds the Swift runtime to a program in C: 5 MiB instead of 0.8 for every attempt.
+        .executableTarget(
+            name: "rhythm-supervisor",
+            linkerSettings: [.unsafeFlags(["-static-executable", "-nostartfiles"], .when(platforms: [.linux]))]),
 
         // MARK: The pure core and the engine around it
         .target(name: "RhythmCore", swiftSettings: house),
@@ -56,7 +59,10 @@ let package = Package(
         // MARK: Stores and runners
         .target(
             name: "RhythmStoreSQLite",
-            dependencies: ["RhythmCore", "RhythmEngine", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "RhythmCore", "RhythmEngine", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ],
             swiftSettings: house),
         .target(
             name: "RhythmInProcessRunner", dependencies: ["RhythmCore", "RhythmEngine"], swiftSettings: house),
@@ -74,14 +80,16 @@ let package = Package(
             name: "RhythmServer",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmLane", "RhythmWire", "CRhythmShims",
+                .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .executableTarget(
             name: "rhythmd",
             dependencies: [
-                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmLocalRunner",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmLocalRunner", "RhythmWire",
+                "CRhythmShims", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"), .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: house),
@@ -129,6 +137,7 @@ let package = Package(
             name: "RunnerContractTests",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmTesting", "RhythmInProcessRunner", "RhythmLocalRunner",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(name: "RhythmWireTests", dependencies: ["RhythmCore", "RhythmWire"], swiftSettings: house),
@@ -141,6 +150,10 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "EndToEndTests", dependencies: ["RhythmCore", "RhythmClient", "RhythmTesting"],
+            swiftSettings: house),
+        .testTarget(
+            name: "RhythmdTests",
+            dependencies: ["rhythmd", "RhythmWire", .product(name: "Logging", package: "swift-log")],
             swiftSettings: house),
         .testTarget(name: "TidyTests", swiftSettings: house),
     ]

@@ -7,86 +7,5945 @@
 #endif
 
 #include "rhythm.pb-c.h"
-void   rhythm__v1__placeholder__init
-                     (Rhythm__V1__Placeholder         *message)
+void   rhythm__client_frame__init
+                     (Rhythm__ClientFrame         *message)
 {
-  static const Rhythm__V1__Placeholder init_value = RHYTHM__V1__PLACEHOLDER__INIT;
+  static const Rhythm__ClientFrame init_value = RHYTHM__CLIENT_FRAME__INIT;
   *message = init_value;
 }
-size_t rhythm__v1__placeholder__get_packed_size
-                     (const Rhythm__V1__Placeholder *message)
+void   rhythm__server_frame__init
+                     (Rhythm__ServerFrame         *message)
 {
-  assert(message->base.descriptor == &rhythm__v1__placeholder__descriptor);
-  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+  static const Rhythm__ServerFrame init_value = RHYTHM__SERVER_FRAME__INIT;
+  *message = init_value;
 }
-size_t rhythm__v1__placeholder__pack
-                     (const Rhythm__V1__Placeholder *message,
-                      uint8_t       *out)
+void   rhythm__metadata__init
+                     (Rhythm__Metadata         *message)
 {
-  assert(message->base.descriptor == &rhythm__v1__placeholder__descriptor);
-  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+  static const Rhythm__Metadata init_value = RHYTHM__METADATA__INIT;
+  *message = init_value;
 }
-size_t rhythm__v1__placeholder__pack_to_buffer
-                     (const Rhythm__V1__Placeholder *message,
-                      ProtobufCBuffer *buffer)
+void   rhythm__hello__init
+                     (Rhythm__Hello         *message)
 {
-  assert(message->base.descriptor == &rhythm__v1__placeholder__descriptor);
-  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+  static const Rhythm__Hello init_value = RHYTHM__HELLO__INIT;
+  *message = init_value;
 }
-Rhythm__V1__Placeholder *
-       rhythm__v1__placeholder__unpack
-                     (ProtobufCAllocator  *allocator,
-                      size_t               len,
-                      const uint8_t       *data)
+void   rhythm__hello_reply__init
+                     (Rhythm__HelloReply         *message)
 {
-  return (Rhythm__V1__Placeholder *)
-     protobuf_c_message_unpack (&rhythm__v1__placeholder__descriptor,
-                                allocator, len, data);
+  static const Rhythm__HelloReply init_value = RHYTHM__HELLO_REPLY__INIT;
+  *message = init_value;
 }
-void   rhythm__v1__placeholder__free_unpacked
-                     (Rhythm__V1__Placeholder *message,
-                      ProtobufCAllocator *allocator)
+void   rhythm__connection_limits__init
+                     (Rhythm__ConnectionLimits         *message)
 {
-  if(!message)
-    return;
-  assert(message->base.descriptor == &rhythm__v1__placeholder__descriptor);
-  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+  static const Rhythm__ConnectionLimits init_value = RHYTHM__CONNECTION_LIMITS__INIT;
+  *message = init_value;
 }
-static const ProtobufCFieldDescriptor rhythm__v1__placeholder__field_descriptors[1] =
+void   rhythm__cancel__init
+                     (Rhythm__Cancel         *message)
+{
+  static const Rhythm__Cancel init_value = RHYTHM__CANCEL__INIT;
+  *message = init_value;
+}
+void   rhythm__ping__init
+                     (Rhythm__Ping         *message)
+{
+  static const Rhythm__Ping init_value = RHYTHM__PING__INIT;
+  *message = init_value;
+}
+void   rhythm__pong__init
+                     (Rhythm__Pong         *message)
+{
+  static const Rhythm__Pong init_value = RHYTHM__PONG__INIT;
+  *message = init_value;
+}
+void   rhythm__go_away__init
+                     (Rhythm__GoAway         *message)
+{
+  static const Rhythm__GoAway init_value = RHYTHM__GO_AWAY__INIT;
+  *message = init_value;
+}
+void   rhythm__status__init
+                     (Rhythm__Status         *message)
+{
+  static const Rhythm__Status init_value = RHYTHM__STATUS__INIT;
+  *message = init_value;
+}
+void   rhythm__label__init
+                     (Rhythm__Label         *message)
+{
+  static const Rhythm__Label init_value = RHYTHM__LABEL__INIT;
+  *message = init_value;
+}
+void   rhythm__workflow_spec__init
+                     (Rhythm__WorkflowSpec         *message)
+{
+  static const Rhythm__WorkflowSpec init_value = RHYTHM__WORKFLOW_SPEC__INIT;
+  *message = init_value;
+}
+void   rhythm__step_spec__init
+                     (Rhythm__StepSpec         *message)
+{
+  static const Rhythm__StepSpec init_value = RHYTHM__STEP_SPEC__INIT;
+  *message = init_value;
+}
+void   rhythm__retry_policy__init
+                     (Rhythm__RetryPolicy         *message)
+{
+  static const Rhythm__RetryPolicy init_value = RHYTHM__RETRY_POLICY__INIT;
+  *message = init_value;
+}
+void   rhythm__workflow__init
+                     (Rhythm__Workflow         *message)
+{
+  static const Rhythm__Workflow init_value = RHYTHM__WORKFLOW__INIT;
+  *message = init_value;
+}
+void   rhythm__step__init
+                     (Rhythm__Step         *message)
+{
+  static const Rhythm__Step init_value = RHYTHM__STEP__INIT;
+  *message = init_value;
+}
+void   rhythm__attempt__init
+                     (Rhythm__Attempt         *message)
+{
+  static const Rhythm__Attempt init_value = RHYTHM__ATTEMPT__INIT;
+  *message = init_value;
+}
+void   rhythm__failure__init
+                     (Rhythm__Failure         *message)
+{
+  static const Rhythm__Failure init_value = RHYTHM__FAILURE__INIT;
+  *message = init_value;
+}
+void   rhythm__revocation__init
+                     (Rhythm__Revocation         *message)
+{
+  static const Rhythm__Revocation init_value = RHYTHM__REVOCATION__INIT;
+  *message = init_value;
+}
+void   rhythm__late_report__init
+                     (Rhythm__LateReport         *message)
+{
+  static const Rhythm__LateReport init_value = RHYTHM__LATE_REPORT__INIT;
+  *message = init_value;
+}
+void   rhythm__progress__init
+                     (Rhythm__Progress         *message)
+{
+  static const Rhythm__Progress init_value = RHYTHM__PROGRESS__INIT;
+  *message = init_value;
+}
+void   rhythm__workflow_summary__init
+                     (Rhythm__WorkflowSummary         *message)
+{
+  static const Rhythm__WorkflowSummary init_value = RHYTHM__WORKFLOW_SUMMARY__INIT;
+  *message = init_value;
+}
+void   rhythm__workflow_filter__init
+                     (Rhythm__WorkflowFilter         *message)
+{
+  static const Rhythm__WorkflowFilter init_value = RHYTHM__WORKFLOW_FILTER__INIT;
+  *message = init_value;
+}
+void   rhythm__workflow_ids__init
+                     (Rhythm__WorkflowIDs         *message)
+{
+  static const Rhythm__WorkflowIDs init_value = RHYTHM__WORKFLOW_IDS__INIT;
+  *message = init_value;
+}
+void   rhythm__start_workflow__init
+                     (Rhythm__StartWorkflow         *message)
+{
+  static const Rhythm__StartWorkflow init_value = RHYTHM__START_WORKFLOW__INIT;
+  *message = init_value;
+}
+void   rhythm__start_reply__init
+                     (Rhythm__StartReply         *message)
+{
+  static const Rhythm__StartReply init_value = RHYTHM__START_REPLY__INIT;
+  *message = init_value;
+}
+void   rhythm__pause_workflow__init
+                     (Rhythm__PauseWorkflow         *message)
+{
+  static const Rhythm__PauseWorkflow init_value = RHYTHM__PAUSE_WORKFLOW__INIT;
+  *message = init_value;
+}
+void   rhythm__resume_workflow__init
+                     (Rhythm__ResumeWorkflow         *message)
+{
+  static const Rhythm__ResumeWorkflow init_value = RHYTHM__RESUME_WORKFLOW__INIT;
+  *message = init_value;
+}
+void   rhythm__cancel_workflow__init
+                     (Rhythm__CancelWorkflow         *message)
+{
+  static const Rhythm__CancelWorkflow init_value = RHYTHM__CANCEL_WORKFLOW__INIT;
+  *message = init_value;
+}
+void   rhythm__command_reply__init
+                     (Rhythm__CommandReply         *message)
+{
+  static const Rhythm__CommandReply init_value = RHYTHM__COMMAND_REPLY__INIT;
+  *message = init_value;
+}
+void   rhythm__attempt_summary__init
+                     (Rhythm__AttemptSummary         *message)
+{
+  static const Rhythm__AttemptSummary init_value = RHYTHM__ATTEMPT_SUMMARY__INIT;
+  *message = init_value;
+}
+void   rhythm__delete_workflow__init
+                     (Rhythm__DeleteWorkflow         *message)
+{
+  static const Rhythm__DeleteWorkflow init_value = RHYTHM__DELETE_WORKFLOW__INIT;
+  *message = init_value;
+}
+void   rhythm__delete_reply__init
+                     (Rhythm__DeleteReply         *message)
+{
+  static const Rhythm__DeleteReply init_value = RHYTHM__DELETE_REPLY__INIT;
+  *message = init_value;
+}
+void   rhythm__get_status__init
+                     (Rhythm__GetStatus         *message)
+{
+  static const Rhythm__GetStatus init_value = RHYTHM__GET_STATUS__INIT;
+  *message = init_value;
+}
+void   rhythm__version_wait__init
+                     (Rhythm__VersionWait         *message)
+{
+  static const Rhythm__VersionWait init_value = RHYTHM__VERSION_WAIT__INIT;
+  *message = init_value;
+}
+void   rhythm__get_status_reply__init
+                     (Rhythm__GetStatusReply         *message)
+{
+  static const Rhythm__GetStatusReply init_value = RHYTHM__GET_STATUS_REPLY__INIT;
+  *message = init_value;
+}
+void   rhythm__list_workflows__init
+                     (Rhythm__ListWorkflows         *message)
+{
+  static const Rhythm__ListWorkflows init_value = RHYTHM__LIST_WORKFLOWS__INIT;
+  *message = init_value;
+}
+void   rhythm__list_reply__init
+                     (Rhythm__ListReply         *message)
+{
+  static const Rhythm__ListReply init_value = RHYTHM__LIST_REPLY__INIT;
+  *message = init_value;
+}
+void   rhythm__status_counts__init
+                     (Rhythm__StatusCounts         *message)
+{
+  static const Rhythm__StatusCounts init_value = RHYTHM__STATUS_COUNTS__INIT;
+  *message = init_value;
+}
+void   rhythm__status_count__init
+                     (Rhythm__StatusCount         *message)
+{
+  static const Rhythm__StatusCount init_value = RHYTHM__STATUS_COUNT__INIT;
+  *message = init_value;
+}
+void   rhythm__resolve_id__init
+                     (Rhythm__ResolveID         *message)
+{
+  static const Rhythm__ResolveID init_value = RHYTHM__RESOLVE_ID__INIT;
+  *message = init_value;
+}
+void   rhythm__resolve_reply__init
+                     (Rhythm__ResolveReply         *message)
+{
+  static const Rhythm__ResolveReply init_value = RHYTHM__RESOLVE_REPLY__INIT;
+  *message = init_value;
+}
+void   rhythm__watch_progress__init
+                     (Rhythm__WatchProgress         *message)
+{
+  static const Rhythm__WatchProgress init_value = RHYTHM__WATCH_PROGRESS__INIT;
+  *message = init_value;
+}
+void   rhythm__watch_target__init
+                     (Rhythm__WatchTarget         *message)
+{
+  static const Rhythm__WatchTarget init_value = RHYTHM__WATCH_TARGET__INIT;
+  *message = init_value;
+}
+void   rhythm__watch_event__init
+                     (Rhythm__WatchEvent         *message)
+{
+  static const Rhythm__WatchEvent init_value = RHYTHM__WATCH_EVENT__INIT;
+  *message = init_value;
+}
+void   rhythm__snapshot__init
+                     (Rhythm__Snapshot         *message)
+{
+  static const Rhythm__Snapshot init_value = RHYTHM__SNAPSHOT__INIT;
+  *message = init_value;
+}
+void   rhythm__step_state__init
+                     (Rhythm__StepState         *message)
+{
+  static const Rhythm__StepState init_value = RHYTHM__STEP_STATE__INIT;
+  *message = init_value;
+}
+void   rhythm__transition__init
+                     (Rhythm__Transition         *message)
+{
+  static const Rhythm__Transition init_value = RHYTHM__TRANSITION__INIT;
+  *message = init_value;
+}
+void   rhythm__progress_update__init
+                     (Rhythm__ProgressUpdate         *message)
+{
+  static const Rhythm__ProgressUpdate init_value = RHYTHM__PROGRESS_UPDATE__INIT;
+  *message = init_value;
+}
+void   rhythm__gap__init
+                     (Rhythm__Gap         *message)
+{
+  static const Rhythm__Gap init_value = RHYTHM__GAP__INIT;
+  *message = init_value;
+}
+void   rhythm__deleted__init
+                     (Rhythm__Deleted         *message)
+{
+  static const Rhythm__Deleted init_value = RHYTHM__DELETED__INIT;
+  *message = init_value;
+}
+void   rhythm__bookmark__init
+                     (Rhythm__Bookmark         *message)
+{
+  static const Rhythm__Bookmark init_value = RHYTHM__BOOKMARK__INIT;
+  *message = init_value;
+}
+void   rhythm__tail_log__init
+                     (Rhythm__TailLog         *message)
+{
+  static const Rhythm__TailLog init_value = RHYTHM__TAIL_LOG__INIT;
+  *message = init_value;
+}
+void   rhythm__log_data__init
+                     (Rhythm__LogData         *message)
+{
+  static const Rhythm__LogData init_value = RHYTHM__LOG_DATA__INIT;
+  *message = init_value;
+}
+void   rhythm__get_server_info__init
+                     (Rhythm__GetServerInfo         *message)
+{
+  static const Rhythm__GetServerInfo init_value = RHYTHM__GET_SERVER_INFO__INIT;
+  *message = init_value;
+}
+void   rhythm__server_info__init
+                     (Rhythm__ServerInfo         *message)
+{
+  static const Rhythm__ServerInfo init_value = RHYTHM__SERVER_INFO__INIT;
+  *message = init_value;
+}
+static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[18] =
 {
   {
-    "a",
+    "call_id",
     1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ClientFrame, call_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "timeout_ms",
+    2,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT32,
     0,   /* quantifier_offset */
-    offsetof(Rhythm__V1__Placeholder, a),
+    offsetof(Rhythm__ClientFrame, timeout_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "metadata",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, n_metadata),
+    offsetof(Rhythm__ClientFrame, metadata),
+    &rhythm__metadata__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hello",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, hello),
+    &rhythm__hello__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cancel",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, cancel),
+    &rhythm__cancel__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ping",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, ping),
+    &rhythm__ping__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pong",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, pong),
+    &rhythm__pong__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "start_workflow",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, start_workflow),
+    &rhythm__start_workflow__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pause_workflow",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, pause_workflow),
+    &rhythm__pause_workflow__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resume_workflow",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, resume_workflow),
+    &rhythm__resume_workflow__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cancel_workflow",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, cancel_workflow),
+    &rhythm__cancel_workflow__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "delete_workflow",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, delete_workflow),
+    &rhythm__delete_workflow__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "get_status",
+    25,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, get_status),
+    &rhythm__get_status__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "list_workflows",
+    26,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, list_workflows),
+    &rhythm__list_workflows__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resolve_id",
+    27,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, resolve_id),
+    &rhythm__resolve_id__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "watch_progress",
+    28,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, watch_progress),
+    &rhythm__watch_progress__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tail_log",
+    29,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, tail_log),
+    &rhythm__tail_log__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "get_server_info",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, get_server_info),
+    &rhythm__get_server_info__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__client_frame__field_indices_by_name[] = {
+  0,   /* field[0] = call_id */
+  4,   /* field[4] = cancel */
+  10,   /* field[10] = cancel_workflow */
+  11,   /* field[11] = delete_workflow */
+  17,   /* field[17] = get_server_info */
+  12,   /* field[12] = get_status */
+  3,   /* field[3] = hello */
+  13,   /* field[13] = list_workflows */
+  2,   /* field[2] = metadata */
+  8,   /* field[8] = pause_workflow */
+  5,   /* field[5] = ping */
+  6,   /* field[6] = pong */
+  14,   /* field[14] = resolve_id */
+  9,   /* field[9] = resume_workflow */
+  7,   /* field[7] = start_workflow */
+  16,   /* field[16] = tail_log */
+  1,   /* field[1] = timeout_ms */
+  15,   /* field[15] = watch_progress */
+};
+static const ProtobufCIntRange rhythm__client_frame__number_ranges[3 + 1] =
+{
+  { 1, 0 },
+  { 10, 3 },
+  { 20, 7 },
+  { 0, 18 }
+};
+const ProtobufCMessageDescriptor rhythm__client_frame__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ClientFrame",
+  "ClientFrame",
+  "Rhythm__ClientFrame",
+  "rhythm.v1",
+  sizeof(Rhythm__ClientFrame),
+  18,
+  rhythm__client_frame__field_descriptors,
+  rhythm__client_frame__field_indices_by_name,
+  3,  rhythm__client_frame__number_ranges,
+  (ProtobufCMessageInit) rhythm__client_frame__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[17] =
+{
+  {
+    "call_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerFrame, call_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hello_reply",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, hello_reply),
+    &rhythm__hello_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "go_away",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, go_away),
+    &rhythm__go_away__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ping",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, ping),
+    &rhythm__ping__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pong",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, pong),
+    &rhythm__pong__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, status),
+    &rhythm__status__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "start_reply",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, start_reply),
+    &rhythm__start_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pause_reply",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, pause_reply),
+    &rhythm__command_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resume_reply",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, resume_reply),
+    &rhythm__command_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cancel_reply",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, cancel_reply),
+    &rhythm__command_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "delete_reply",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, delete_reply),
+    &rhythm__delete_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "get_status_reply",
+    25,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, get_status_reply),
+    &rhythm__get_status_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "list_reply",
+    26,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, list_reply),
+    &rhythm__list_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resolve_reply",
+    27,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, resolve_reply),
+    &rhythm__resolve_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "watch_event",
+    28,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, watch_event),
+    &rhythm__watch_event__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "log_data",
+    29,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, log_data),
+    &rhythm__log_data__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "server_info",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, server_info),
+    &rhythm__server_info__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__server_frame__field_indices_by_name[] = {
+  0,   /* field[0] = call_id */
+  9,   /* field[9] = cancel_reply */
+  10,   /* field[10] = delete_reply */
+  11,   /* field[11] = get_status_reply */
+  2,   /* field[2] = go_away */
+  1,   /* field[1] = hello_reply */
+  12,   /* field[12] = list_reply */
+  15,   /* field[15] = log_data */
+  7,   /* field[7] = pause_reply */
+  3,   /* field[3] = ping */
+  4,   /* field[4] = pong */
+  13,   /* field[13] = resolve_reply */
+  8,   /* field[8] = resume_reply */
+  16,   /* field[16] = server_info */
+  6,   /* field[6] = start_reply */
+  5,   /* field[5] = status */
+  14,   /* field[14] = watch_event */
+};
+static const ProtobufCIntRange rhythm__server_frame__number_ranges[3 + 1] =
+{
+  { 1, 0 },
+  { 10, 1 },
+  { 20, 6 },
+  { 0, 17 }
+};
+const ProtobufCMessageDescriptor rhythm__server_frame__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ServerFrame",
+  "ServerFrame",
+  "Rhythm__ServerFrame",
+  "rhythm.v1",
+  sizeof(Rhythm__ServerFrame),
+  17,
+  rhythm__server_frame__field_descriptors,
+  rhythm__server_frame__field_indices_by_name,
+  3,  rhythm__server_frame__number_ranges,
+  (ProtobufCMessageInit) rhythm__server_frame__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__metadata__field_descriptors[2] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Metadata, key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Metadata, value),
     NULL,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
 };
-static const unsigned rhythm__v1__placeholder__field_indices_by_name[] = {
-  0,   /* field[0] = a */
+static const unsigned rhythm__metadata__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  1,   /* field[1] = value */
 };
-static const ProtobufCIntRange rhythm__v1__placeholder__number_ranges[1 + 1] =
+static const ProtobufCIntRange rhythm__metadata__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__metadata__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Metadata",
+  "Metadata",
+  "Rhythm__Metadata",
+  "rhythm.v1",
+  sizeof(Rhythm__Metadata),
+  2,
+  rhythm__metadata__field_descriptors,
+  rhythm__metadata__field_indices_by_name,
+  1,  rhythm__metadata__number_ranges,
+  (ProtobufCMessageInit) rhythm__metadata__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__hello__field_descriptors[4] =
+{
+  {
+    "protocol_version",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Hello, protocol_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "client_name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Hello, client_name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "client_version",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Hello, client_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "token",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Hello, token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__hello__field_indices_by_name[] = {
+  1,   /* field[1] = client_name */
+  2,   /* field[2] = client_version */
+  0,   /* field[0] = protocol_version */
+  3,   /* field[3] = token */
+};
+static const ProtobufCIntRange rhythm__hello__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rhythm__hello__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Hello",
+  "Hello",
+  "Rhythm__Hello",
+  "rhythm.v1",
+  sizeof(Rhythm__Hello),
+  4,
+  rhythm__hello__field_descriptors,
+  rhythm__hello__field_indices_by_name,
+  1,  rhythm__hello__number_ranges,
+  (ProtobufCMessageInit) rhythm__hello__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__hello_reply__field_descriptors[7] =
+{
+  {
+    "protocol_version",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__HelloReply, protocol_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "server_name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__HelloReply, server_name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "server_version",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__HelloReply, server_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "features",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rhythm__HelloReply, n_features),
+    offsetof(Rhythm__HelloReply, features),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limits",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__HelloReply, limits),
+    &rhythm__connection_limits__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "server_id",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__HelloReply, server_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "epoch",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__HelloReply, epoch),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__hello_reply__field_indices_by_name[] = {
+  6,   /* field[6] = epoch */
+  3,   /* field[3] = features */
+  4,   /* field[4] = limits */
+  0,   /* field[0] = protocol_version */
+  5,   /* field[5] = server_id */
+  1,   /* field[1] = server_name */
+  2,   /* field[2] = server_version */
+};
+static const ProtobufCIntRange rhythm__hello_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor rhythm__hello_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.HelloReply",
+  "HelloReply",
+  "Rhythm__HelloReply",
+  "rhythm.v1",
+  sizeof(Rhythm__HelloReply),
+  7,
+  rhythm__hello_reply__field_descriptors,
+  rhythm__hello_reply__field_indices_by_name,
+  1,  rhythm__hello_reply__number_ranges,
+  (ProtobufCMessageInit) rhythm__hello_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__connection_limits__field_descriptors[4] =
+{
+  {
+    "max_request_bytes",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, max_request_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_response_bytes",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, max_response_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_calls",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, max_calls),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ping_interval_ms",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, ping_interval_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__connection_limits__field_indices_by_name[] = {
+  2,   /* field[2] = max_calls */
+  0,   /* field[0] = max_request_bytes */
+  1,   /* field[1] = max_response_bytes */
+  3,   /* field[3] = ping_interval_ms */
+};
+static const ProtobufCIntRange rhythm__connection_limits__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rhythm__connection_limits__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ConnectionLimits",
+  "ConnectionLimits",
+  "Rhythm__ConnectionLimits",
+  "rhythm.v1",
+  sizeof(Rhythm__ConnectionLimits),
+  4,
+  rhythm__connection_limits__field_descriptors,
+  rhythm__connection_limits__field_indices_by_name,
+  1,  rhythm__connection_limits__number_ranges,
+  (ProtobufCMessageInit) rhythm__connection_limits__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define rhythm__cancel__field_descriptors NULL
+#define rhythm__cancel__field_indices_by_name NULL
+#define rhythm__cancel__number_ranges NULL
+const ProtobufCMessageDescriptor rhythm__cancel__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Cancel",
+  "Cancel",
+  "Rhythm__Cancel",
+  "rhythm.v1",
+  sizeof(Rhythm__Cancel),
+  0,
+  rhythm__cancel__field_descriptors,
+  rhythm__cancel__field_indices_by_name,
+  0,  rhythm__cancel__number_ranges,
+  (ProtobufCMessageInit) rhythm__cancel__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__ping__field_descriptors[1] =
+{
+  {
+    "data",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Ping, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__ping__field_indices_by_name[] = {
+  0,   /* field[0] = data */
+};
+static const ProtobufCIntRange rhythm__ping__number_ranges[1 + 1] =
 {
   { 1, 0 },
   { 0, 1 }
 };
-const ProtobufCMessageDescriptor rhythm__v1__placeholder__descriptor =
+const ProtobufCMessageDescriptor rhythm__ping__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
-  "rhythm.v1.Placeholder",
-  "Placeholder",
-  "Rhythm__V1__Placeholder",
+  "rhythm.v1.Ping",
+  "Ping",
+  "Rhythm__Ping",
   "rhythm.v1",
-  sizeof(Rhythm__V1__Placeholder),
+  sizeof(Rhythm__Ping),
   1,
-  rhythm__v1__placeholder__field_descriptors,
-  rhythm__v1__placeholder__field_indices_by_name,
-  1,  rhythm__v1__placeholder__number_ranges,
-  (ProtobufCMessageInit) rhythm__v1__placeholder__init,
+  rhythm__ping__field_descriptors,
+  rhythm__ping__field_indices_by_name,
+  1,  rhythm__ping__number_ranges,
+  (ProtobufCMessageInit) rhythm__ping__init,
   NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__pong__field_descriptors[1] =
+{
+  {
+    "data",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Pong, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__pong__field_indices_by_name[] = {
+  0,   /* field[0] = data */
+};
+static const ProtobufCIntRange rhythm__pong__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__pong__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Pong",
+  "Pong",
+  "Rhythm__Pong",
+  "rhythm.v1",
+  sizeof(Rhythm__Pong),
+  1,
+  rhythm__pong__field_descriptors,
+  rhythm__pong__field_indices_by_name,
+  1,  rhythm__pong__number_ranges,
+  (ProtobufCMessageInit) rhythm__pong__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__go_away__field_descriptors[4] =
+{
+  {
+    "reason",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GoAway, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "message",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GoAway, message),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "grace_ms",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GoAway, grace_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_call_id",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GoAway, last_call_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__go_away__field_indices_by_name[] = {
+  2,   /* field[2] = grace_ms */
+  3,   /* field[3] = last_call_id */
+  1,   /* field[1] = message */
+  0,   /* field[0] = reason */
+};
+static const ProtobufCIntRange rhythm__go_away__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rhythm__go_away__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.GoAway",
+  "GoAway",
+  "Rhythm__GoAway",
+  "rhythm.v1",
+  sizeof(Rhythm__GoAway),
+  4,
+  rhythm__go_away__field_descriptors,
+  rhythm__go_away__field_indices_by_name,
+  1,  rhythm__go_away__number_ranges,
+  (ProtobufCMessageInit) rhythm__go_away__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__status__field_descriptors[6] =
+{
+  {
+    "code",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Status, code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "message",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Status, message),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Status, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "field",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Status, field),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "retry_after_ms",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Status, retry_after_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "effect",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Status, effect),
+    &rhythm__effect__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__status__field_indices_by_name[] = {
+  0,   /* field[0] = code */
+  5,   /* field[5] = effect */
+  3,   /* field[3] = field */
+  1,   /* field[1] = message */
+  2,   /* field[2] = reason */
+  4,   /* field[4] = retry_after_ms */
+};
+static const ProtobufCIntRange rhythm__status__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rhythm__status__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Status",
+  "Status",
+  "Rhythm__Status",
+  "rhythm.v1",
+  sizeof(Rhythm__Status),
+  6,
+  rhythm__status__field_descriptors,
+  rhythm__status__field_indices_by_name,
+  1,  rhythm__status__number_ranges,
+  (ProtobufCMessageInit) rhythm__status__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__label__field_descriptors[2] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Label, key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Label, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__label__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange rhythm__label__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__label__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Label",
+  "Label",
+  "Rhythm__Label",
+  "rhythm.v1",
+  sizeof(Rhythm__Label),
+  2,
+  rhythm__label__field_descriptors,
+  rhythm__label__field_indices_by_name,
+  1,  rhythm__label__number_ranges,
+  (ProtobufCMessageInit) rhythm__label__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__workflow_spec__field_descriptors[8] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSpec, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSpec, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "app_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSpec, app_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "description",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSpec, description),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "labels",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WorkflowSpec, n_labels),
+    offsetof(Rhythm__WorkflowSpec, labels),
+    &rhythm__label__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "args",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSpec, args),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kwargs",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSpec, kwargs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "steps",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WorkflowSpec, n_steps),
+    offsetof(Rhythm__WorkflowSpec, steps),
+    &rhythm__step_spec__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__workflow_spec__field_indices_by_name[] = {
+  2,   /* field[2] = app_id */
+  5,   /* field[5] = args */
+  3,   /* field[3] = description */
+  6,   /* field[6] = kwargs */
+  4,   /* field[4] = labels */
+  1,   /* field[1] = name */
+  7,   /* field[7] = steps */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__workflow_spec__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 8 }
+};
+const ProtobufCMessageDescriptor rhythm__workflow_spec__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.WorkflowSpec",
+  "WorkflowSpec",
+  "Rhythm__WorkflowSpec",
+  "rhythm.v1",
+  sizeof(Rhythm__WorkflowSpec),
+  8,
+  rhythm__workflow_spec__field_descriptors,
+  rhythm__workflow_spec__field_indices_by_name,
+  1,  rhythm__workflow_spec__number_ranges,
+  (ProtobufCMessageInit) rhythm__workflow_spec__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[7] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepSpec, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "task",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepSpec, task),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "queue",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepSpec, queue),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "priority",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Rhythm__StepSpec, optional_priority_case),
+    offsetof(Rhythm__StepSpec, priority),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kwargs",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepSpec, kwargs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "timeout_ms",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepSpec, timeout_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "retry",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepSpec, retry),
+    &rhythm__retry_policy__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__step_spec__field_indices_by_name[] = {
+  4,   /* field[4] = kwargs */
+  0,   /* field[0] = name */
+  3,   /* field[3] = priority */
+  2,   /* field[2] = queue */
+  6,   /* field[6] = retry */
+  1,   /* field[1] = task */
+  5,   /* field[5] = timeout_ms */
+};
+static const ProtobufCIntRange rhythm__step_spec__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor rhythm__step_spec__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.StepSpec",
+  "StepSpec",
+  "Rhythm__StepSpec",
+  "rhythm.v1",
+  sizeof(Rhythm__StepSpec),
+  7,
+  rhythm__step_spec__field_descriptors,
+  rhythm__step_spec__field_indices_by_name,
+  1,  rhythm__step_spec__number_ranges,
+  (ProtobufCMessageInit) rhythm__step_spec__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__retry_policy__field_descriptors[4] =
+{
+  {
+    "max_attempts",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__RetryPolicy, max_attempts),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "backoff_ms",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Rhythm__RetryPolicy, optional_backoff_case),
+    offsetof(Rhythm__RetryPolicy, backoff_ms),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "factor",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Rhythm__RetryPolicy, optional_factor_case),
+    offsetof(Rhythm__RetryPolicy, factor),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_backoff_ms",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Rhythm__RetryPolicy, optional_max_backoff_case),
+    offsetof(Rhythm__RetryPolicy, max_backoff_ms),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__retry_policy__field_indices_by_name[] = {
+  1,   /* field[1] = backoff_ms */
+  2,   /* field[2] = factor */
+  0,   /* field[0] = max_attempts */
+  3,   /* field[3] = max_backoff_ms */
+};
+static const ProtobufCIntRange rhythm__retry_policy__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rhythm__retry_policy__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.RetryPolicy",
+  "RetryPolicy",
+  "Rhythm__RetryPolicy",
+  "rhythm.v1",
+  sizeof(Rhythm__RetryPolicy),
+  4,
+  rhythm__retry_policy__field_descriptors,
+  rhythm__retry_policy__field_indices_by_name,
+  1,  rhythm__retry_policy__number_ranges,
+  (ProtobufCMessageInit) rhythm__retry_policy__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__workflow__field_descriptors[21] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "app_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, app_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "description",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, description),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "labels",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__Workflow, n_labels),
+    offsetof(Rhythm__Workflow, labels),
+    &rhythm__label__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "args",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, args),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kwargs",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, kwargs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "steps",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__Workflow, n_steps),
+    offsetof(Rhythm__Workflow, steps),
+    &rhythm__step__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, status),
+    &rhythm__workflow_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "steps_done",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, steps_done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "total_steps",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, total_steps),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_at",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, created_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "updated_at",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, updated_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "started_at",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, started_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ended_at",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, ended_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "control",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, control),
+    &rhythm__control__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resume_from",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Rhythm__Workflow, optional_resume_from_case),
+    offsetof(Rhythm__Workflow, resume_from),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resume_args",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, resume_args),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "deleting",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, deleting),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request_id",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Workflow, request_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__workflow__field_indices_by_name[] = {
+  2,   /* field[2] = app_id */
+  5,   /* field[5] = args */
+  16,   /* field[16] = control */
+  12,   /* field[12] = created_at */
+  19,   /* field[19] = deleting */
+  3,   /* field[3] = description */
+  15,   /* field[15] = ended_at */
+  6,   /* field[6] = kwargs */
+  4,   /* field[4] = labels */
+  1,   /* field[1] = name */
+  20,   /* field[20] = request_id */
+  18,   /* field[18] = resume_args */
+  17,   /* field[17] = resume_from */
+  14,   /* field[14] = started_at */
+  8,   /* field[8] = status */
+  7,   /* field[7] = steps */
+  9,   /* field[9] = steps_done */
+  10,   /* field[10] = total_steps */
+  13,   /* field[13] = updated_at */
+  11,   /* field[11] = version */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__workflow__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 21 }
+};
+const ProtobufCMessageDescriptor rhythm__workflow__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Workflow",
+  "Workflow",
+  "Rhythm__Workflow",
+  "rhythm.v1",
+  sizeof(Rhythm__Workflow),
+  21,
+  rhythm__workflow__field_descriptors,
+  rhythm__workflow__field_indices_by_name,
+  1,  rhythm__workflow__number_ranges,
+  (ProtobufCMessageInit) rhythm__workflow__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__step__field_descriptors[3] =
+{
+  {
+    "spec",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Step, spec),
+    &rhythm__step_spec__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Step, status),
+    &rhythm__task_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempts",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__Step, n_attempts),
+    offsetof(Rhythm__Step, attempts),
+    &rhythm__attempt__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__step__field_indices_by_name[] = {
+  2,   /* field[2] = attempts */
+  0,   /* field[0] = spec */
+  1,   /* field[1] = status */
+};
+static const ProtobufCIntRange rhythm__step__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rhythm__step__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Step",
+  "Step",
+  "Rhythm__Step",
+  "rhythm.v1",
+  sizeof(Rhythm__Step),
+  3,
+  rhythm__step__field_descriptors,
+  rhythm__step__field_indices_by_name,
+  1,  rhythm__step__number_ranges,
+  (ProtobufCMessageInit) rhythm__step__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__attempt__field_descriptors[20] =
+{
+  {
+    "task_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, task_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "number",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, number),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "retry",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, retry),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, status),
+    &rhythm__task_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "args",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, args),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kwargs",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, kwargs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_at",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, created_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "not_before",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, not_before),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "dispatched_at",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, dispatched_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "date_start",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, date_start),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "date_done",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, date_done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "result",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, result),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failure",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, failure),
+    &rhythm__failure__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "worker",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, worker),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "queue",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, queue),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "retries",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, retries),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "progress",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, progress),
+    &rhythm__progress__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "revocation",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, revocation),
+    &rhythm__revocation__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "superseded",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, superseded),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "late_report",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, late_report),
+    &rhythm__late_report__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__attempt__field_indices_by_name[] = {
+  4,   /* field[4] = args */
+  6,   /* field[6] = created_at */
+  10,   /* field[10] = date_done */
+  9,   /* field[9] = date_start */
+  8,   /* field[8] = dispatched_at */
+  12,   /* field[12] = failure */
+  5,   /* field[5] = kwargs */
+  19,   /* field[19] = late_report */
+  7,   /* field[7] = not_before */
+  1,   /* field[1] = number */
+  16,   /* field[16] = progress */
+  14,   /* field[14] = queue */
+  11,   /* field[11] = result */
+  15,   /* field[15] = retries */
+  2,   /* field[2] = retry */
+  17,   /* field[17] = revocation */
+  3,   /* field[3] = status */
+  18,   /* field[18] = superseded */
+  0,   /* field[0] = task_id */
+  13,   /* field[13] = worker */
+};
+static const ProtobufCIntRange rhythm__attempt__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 20 }
+};
+const ProtobufCMessageDescriptor rhythm__attempt__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Attempt",
+  "Attempt",
+  "Rhythm__Attempt",
+  "rhythm.v1",
+  sizeof(Rhythm__Attempt),
+  20,
+  rhythm__attempt__field_descriptors,
+  rhythm__attempt__field_indices_by_name,
+  1,  rhythm__attempt__number_ranges,
+  (ProtobufCMessageInit) rhythm__attempt__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__failure__field_descriptors[5] =
+{
+  {
+    "exc_type",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Failure, exc_type),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "exc_message",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Failure, exc_message),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "exc_module",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Failure, exc_module),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "traceback",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Failure, traceback),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "retriable",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Failure, retriable),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__failure__field_indices_by_name[] = {
+  1,   /* field[1] = exc_message */
+  2,   /* field[2] = exc_module */
+  0,   /* field[0] = exc_type */
+  4,   /* field[4] = retriable */
+  3,   /* field[3] = traceback */
+};
+static const ProtobufCIntRange rhythm__failure__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor rhythm__failure__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Failure",
+  "Failure",
+  "Rhythm__Failure",
+  "rhythm.v1",
+  sizeof(Rhythm__Failure),
+  5,
+  rhythm__failure__field_descriptors,
+  rhythm__failure__field_indices_by_name,
+  1,  rhythm__failure__number_ranges,
+  (ProtobufCMessageInit) rhythm__failure__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue rhythm__revocation__reason__enum_values_by_number[5] =
+{
+  { "REASON_UNSPECIFIED", "RHYTHM__REVOCATION__REASON__REASON_UNSPECIFIED", 0 },
+  { "REASON_PAUSE", "RHYTHM__REVOCATION__REASON__REASON_PAUSE", 1 },
+  { "REASON_CANCEL", "RHYTHM__REVOCATION__REASON__REASON_CANCEL", 2 },
+  { "REASON_RESTART", "RHYTHM__REVOCATION__REASON__REASON_RESTART", 3 },
+  { "REASON_TIMEOUT", "RHYTHM__REVOCATION__REASON__REASON_TIMEOUT", 4 },
+};
+static const ProtobufCIntRange rhythm__revocation__reason__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex rhythm__revocation__reason__enum_values_by_name[5] =
+{
+  { "REASON_CANCEL", 2 },
+  { "REASON_PAUSE", 1 },
+  { "REASON_RESTART", 3 },
+  { "REASON_TIMEOUT", 4 },
+  { "REASON_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rhythm__revocation__reason__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Revocation.Reason",
+  "Reason",
+  "Rhythm__Revocation__Reason",
+  "rhythm.v1",
+  5,
+  rhythm__revocation__reason__enum_values_by_number,
+  5,
+  rhythm__revocation__reason__enum_values_by_name,
+  1,
+  rhythm__revocation__reason__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor rhythm__revocation__field_descriptors[2] =
+{
+  {
+    "reason",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Revocation, reason),
+    &rhythm__revocation__reason__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "requested_at",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Revocation, requested_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__revocation__field_indices_by_name[] = {
+  0,   /* field[0] = reason */
+  1,   /* field[1] = requested_at */
+};
+static const ProtobufCIntRange rhythm__revocation__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__revocation__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Revocation",
+  "Revocation",
+  "Rhythm__Revocation",
+  "rhythm.v1",
+  sizeof(Rhythm__Revocation),
+  2,
+  rhythm__revocation__field_descriptors,
+  rhythm__revocation__field_indices_by_name,
+  1,  rhythm__revocation__number_ranges,
+  (ProtobufCMessageInit) rhythm__revocation__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__late_report__field_descriptors[3] =
+{
+  {
+    "status",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__LateReport, status),
+    &rhythm__task_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "at",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__LateReport, at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "detail",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__LateReport, detail),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__late_report__field_indices_by_name[] = {
+  1,   /* field[1] = at */
+  2,   /* field[2] = detail */
+  0,   /* field[0] = status */
+};
+static const ProtobufCIntRange rhythm__late_report__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rhythm__late_report__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.LateReport",
+  "LateReport",
+  "Rhythm__LateReport",
+  "rhythm.v1",
+  sizeof(Rhythm__LateReport),
+  3,
+  rhythm__late_report__field_descriptors,
+  rhythm__late_report__field_indices_by_name,
+  1,  rhythm__late_report__number_ranges,
+  (ProtobufCMessageInit) rhythm__late_report__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__progress__field_descriptors[11] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Progress, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "done",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Progress, done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "total",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Rhythm__Progress, optional_total_case),
+    offsetof(Rhythm__Progress, total),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "units",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Progress, units),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_at",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Progress, first_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "updated_at",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Progress, updated_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_done",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Progress, first_done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fraction_done",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Rhythm__Progress, optional_fraction_done_case),
+    offsetof(Rhythm__Progress, fraction_done),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "time_remaining_sec",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Rhythm__Progress, optional_time_remaining_case),
+    offsetof(Rhythm__Progress, time_remaining_sec),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wt_avg_rate",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Rhythm__Progress, optional_wt_avg_rate_case),
+    offsetof(Rhythm__Progress, wt_avg_rate),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "avg_rate",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Rhythm__Progress, optional_avg_rate_case),
+    offsetof(Rhythm__Progress, avg_rate),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__progress__field_indices_by_name[] = {
+  10,   /* field[10] = avg_rate */
+  1,   /* field[1] = done */
+  4,   /* field[4] = first_at */
+  6,   /* field[6] = first_done */
+  7,   /* field[7] = fraction_done */
+  0,   /* field[0] = name */
+  8,   /* field[8] = time_remaining_sec */
+  2,   /* field[2] = total */
+  3,   /* field[3] = units */
+  5,   /* field[5] = updated_at */
+  9,   /* field[9] = wt_avg_rate */
+};
+static const ProtobufCIntRange rhythm__progress__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 11 }
+};
+const ProtobufCMessageDescriptor rhythm__progress__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Progress",
+  "Progress",
+  "Rhythm__Progress",
+  "rhythm.v1",
+  sizeof(Rhythm__Progress),
+  11,
+  rhythm__progress__field_descriptors,
+  rhythm__progress__field_indices_by_name,
+  1,  rhythm__progress__number_ranges,
+  (ProtobufCMessageInit) rhythm__progress__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__workflow_summary__field_descriptors[15] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "app_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, app_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "labels",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WorkflowSummary, n_labels),
+    offsetof(Rhythm__WorkflowSummary, labels),
+    &rhythm__label__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, status),
+    &rhythm__workflow_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "paused",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, paused),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cancelled",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, cancelled),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "steps_done",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, steps_done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "total_steps",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, total_steps),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pending_step",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, pending_step),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_at",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, created_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "updated_at",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, updated_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "started_at",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, started_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ended_at",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowSummary, ended_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__workflow_summary__field_indices_by_name[] = {
+  2,   /* field[2] = app_id */
+  6,   /* field[6] = cancelled */
+  11,   /* field[11] = created_at */
+  14,   /* field[14] = ended_at */
+  3,   /* field[3] = labels */
+  1,   /* field[1] = name */
+  5,   /* field[5] = paused */
+  9,   /* field[9] = pending_step */
+  13,   /* field[13] = started_at */
+  4,   /* field[4] = status */
+  7,   /* field[7] = steps_done */
+  8,   /* field[8] = total_steps */
+  12,   /* field[12] = updated_at */
+  10,   /* field[10] = version */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__workflow_summary__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 15 }
+};
+const ProtobufCMessageDescriptor rhythm__workflow_summary__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.WorkflowSummary",
+  "WorkflowSummary",
+  "Rhythm__WorkflowSummary",
+  "rhythm.v1",
+  sizeof(Rhythm__WorkflowSummary),
+  15,
+  rhythm__workflow_summary__field_descriptors,
+  rhythm__workflow_summary__field_indices_by_name,
+  1,  rhythm__workflow_summary__number_ranges,
+  (ProtobufCMessageInit) rhythm__workflow_summary__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__workflow_filter__field_descriptors[7] =
+{
+  {
+    "statuses",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Rhythm__WorkflowFilter, n_statuses),
+    offsetof(Rhythm__WorkflowFilter, statuses),
+    &rhythm__workflow_status__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "app_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowFilter, app_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowFilter, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "workflow_ids",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowFilter, workflow_ids),
+    &rhythm__workflow_ids__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "labels",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WorkflowFilter, n_labels),
+    offsetof(Rhythm__WorkflowFilter, labels),
+    &rhythm__label__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_from",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowFilter, created_from),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_before",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WorkflowFilter, created_before),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__workflow_filter__field_indices_by_name[] = {
+  1,   /* field[1] = app_id */
+  6,   /* field[6] = created_before */
+  5,   /* field[5] = created_from */
+  4,   /* field[4] = labels */
+  2,   /* field[2] = name */
+  0,   /* field[0] = statuses */
+  3,   /* field[3] = workflow_ids */
+};
+static const ProtobufCIntRange rhythm__workflow_filter__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor rhythm__workflow_filter__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.WorkflowFilter",
+  "WorkflowFilter",
+  "Rhythm__WorkflowFilter",
+  "rhythm.v1",
+  sizeof(Rhythm__WorkflowFilter),
+  7,
+  rhythm__workflow_filter__field_descriptors,
+  rhythm__workflow_filter__field_indices_by_name,
+  1,  rhythm__workflow_filter__number_ranges,
+  (ProtobufCMessageInit) rhythm__workflow_filter__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__workflow_ids__field_descriptors[1] =
+{
+  {
+    "workflow_ids",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rhythm__WorkflowIDs, n_workflow_ids),
+    offsetof(Rhythm__WorkflowIDs, workflow_ids),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__workflow_ids__field_indices_by_name[] = {
+  0,   /* field[0] = workflow_ids */
+};
+static const ProtobufCIntRange rhythm__workflow_ids__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__workflow_ids__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.WorkflowIDs",
+  "WorkflowIDs",
+  "Rhythm__WorkflowIDs",
+  "rhythm.v1",
+  sizeof(Rhythm__WorkflowIDs),
+  1,
+  rhythm__workflow_ids__field_descriptors,
+  rhythm__workflow_ids__field_indices_by_name,
+  1,  rhythm__workflow_ids__number_ranges,
+  (ProtobufCMessageInit) rhythm__workflow_ids__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__start_workflow__field_descriptors[2] =
+{
+  {
+    "spec",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StartWorkflow, spec),
+    &rhythm__workflow_spec__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StartWorkflow, request_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__start_workflow__field_indices_by_name[] = {
+  1,   /* field[1] = request_id */
+  0,   /* field[0] = spec */
+};
+static const ProtobufCIntRange rhythm__start_workflow__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__start_workflow__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.StartWorkflow",
+  "StartWorkflow",
+  "Rhythm__StartWorkflow",
+  "rhythm.v1",
+  sizeof(Rhythm__StartWorkflow),
+  2,
+  rhythm__start_workflow__field_descriptors,
+  rhythm__start_workflow__field_indices_by_name,
+  1,  rhythm__start_workflow__number_ranges,
+  (ProtobufCMessageInit) rhythm__start_workflow__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__start_reply__field_descriptors[2] =
+{
+  {
+    "workflow",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StartReply, workflow),
+    &rhythm__workflow__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "replayed",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StartReply, replayed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__start_reply__field_indices_by_name[] = {
+  1,   /* field[1] = replayed */
+  0,   /* field[0] = workflow */
+};
+static const ProtobufCIntRange rhythm__start_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__start_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.StartReply",
+  "StartReply",
+  "Rhythm__StartReply",
+  "rhythm.v1",
+  sizeof(Rhythm__StartReply),
+  2,
+  rhythm__start_reply__field_descriptors,
+  rhythm__start_reply__field_indices_by_name,
+  1,  rhythm__start_reply__number_ranges,
+  (ProtobufCMessageInit) rhythm__start_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__pause_workflow__field_descriptors[4] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__PauseWorkflow, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mode",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__PauseWorkflow, mode),
+    &rhythm__pause_mode__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__PauseWorkflow, request_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expected_version",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__PauseWorkflow, expected_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__pause_workflow__field_indices_by_name[] = {
+  3,   /* field[3] = expected_version */
+  1,   /* field[1] = mode */
+  2,   /* field[2] = request_id */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__pause_workflow__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rhythm__pause_workflow__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.PauseWorkflow",
+  "PauseWorkflow",
+  "Rhythm__PauseWorkflow",
+  "rhythm.v1",
+  sizeof(Rhythm__PauseWorkflow),
+  4,
+  rhythm__pause_workflow__field_descriptors,
+  rhythm__pause_workflow__field_indices_by_name,
+  1,  rhythm__pause_workflow__number_ranges,
+  (ProtobufCMessageInit) rhythm__pause_workflow__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__resume_workflow__field_descriptors[6] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ResumeWorkflow, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ResumeWorkflow, request_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expected_version",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ResumeWorkflow, expected_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "args",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ResumeWorkflow, args),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "from_step",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ResumeWorkflow, from_step),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "force",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ResumeWorkflow, force),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__resume_workflow__field_indices_by_name[] = {
+  3,   /* field[3] = args */
+  2,   /* field[2] = expected_version */
+  5,   /* field[5] = force */
+  4,   /* field[4] = from_step */
+  1,   /* field[1] = request_id */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__resume_workflow__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rhythm__resume_workflow__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ResumeWorkflow",
+  "ResumeWorkflow",
+  "Rhythm__ResumeWorkflow",
+  "rhythm.v1",
+  sizeof(Rhythm__ResumeWorkflow),
+  6,
+  rhythm__resume_workflow__field_descriptors,
+  rhythm__resume_workflow__field_indices_by_name,
+  1,  rhythm__resume_workflow__number_ranges,
+  (ProtobufCMessageInit) rhythm__resume_workflow__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__cancel_workflow__field_descriptors[3] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CancelWorkflow, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CancelWorkflow, request_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expected_version",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CancelWorkflow, expected_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__cancel_workflow__field_indices_by_name[] = {
+  2,   /* field[2] = expected_version */
+  1,   /* field[1] = request_id */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__cancel_workflow__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rhythm__cancel_workflow__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.CancelWorkflow",
+  "CancelWorkflow",
+  "Rhythm__CancelWorkflow",
+  "rhythm.v1",
+  sizeof(Rhythm__CancelWorkflow),
+  3,
+  rhythm__cancel_workflow__field_descriptors,
+  rhythm__cancel_workflow__field_indices_by_name,
+  1,  rhythm__cancel_workflow__number_ranges,
+  (ProtobufCMessageInit) rhythm__cancel_workflow__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue rhythm__command_reply__command__enum_values_by_number[4] =
+{
+  { "COMMAND_UNSPECIFIED", "RHYTHM__COMMAND_REPLY__COMMAND__COMMAND_UNSPECIFIED", 0 },
+  { "COMMAND_PAUSE", "RHYTHM__COMMAND_REPLY__COMMAND__COMMAND_PAUSE", 1 },
+  { "COMMAND_RESUME", "RHYTHM__COMMAND_REPLY__COMMAND__COMMAND_RESUME", 2 },
+  { "COMMAND_CANCEL", "RHYTHM__COMMAND_REPLY__COMMAND__COMMAND_CANCEL", 3 },
+};
+static const ProtobufCIntRange rhythm__command_reply__command__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex rhythm__command_reply__command__enum_values_by_name[4] =
+{
+  { "COMMAND_CANCEL", 3 },
+  { "COMMAND_PAUSE", 1 },
+  { "COMMAND_RESUME", 2 },
+  { "COMMAND_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rhythm__command_reply__command__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.CommandReply.Command",
+  "Command",
+  "Rhythm__CommandReply__Command",
+  "rhythm.v1",
+  4,
+  rhythm__command_reply__command__enum_values_by_number,
+  4,
+  rhythm__command_reply__command__enum_values_by_name,
+  1,
+  rhythm__command_reply__command__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor rhythm__command_reply__field_descriptors[11] =
+{
+  {
+    "command",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CommandReply, command),
+    &rhythm__command_reply__command__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "accepted",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CommandReply, accepted),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "already",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CommandReply, already),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CommandReply, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "message",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CommandReply, message),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "revoked_step",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CommandReply, revoked_step),
+    &rhythm__attempt_summary__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "restarted_step",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CommandReply, restarted_step),
+    &rhythm__attempt_summary__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quiesced",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CommandReply, quiesced),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CommandReply, status),
+    &rhythm__workflow_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CommandReply, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "replayed",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CommandReply, replayed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__command_reply__field_indices_by_name[] = {
+  1,   /* field[1] = accepted */
+  2,   /* field[2] = already */
+  0,   /* field[0] = command */
+  4,   /* field[4] = message */
+  7,   /* field[7] = quiesced */
+  3,   /* field[3] = reason */
+  10,   /* field[10] = replayed */
+  6,   /* field[6] = restarted_step */
+  5,   /* field[5] = revoked_step */
+  8,   /* field[8] = status */
+  9,   /* field[9] = version */
+};
+static const ProtobufCIntRange rhythm__command_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 11 }
+};
+const ProtobufCMessageDescriptor rhythm__command_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.CommandReply",
+  "CommandReply",
+  "Rhythm__CommandReply",
+  "rhythm.v1",
+  sizeof(Rhythm__CommandReply),
+  11,
+  rhythm__command_reply__field_descriptors,
+  rhythm__command_reply__field_indices_by_name,
+  1,  rhythm__command_reply__number_ranges,
+  (ProtobufCMessageInit) rhythm__command_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__attempt_summary__field_descriptors[3] =
+{
+  {
+    "task_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__AttemptSummary, task_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "task",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__AttemptSummary, task),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "step",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__AttemptSummary, step),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__attempt_summary__field_indices_by_name[] = {
+  2,   /* field[2] = step */
+  1,   /* field[1] = task */
+  0,   /* field[0] = task_id */
+};
+static const ProtobufCIntRange rhythm__attempt_summary__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rhythm__attempt_summary__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.AttemptSummary",
+  "AttemptSummary",
+  "Rhythm__AttemptSummary",
+  "rhythm.v1",
+  sizeof(Rhythm__AttemptSummary),
+  3,
+  rhythm__attempt_summary__field_descriptors,
+  rhythm__attempt_summary__field_indices_by_name,
+  1,  rhythm__attempt_summary__number_ranges,
+  (ProtobufCMessageInit) rhythm__attempt_summary__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__delete_workflow__field_descriptors[2] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__DeleteWorkflow, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cancel_first",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__DeleteWorkflow, cancel_first),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__delete_workflow__field_indices_by_name[] = {
+  1,   /* field[1] = cancel_first */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__delete_workflow__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__delete_workflow__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.DeleteWorkflow",
+  "DeleteWorkflow",
+  "Rhythm__DeleteWorkflow",
+  "rhythm.v1",
+  sizeof(Rhythm__DeleteWorkflow),
+  2,
+  rhythm__delete_workflow__field_descriptors,
+  rhythm__delete_workflow__field_indices_by_name,
+  1,  rhythm__delete_workflow__number_ranges,
+  (ProtobufCMessageInit) rhythm__delete_workflow__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue rhythm__delete_reply__outcome__enum_values_by_number[3] =
+{
+  { "OUTCOME_UNSPECIFIED", "RHYTHM__DELETE_REPLY__OUTCOME__OUTCOME_UNSPECIFIED", 0 },
+  { "OUTCOME_DELETED", "RHYTHM__DELETE_REPLY__OUTCOME__OUTCOME_DELETED", 1 },
+  { "OUTCOME_PENDING", "RHYTHM__DELETE_REPLY__OUTCOME__OUTCOME_PENDING", 2 },
+};
+static const ProtobufCIntRange rhythm__delete_reply__outcome__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex rhythm__delete_reply__outcome__enum_values_by_name[3] =
+{
+  { "OUTCOME_DELETED", 1 },
+  { "OUTCOME_PENDING", 2 },
+  { "OUTCOME_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rhythm__delete_reply__outcome__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.DeleteReply.Outcome",
+  "Outcome",
+  "Rhythm__DeleteReply__Outcome",
+  "rhythm.v1",
+  3,
+  rhythm__delete_reply__outcome__enum_values_by_number,
+  3,
+  rhythm__delete_reply__outcome__enum_values_by_name,
+  1,
+  rhythm__delete_reply__outcome__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor rhythm__delete_reply__field_descriptors[1] =
+{
+  {
+    "outcome",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__DeleteReply, outcome),
+    &rhythm__delete_reply__outcome__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__delete_reply__field_indices_by_name[] = {
+  0,   /* field[0] = outcome */
+};
+static const ProtobufCIntRange rhythm__delete_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__delete_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.DeleteReply",
+  "DeleteReply",
+  "Rhythm__DeleteReply",
+  "rhythm.v1",
+  sizeof(Rhythm__DeleteReply),
+  1,
+  rhythm__delete_reply__field_descriptors,
+  rhythm__delete_reply__field_indices_by_name,
+  1,  rhythm__delete_reply__number_ranges,
+  (ProtobufCMessageInit) rhythm__delete_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__get_status__field_descriptors[4] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GetStatus, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "include_previous_attempts",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GetStatus, include_previous_attempts),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "omit_results",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GetStatus, omit_results),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wait",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GetStatus, wait),
+    &rhythm__version_wait__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__get_status__field_indices_by_name[] = {
+  1,   /* field[1] = include_previous_attempts */
+  2,   /* field[2] = omit_results */
+  3,   /* field[3] = wait */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__get_status__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rhythm__get_status__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.GetStatus",
+  "GetStatus",
+  "Rhythm__GetStatus",
+  "rhythm.v1",
+  sizeof(Rhythm__GetStatus),
+  4,
+  rhythm__get_status__field_descriptors,
+  rhythm__get_status__field_indices_by_name,
+  1,  rhythm__get_status__number_ranges,
+  (ProtobufCMessageInit) rhythm__get_status__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__version_wait__field_descriptors[1] =
+{
+  {
+    "after_version",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__VersionWait, after_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__version_wait__field_indices_by_name[] = {
+  0,   /* field[0] = after_version */
+};
+static const ProtobufCIntRange rhythm__version_wait__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__version_wait__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.VersionWait",
+  "VersionWait",
+  "Rhythm__VersionWait",
+  "rhythm.v1",
+  sizeof(Rhythm__VersionWait),
+  1,
+  rhythm__version_wait__field_descriptors,
+  rhythm__version_wait__field_indices_by_name,
+  1,  rhythm__version_wait__number_ranges,
+  (ProtobufCMessageInit) rhythm__version_wait__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__get_status_reply__field_descriptors[1] =
+{
+  {
+    "workflow",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GetStatusReply, workflow),
+    &rhythm__workflow__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__get_status_reply__field_indices_by_name[] = {
+  0,   /* field[0] = workflow */
+};
+static const ProtobufCIntRange rhythm__get_status_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__get_status_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.GetStatusReply",
+  "GetStatusReply",
+  "Rhythm__GetStatusReply",
+  "rhythm.v1",
+  sizeof(Rhythm__GetStatusReply),
+  1,
+  rhythm__get_status_reply__field_descriptors,
+  rhythm__get_status_reply__field_indices_by_name,
+  1,  rhythm__get_status_reply__number_ranges,
+  (ProtobufCMessageInit) rhythm__get_status_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue rhythm__list_workflows__sort__enum_values_by_number[2] =
+{
+  { "SORT_CREATED_AT", "RHYTHM__LIST_WORKFLOWS__SORT__SORT_CREATED_AT", 0 },
+  { "SORT_UPDATED_AT", "RHYTHM__LIST_WORKFLOWS__SORT__SORT_UPDATED_AT", 1 },
+};
+static const ProtobufCIntRange rhythm__list_workflows__sort__value_ranges[] = {
+{0, 0},{0, 2}
+};
+static const ProtobufCEnumValueIndex rhythm__list_workflows__sort__enum_values_by_name[2] =
+{
+  { "SORT_CREATED_AT", 0 },
+  { "SORT_UPDATED_AT", 1 },
+};
+const ProtobufCEnumDescriptor rhythm__list_workflows__sort__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ListWorkflows.Sort",
+  "Sort",
+  "Rhythm__ListWorkflows__Sort",
+  "rhythm.v1",
+  2,
+  rhythm__list_workflows__sort__enum_values_by_number,
+  2,
+  rhythm__list_workflows__sort__enum_values_by_name,
+  1,
+  rhythm__list_workflows__sort__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor rhythm__list_workflows__field_descriptors[6] =
+{
+  {
+    "filter",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ListWorkflows, filter),
+    &rhythm__workflow_filter__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sort",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ListWorkflows, sort),
+    &rhythm__list_workflows__sort__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ascending",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ListWorkflows, ascending),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ListWorkflows, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cursor",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ListWorkflows, cursor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "with_counts",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ListWorkflows, with_counts),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__list_workflows__field_indices_by_name[] = {
+  2,   /* field[2] = ascending */
+  4,   /* field[4] = cursor */
+  0,   /* field[0] = filter */
+  3,   /* field[3] = limit */
+  1,   /* field[1] = sort */
+  5,   /* field[5] = with_counts */
+};
+static const ProtobufCIntRange rhythm__list_workflows__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rhythm__list_workflows__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ListWorkflows",
+  "ListWorkflows",
+  "Rhythm__ListWorkflows",
+  "rhythm.v1",
+  sizeof(Rhythm__ListWorkflows),
+  6,
+  rhythm__list_workflows__field_descriptors,
+  rhythm__list_workflows__field_indices_by_name,
+  1,  rhythm__list_workflows__number_ranges,
+  (ProtobufCMessageInit) rhythm__list_workflows__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__list_reply__field_descriptors[3] =
+{
+  {
+    "workflows",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ListReply, n_workflows),
+    offsetof(Rhythm__ListReply, workflows),
+    &rhythm__workflow_summary__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_cursor",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ListReply, next_cursor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "counts",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ListReply, counts),
+    &rhythm__status_counts__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__list_reply__field_indices_by_name[] = {
+  2,   /* field[2] = counts */
+  1,   /* field[1] = next_cursor */
+  0,   /* field[0] = workflows */
+};
+static const ProtobufCIntRange rhythm__list_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rhythm__list_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ListReply",
+  "ListReply",
+  "Rhythm__ListReply",
+  "rhythm.v1",
+  sizeof(Rhythm__ListReply),
+  3,
+  rhythm__list_reply__field_descriptors,
+  rhythm__list_reply__field_indices_by_name,
+  1,  rhythm__list_reply__number_ranges,
+  (ProtobufCMessageInit) rhythm__list_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__status_counts__field_descriptors[1] =
+{
+  {
+    "counts",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__StatusCounts, n_counts),
+    offsetof(Rhythm__StatusCounts, counts),
+    &rhythm__status_count__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__status_counts__field_indices_by_name[] = {
+  0,   /* field[0] = counts */
+};
+static const ProtobufCIntRange rhythm__status_counts__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__status_counts__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.StatusCounts",
+  "StatusCounts",
+  "Rhythm__StatusCounts",
+  "rhythm.v1",
+  sizeof(Rhythm__StatusCounts),
+  1,
+  rhythm__status_counts__field_descriptors,
+  rhythm__status_counts__field_indices_by_name,
+  1,  rhythm__status_counts__number_ranges,
+  (ProtobufCMessageInit) rhythm__status_counts__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__status_count__field_descriptors[2] =
+{
+  {
+    "status",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StatusCount, status),
+    &rhythm__workflow_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "count",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StatusCount, count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__status_count__field_indices_by_name[] = {
+  1,   /* field[1] = count */
+  0,   /* field[0] = status */
+};
+static const ProtobufCIntRange rhythm__status_count__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__status_count__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.StatusCount",
+  "StatusCount",
+  "Rhythm__StatusCount",
+  "rhythm.v1",
+  sizeof(Rhythm__StatusCount),
+  2,
+  rhythm__status_count__field_descriptors,
+  rhythm__status_count__field_indices_by_name,
+  1,  rhythm__status_count__number_ranges,
+  (ProtobufCMessageInit) rhythm__status_count__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__resolve_id__field_descriptors[2] =
+{
+  {
+    "prefix",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ResolveID, prefix),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ResolveID, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__resolve_id__field_indices_by_name[] = {
+  1,   /* field[1] = limit */
+  0,   /* field[0] = prefix */
+};
+static const ProtobufCIntRange rhythm__resolve_id__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__resolve_id__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ResolveID",
+  "ResolveID",
+  "Rhythm__ResolveID",
+  "rhythm.v1",
+  sizeof(Rhythm__ResolveID),
+  2,
+  rhythm__resolve_id__field_descriptors,
+  rhythm__resolve_id__field_indices_by_name,
+  1,  rhythm__resolve_id__number_ranges,
+  (ProtobufCMessageInit) rhythm__resolve_id__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__resolve_reply__field_descriptors[1] =
+{
+  {
+    "workflow_ids",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rhythm__ResolveReply, n_workflow_ids),
+    offsetof(Rhythm__ResolveReply, workflow_ids),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__resolve_reply__field_indices_by_name[] = {
+  0,   /* field[0] = workflow_ids */
+};
+static const ProtobufCIntRange rhythm__resolve_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__resolve_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ResolveReply",
+  "ResolveReply",
+  "Rhythm__ResolveReply",
+  "rhythm.v1",
+  sizeof(Rhythm__ResolveReply),
+  1,
+  rhythm__resolve_reply__field_descriptors,
+  rhythm__resolve_reply__field_indices_by_name,
+  1,  rhythm__resolve_reply__number_ranges,
+  (ProtobufCMessageInit) rhythm__resolve_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__watch_progress__field_descriptors[5] =
+{
+  {
+    "targets",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WatchProgress, n_targets),
+    offsetof(Rhythm__WatchProgress, targets),
+    &rhythm__watch_target__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "filter",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WatchProgress, filter),
+    &rhythm__workflow_filter__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "until_done",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WatchProgress, until_done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "without_progress",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WatchProgress, without_progress),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "min_progress_interval_ms",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WatchProgress, min_progress_interval_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__watch_progress__field_indices_by_name[] = {
+  1,   /* field[1] = filter */
+  4,   /* field[4] = min_progress_interval_ms */
+  0,   /* field[0] = targets */
+  2,   /* field[2] = until_done */
+  3,   /* field[3] = without_progress */
+};
+static const ProtobufCIntRange rhythm__watch_progress__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor rhythm__watch_progress__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.WatchProgress",
+  "WatchProgress",
+  "Rhythm__WatchProgress",
+  "rhythm.v1",
+  sizeof(Rhythm__WatchProgress),
+  5,
+  rhythm__watch_progress__field_descriptors,
+  rhythm__watch_progress__field_indices_by_name,
+  1,  rhythm__watch_progress__number_ranges,
+  (ProtobufCMessageInit) rhythm__watch_progress__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__watch_target__field_descriptors[2] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WatchTarget, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "after_version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Rhythm__WatchTarget, optional_after_version_case),
+    offsetof(Rhythm__WatchTarget, after_version),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__watch_target__field_indices_by_name[] = {
+  1,   /* field[1] = after_version */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__watch_target__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__watch_target__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.WatchTarget",
+  "WatchTarget",
+  "Rhythm__WatchTarget",
+  "rhythm.v1",
+  sizeof(Rhythm__WatchTarget),
+  2,
+  rhythm__watch_target__field_descriptors,
+  rhythm__watch_target__field_indices_by_name,
+  1,  rhythm__watch_target__number_ranges,
+  (ProtobufCMessageInit) rhythm__watch_target__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__watch_event__field_descriptors[6] =
+{
+  {
+    "snapshot",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WatchEvent, event_case),
+    offsetof(Rhythm__WatchEvent, snapshot),
+    &rhythm__snapshot__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "transition",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WatchEvent, event_case),
+    offsetof(Rhythm__WatchEvent, transition),
+    &rhythm__transition__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "progress",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WatchEvent, event_case),
+    offsetof(Rhythm__WatchEvent, progress),
+    &rhythm__progress_update__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "gap",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WatchEvent, event_case),
+    offsetof(Rhythm__WatchEvent, gap),
+    &rhythm__gap__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "deleted",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WatchEvent, event_case),
+    offsetof(Rhythm__WatchEvent, deleted),
+    &rhythm__deleted__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bookmark",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WatchEvent, event_case),
+    offsetof(Rhythm__WatchEvent, bookmark),
+    &rhythm__bookmark__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__watch_event__field_indices_by_name[] = {
+  5,   /* field[5] = bookmark */
+  4,   /* field[4] = deleted */
+  3,   /* field[3] = gap */
+  2,   /* field[2] = progress */
+  0,   /* field[0] = snapshot */
+  1,   /* field[1] = transition */
+};
+static const ProtobufCIntRange rhythm__watch_event__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rhythm__watch_event__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.WatchEvent",
+  "WatchEvent",
+  "Rhythm__WatchEvent",
+  "rhythm.v1",
+  sizeof(Rhythm__WatchEvent),
+  6,
+  rhythm__watch_event__field_descriptors,
+  rhythm__watch_event__field_indices_by_name,
+  1,  rhythm__watch_event__number_ranges,
+  (ProtobufCMessageInit) rhythm__watch_event__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__snapshot__field_descriptors[2] =
+{
+  {
+    "summary",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Snapshot, summary),
+    &rhythm__workflow_summary__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "steps",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__Snapshot, n_steps),
+    offsetof(Rhythm__Snapshot, steps),
+    &rhythm__step_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__snapshot__field_indices_by_name[] = {
+  1,   /* field[1] = steps */
+  0,   /* field[0] = summary */
+};
+static const ProtobufCIntRange rhythm__snapshot__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__snapshot__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Snapshot",
+  "Snapshot",
+  "Rhythm__Snapshot",
+  "rhythm.v1",
+  sizeof(Rhythm__Snapshot),
+  2,
+  rhythm__snapshot__field_descriptors,
+  rhythm__snapshot__field_indices_by_name,
+  1,  rhythm__snapshot__number_ranges,
+  (ProtobufCMessageInit) rhythm__snapshot__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__step_state__field_descriptors[10] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepState, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "task",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepState, task),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepState, status),
+    &rhythm__task_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "task_id",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepState, task_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempt",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepState, attempt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "date_start",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepState, date_start),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "date_done",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepState, date_done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "progress",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepState, progress),
+    &rhythm__progress__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "exc_type",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepState, exc_type),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "exc_message",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepState, exc_message),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__step_state__field_indices_by_name[] = {
+  4,   /* field[4] = attempt */
+  6,   /* field[6] = date_done */
+  5,   /* field[5] = date_start */
+  9,   /* field[9] = exc_message */
+  8,   /* field[8] = exc_type */
+  0,   /* field[0] = name */
+  7,   /* field[7] = progress */
+  2,   /* field[2] = status */
+  1,   /* field[1] = task */
+  3,   /* field[3] = task_id */
+};
+static const ProtobufCIntRange rhythm__step_state__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 10 }
+};
+const ProtobufCMessageDescriptor rhythm__step_state__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.StepState",
+  "StepState",
+  "Rhythm__StepState",
+  "rhythm.v1",
+  sizeof(Rhythm__StepState),
+  10,
+  rhythm__step_state__field_descriptors,
+  rhythm__step_state__field_indices_by_name,
+  1,  rhythm__step_state__number_ranges,
+  (ProtobufCMessageInit) rhythm__step_state__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue rhythm__transition__kind__enum_values_by_number[15] =
+{
+  { "KIND_UNSPECIFIED", "RHYTHM__TRANSITION__KIND__KIND_UNSPECIFIED", 0 },
+  { "KIND_CREATED", "RHYTHM__TRANSITION__KIND__KIND_CREATED", 1 },
+  { "KIND_DISPATCHED", "RHYTHM__TRANSITION__KIND__KIND_DISPATCHED", 2 },
+  { "KIND_STARTED", "RHYTHM__TRANSITION__KIND__KIND_STARTED", 3 },
+  { "KIND_RETRYING", "RHYTHM__TRANSITION__KIND__KIND_RETRYING", 4 },
+  { "KIND_SUCCEEDED", "RHYTHM__TRANSITION__KIND__KIND_SUCCEEDED", 5 },
+  { "KIND_FAILED", "RHYTHM__TRANSITION__KIND__KIND_FAILED", 6 },
+  { "KIND_RETRY_SCHEDULED", "RHYTHM__TRANSITION__KIND__KIND_RETRY_SCHEDULED", 7 },
+  { "KIND_REVOKING", "RHYTHM__TRANSITION__KIND__KIND_REVOKING", 8 },
+  { "KIND_REVOKED", "RHYTHM__TRANSITION__KIND__KIND_REVOKED", 9 },
+  { "KIND_PAUSING", "RHYTHM__TRANSITION__KIND__KIND_PAUSING", 10 },
+  { "KIND_PAUSED", "RHYTHM__TRANSITION__KIND__KIND_PAUSED", 11 },
+  { "KIND_RESUMED", "RHYTHM__TRANSITION__KIND__KIND_RESUMED", 12 },
+  { "KIND_CANCELLED", "RHYTHM__TRANSITION__KIND__KIND_CANCELLED", 13 },
+  { "KIND_LATE_REPORT", "RHYTHM__TRANSITION__KIND__KIND_LATE_REPORT", 14 },
+};
+static const ProtobufCIntRange rhythm__transition__kind__value_ranges[] = {
+{0, 0},{0, 15}
+};
+static const ProtobufCEnumValueIndex rhythm__transition__kind__enum_values_by_name[15] =
+{
+  { "KIND_CANCELLED", 13 },
+  { "KIND_CREATED", 1 },
+  { "KIND_DISPATCHED", 2 },
+  { "KIND_FAILED", 6 },
+  { "KIND_LATE_REPORT", 14 },
+  { "KIND_PAUSED", 11 },
+  { "KIND_PAUSING", 10 },
+  { "KIND_RESUMED", 12 },
+  { "KIND_RETRYING", 4 },
+  { "KIND_RETRY_SCHEDULED", 7 },
+  { "KIND_REVOKED", 9 },
+  { "KIND_REVOKING", 8 },
+  { "KIND_STARTED", 3 },
+  { "KIND_SUCCEEDED", 5 },
+  { "KIND_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rhythm__transition__kind__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Transition.Kind",
+  "Kind",
+  "Rhythm__Transition__Kind",
+  "rhythm.v1",
+  15,
+  rhythm__transition__kind__enum_values_by_number,
+  15,
+  rhythm__transition__kind__enum_values_by_name,
+  1,
+  rhythm__transition__kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor rhythm__transition__field_descriptors[10] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Transition, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Transition, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "at",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Transition, at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kind",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Transition, kind),
+    &rhythm__transition__kind__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Transition, status),
+    &rhythm__workflow_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "steps_done",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Transition, steps_done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "step",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Transition, step),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "task_id",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Transition, task_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempt",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Transition, attempt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "detail",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Transition, detail),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__transition__field_indices_by_name[] = {
+  2,   /* field[2] = at */
+  8,   /* field[8] = attempt */
+  9,   /* field[9] = detail */
+  3,   /* field[3] = kind */
+  4,   /* field[4] = status */
+  6,   /* field[6] = step */
+  5,   /* field[5] = steps_done */
+  7,   /* field[7] = task_id */
+  1,   /* field[1] = version */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__transition__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 10 }
+};
+const ProtobufCMessageDescriptor rhythm__transition__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Transition",
+  "Transition",
+  "Rhythm__Transition",
+  "rhythm.v1",
+  sizeof(Rhythm__Transition),
+  10,
+  rhythm__transition__field_descriptors,
+  rhythm__transition__field_indices_by_name,
+  1,  rhythm__transition__number_ranges,
+  (ProtobufCMessageInit) rhythm__transition__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__progress_update__field_descriptors[4] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ProgressUpdate, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "step",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ProgressUpdate, step),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "task_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ProgressUpdate, task_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "progress",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ProgressUpdate, progress),
+    &rhythm__progress__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__progress_update__field_indices_by_name[] = {
+  3,   /* field[3] = progress */
+  1,   /* field[1] = step */
+  2,   /* field[2] = task_id */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__progress_update__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rhythm__progress_update__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ProgressUpdate",
+  "ProgressUpdate",
+  "Rhythm__ProgressUpdate",
+  "rhythm.v1",
+  sizeof(Rhythm__ProgressUpdate),
+  4,
+  rhythm__progress_update__field_descriptors,
+  rhythm__progress_update__field_indices_by_name,
+  1,  rhythm__progress_update__number_ranges,
+  (ProtobufCMessageInit) rhythm__progress_update__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__gap__field_descriptors[2] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Gap, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "oldest_version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Gap, oldest_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__gap__field_indices_by_name[] = {
+  1,   /* field[1] = oldest_version */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__gap__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__gap__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Gap",
+  "Gap",
+  "Rhythm__Gap",
+  "rhythm.v1",
+  sizeof(Rhythm__Gap),
+  2,
+  rhythm__gap__field_descriptors,
+  rhythm__gap__field_indices_by_name,
+  1,  rhythm__gap__number_ranges,
+  (ProtobufCMessageInit) rhythm__gap__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__deleted__field_descriptors[1] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Deleted, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__deleted__field_indices_by_name[] = {
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__deleted__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__deleted__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Deleted",
+  "Deleted",
+  "Rhythm__Deleted",
+  "rhythm.v1",
+  sizeof(Rhythm__Deleted),
+  1,
+  rhythm__deleted__field_descriptors,
+  rhythm__deleted__field_indices_by_name,
+  1,  rhythm__deleted__number_ranges,
+  (ProtobufCMessageInit) rhythm__deleted__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__bookmark__field_descriptors[1] =
+{
+  {
+    "at",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Bookmark, at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__bookmark__field_indices_by_name[] = {
+  0,   /* field[0] = at */
+};
+static const ProtobufCIntRange rhythm__bookmark__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__bookmark__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Bookmark",
+  "Bookmark",
+  "Rhythm__Bookmark",
+  "rhythm.v1",
+  sizeof(Rhythm__Bookmark),
+  1,
+  rhythm__bookmark__field_descriptors,
+  rhythm__bookmark__field_indices_by_name,
+  1,  rhythm__bookmark__number_ranges,
+  (ProtobufCMessageInit) rhythm__bookmark__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__tail_log__field_descriptors[6] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__TailLog, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "step",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__TailLog, step),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "task_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__TailLog, task_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "offset",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__TailLog, offset),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_bytes",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__TailLog, max_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "follow",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__TailLog, follow),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__tail_log__field_indices_by_name[] = {
+  5,   /* field[5] = follow */
+  4,   /* field[4] = max_bytes */
+  3,   /* field[3] = offset */
+  1,   /* field[1] = step */
+  2,   /* field[2] = task_id */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__tail_log__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rhythm__tail_log__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.TailLog",
+  "TailLog",
+  "Rhythm__TailLog",
+  "rhythm.v1",
+  sizeof(Rhythm__TailLog),
+  6,
+  rhythm__tail_log__field_descriptors,
+  rhythm__tail_log__field_indices_by_name,
+  1,  rhythm__tail_log__number_ranges,
+  (ProtobufCMessageInit) rhythm__tail_log__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__log_data__field_descriptors[5] =
+{
+  {
+    "task_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__LogData, task_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "offset",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__LogData, offset),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "data",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__LogData, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "end_offset",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__LogData, end_offset),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "complete",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__LogData, complete),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__log_data__field_indices_by_name[] = {
+  4,   /* field[4] = complete */
+  2,   /* field[2] = data */
+  3,   /* field[3] = end_offset */
+  1,   /* field[1] = offset */
+  0,   /* field[0] = task_id */
+};
+static const ProtobufCIntRange rhythm__log_data__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor rhythm__log_data__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.LogData",
+  "LogData",
+  "Rhythm__LogData",
+  "rhythm.v1",
+  sizeof(Rhythm__LogData),
+  5,
+  rhythm__log_data__field_descriptors,
+  rhythm__log_data__field_indices_by_name,
+  1,  rhythm__log_data__number_ranges,
+  (ProtobufCMessageInit) rhythm__log_data__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define rhythm__get_server_info__field_descriptors NULL
+#define rhythm__get_server_info__field_indices_by_name NULL
+#define rhythm__get_server_info__number_ranges NULL
+const ProtobufCMessageDescriptor rhythm__get_server_info__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.GetServerInfo",
+  "GetServerInfo",
+  "Rhythm__GetServerInfo",
+  "rhythm.v1",
+  sizeof(Rhythm__GetServerInfo),
+  0,
+  rhythm__get_server_info__field_descriptors,
+  rhythm__get_server_info__field_indices_by_name,
+  0,  rhythm__get_server_info__number_ranges,
+  (ProtobufCMessageInit) rhythm__get_server_info__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__server_info__field_descriptors[11] =
+{
+  {
+    "server_version",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, server_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "uptime_ms",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, uptime_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "active_workflows",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, active_workflows),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "connections",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, connections),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "calls",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, calls),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "watches",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, watches),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "health",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, health),
+    &rhythm__health__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "health_detail",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, health_detail),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "runners",
+    9,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rhythm__ServerInfo, n_runners),
+    offsetof(Rhythm__ServerInfo, runners),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "server_id",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, server_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "epoch",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, epoch),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__server_info__field_indices_by_name[] = {
+  2,   /* field[2] = active_workflows */
+  4,   /* field[4] = calls */
+  3,   /* field[3] = connections */
+  10,   /* field[10] = epoch */
+  6,   /* field[6] = health */
+  7,   /* field[7] = health_detail */
+  8,   /* field[8] = runners */
+  9,   /* field[9] = server_id */
+  0,   /* field[0] = server_version */
+  1,   /* field[1] = uptime_ms */
+  5,   /* field[5] = watches */
+};
+static const ProtobufCIntRange rhythm__server_info__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 11 }
+};
+const ProtobufCMessageDescriptor rhythm__server_info__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ServerInfo",
+  "ServerInfo",
+  "Rhythm__ServerInfo",
+  "rhythm.v1",
+  sizeof(Rhythm__ServerInfo),
+  11,
+  rhythm__server_info__field_descriptors,
+  rhythm__server_info__field_indices_by_name,
+  1,  rhythm__server_info__number_ranges,
+  (ProtobufCMessageInit) rhythm__server_info__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue rhythm__effect__enum_values_by_number[3] =
+{
+  { "EFFECT_NONE", "RHYTHM__EFFECT__EFFECT_NONE", 0 },
+  { "EFFECT_APPLIED", "RHYTHM__EFFECT__EFFECT_APPLIED", 1 },
+  { "EFFECT_UNKNOWN", "RHYTHM__EFFECT__EFFECT_UNKNOWN", 2 },
+};
+static const ProtobufCIntRange rhythm__effect__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex rhythm__effect__enum_values_by_name[3] =
+{
+  { "EFFECT_APPLIED", 1 },
+  { "EFFECT_NONE", 0 },
+  { "EFFECT_UNKNOWN", 2 },
+};
+const ProtobufCEnumDescriptor rhythm__effect__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Effect",
+  "Effect",
+  "Rhythm__Effect",
+  "rhythm.v1",
+  3,
+  rhythm__effect__enum_values_by_number,
+  3,
+  rhythm__effect__enum_values_by_name,
+  1,
+  rhythm__effect__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rhythm__workflow_status__enum_values_by_number[6] =
+{
+  { "WORKFLOW_STATUS_UNSPECIFIED", "RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_UNSPECIFIED", 0 },
+  { "WORKFLOW_STATUS_PENDING", "RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_PENDING", 1 },
+  { "WORKFLOW_STATUS_STARTED", "RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_STARTED", 2 },
+  { "WORKFLOW_STATUS_SUCCESS", "RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_SUCCESS", 3 },
+  { "WORKFLOW_STATUS_FAILURE", "RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_FAILURE", 4 },
+  { "WORKFLOW_STATUS_REVOKED", "RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_REVOKED", 5 },
+};
+static const ProtobufCIntRange rhythm__workflow_status__value_ranges[] = {
+{0, 0},{0, 6}
+};
+static const ProtobufCEnumValueIndex rhythm__workflow_status__enum_values_by_name[6] =
+{
+  { "WORKFLOW_STATUS_FAILURE", 4 },
+  { "WORKFLOW_STATUS_PENDING", 1 },
+  { "WORKFLOW_STATUS_REVOKED", 5 },
+  { "WORKFLOW_STATUS_STARTED", 2 },
+  { "WORKFLOW_STATUS_SUCCESS", 3 },
+  { "WORKFLOW_STATUS_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rhythm__workflow_status__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.WorkflowStatus",
+  "WorkflowStatus",
+  "Rhythm__WorkflowStatus",
+  "rhythm.v1",
+  6,
+  rhythm__workflow_status__enum_values_by_number,
+  6,
+  rhythm__workflow_status__enum_values_by_name,
+  1,
+  rhythm__workflow_status__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rhythm__task_status__enum_values_by_number[7] =
+{
+  { "TASK_STATUS_UNSPECIFIED", "RHYTHM__TASK_STATUS__TASK_STATUS_UNSPECIFIED", 0 },
+  { "TASK_STATUS_PENDING", "RHYTHM__TASK_STATUS__TASK_STATUS_PENDING", 1 },
+  { "TASK_STATUS_STARTED", "RHYTHM__TASK_STATUS__TASK_STATUS_STARTED", 2 },
+  { "TASK_STATUS_SUCCESS", "RHYTHM__TASK_STATUS__TASK_STATUS_SUCCESS", 3 },
+  { "TASK_STATUS_FAILURE", "RHYTHM__TASK_STATUS__TASK_STATUS_FAILURE", 4 },
+  { "TASK_STATUS_REVOKED", "RHYTHM__TASK_STATUS__TASK_STATUS_REVOKED", 5 },
+  { "TASK_STATUS_RETRY", "RHYTHM__TASK_STATUS__TASK_STATUS_RETRY", 6 },
+};
+static const ProtobufCIntRange rhythm__task_status__value_ranges[] = {
+{0, 0},{0, 7}
+};
+static const ProtobufCEnumValueIndex rhythm__task_status__enum_values_by_name[7] =
+{
+  { "TASK_STATUS_FAILURE", 4 },
+  { "TASK_STATUS_PENDING", 1 },
+  { "TASK_STATUS_RETRY", 6 },
+  { "TASK_STATUS_REVOKED", 5 },
+  { "TASK_STATUS_STARTED", 2 },
+  { "TASK_STATUS_SUCCESS", 3 },
+  { "TASK_STATUS_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rhythm__task_status__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.TaskStatus",
+  "TaskStatus",
+  "Rhythm__TaskStatus",
+  "rhythm.v1",
+  7,
+  rhythm__task_status__enum_values_by_number,
+  7,
+  rhythm__task_status__enum_values_by_name,
+  1,
+  rhythm__task_status__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rhythm__control__enum_values_by_number[6] =
+{
+  { "CONTROL_UNSPECIFIED", "RHYTHM__CONTROL__CONTROL_UNSPECIFIED", 0 },
+  { "CONTROL_RUNNING", "RHYTHM__CONTROL__CONTROL_RUNNING", 1 },
+  { "CONTROL_PAUSING", "RHYTHM__CONTROL__CONTROL_PAUSING", 2 },
+  { "CONTROL_PAUSED", "RHYTHM__CONTROL__CONTROL_PAUSED", 3 },
+  { "CONTROL_RESUMING", "RHYTHM__CONTROL__CONTROL_RESUMING", 4 },
+  { "CONTROL_CANCELLED", "RHYTHM__CONTROL__CONTROL_CANCELLED", 5 },
+};
+static const ProtobufCIntRange rhythm__control__value_ranges[] = {
+{0, 0},{0, 6}
+};
+static const ProtobufCEnumValueIndex rhythm__control__enum_values_by_name[6] =
+{
+  { "CONTROL_CANCELLED", 5 },
+  { "CONTROL_PAUSED", 3 },
+  { "CONTROL_PAUSING", 2 },
+  { "CONTROL_RESUMING", 4 },
+  { "CONTROL_RUNNING", 1 },
+  { "CONTROL_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rhythm__control__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Control",
+  "Control",
+  "Rhythm__Control",
+  "rhythm.v1",
+  6,
+  rhythm__control__enum_values_by_number,
+  6,
+  rhythm__control__enum_values_by_name,
+  1,
+  rhythm__control__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rhythm__pause_mode__enum_values_by_number[2] =
+{
+  { "PAUSE_MODE_NOW", "RHYTHM__PAUSE_MODE__PAUSE_MODE_NOW", 0 },
+  { "PAUSE_MODE_AFTER_STEP", "RHYTHM__PAUSE_MODE__PAUSE_MODE_AFTER_STEP", 1 },
+};
+static const ProtobufCIntRange rhythm__pause_mode__value_ranges[] = {
+{0, 0},{0, 2}
+};
+static const ProtobufCEnumValueIndex rhythm__pause_mode__enum_values_by_name[2] =
+{
+  { "PAUSE_MODE_AFTER_STEP", 1 },
+  { "PAUSE_MODE_NOW", 0 },
+};
+const ProtobufCEnumDescriptor rhythm__pause_mode__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.PauseMode",
+  "PauseMode",
+  "Rhythm__PauseMode",
+  "rhythm.v1",
+  2,
+  rhythm__pause_mode__enum_values_by_number,
+  2,
+  rhythm__pause_mode__enum_values_by_name,
+  1,
+  rhythm__pause_mode__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue rhythm__health__enum_values_by_number[3] =
+{
+  { "HEALTH_UNSPECIFIED", "RHYTHM__HEALTH__HEALTH_UNSPECIFIED", 0 },
+  { "HEALTH_SERVING", "RHYTHM__HEALTH__HEALTH_SERVING", 1 },
+  { "HEALTH_DEGRADED", "RHYTHM__HEALTH__HEALTH_DEGRADED", 2 },
+};
+static const ProtobufCIntRange rhythm__health__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex rhythm__health__enum_values_by_name[3] =
+{
+  { "HEALTH_DEGRADED", 2 },
+  { "HEALTH_SERVING", 1 },
+  { "HEALTH_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor rhythm__health__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Health",
+  "Health",
+  "Rhythm__Health",
+  "rhythm.v1",
+  3,
+  rhythm__health__enum_values_by_number,
+  3,
+  rhythm__health__enum_values_by_name,
+  1,
+  rhythm__health__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

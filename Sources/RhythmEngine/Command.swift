@@ -84,6 +84,8 @@ public struct Publication: Sendable {
         public let step: String
         /// The attempt.
         public let taskID: TaskID
+        /// The workflow's version when it was reported: the update belongs behind that transition.
+        public let version: Int64
         /// How far it is.
         public let progress: Progress
     }

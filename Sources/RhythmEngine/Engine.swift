@@ -157,7 +157,8 @@ extension Engine {
         }
         if let id = spec.id, try find(id, cycle) != nil {
             throw RhythmError(
-                .alreadyExists, reason: "ID_IN_USE", "there is a workflow '\(id)' already; choose another id", field: "id")
+                .alreadyExists, reason: "ID_IN_USE", "there is a workflow '\(id)' already; choose another id",
+                field: "id")
         }
         var transition = newTransition(cycle)
         let workflow = Workflow.start(
@@ -178,7 +179,8 @@ extension Engine {
         if let expected = options.expectedVersion, expected != workflow.version {
             throw RhythmError(
                 .aborted, reason: "VERSION_MISMATCH",
-                "workflow \(id) has version \(workflow.version), not \(expected); look again", field: "expected_version")
+                "workflow \(id) has version \(workflow.version), not \(expected); look again", field: "expected_version"
+            )
         }
         let receipt = try command(&workflow, &transition)
         let remembers = !options.requestID.isEmpty && receipt.accepted
@@ -193,7 +195,8 @@ extension Engine {
     private func open(_ id: WorkflowID, _ cycle: inout Cycle) throws(RhythmError) -> (Workflow, Transition) {
         // What an earlier command of this cycle deletes is gone for the later ones.
         guard let workflow = try find(id, cycle), !cycle.deletes(workflow) else {
-            throw RhythmError(.notFound, reason: "NO_SUCH_WORKFLOW", "there is no workflow '\(id)'", field: "workflow_id")
+            throw RhythmError(
+                .notFound, reason: "NO_SUCH_WORKFLOW", "there is no workflow '\(id)'", field: "workflow_id")
         }
         return (workflow, newTransition(cycle))
     }
@@ -251,7 +254,7 @@ extension Engine {
             cycle.note(
                 .init(
                     workflowID: workflow.id, step: workflow.steps[position.step].spec.name, taskID: report.taskID,
-                    progress: progress))
+                    version: workflow.version, progress: progress))
         }
     }
 

@@ -15,47 +15,1912 @@ PROTOBUF_C__BEGIN_DECLS
 #endif
 
 
-typedef struct Rhythm__V1__Placeholder Rhythm__V1__Placeholder;
+typedef struct Rhythm__ClientFrame Rhythm__ClientFrame;
+typedef struct Rhythm__ServerFrame Rhythm__ServerFrame;
+typedef struct Rhythm__Metadata Rhythm__Metadata;
+typedef struct Rhythm__Hello Rhythm__Hello;
+typedef struct Rhythm__HelloReply Rhythm__HelloReply;
+typedef struct Rhythm__ConnectionLimits Rhythm__ConnectionLimits;
+typedef struct Rhythm__Cancel Rhythm__Cancel;
+typedef struct Rhythm__Ping Rhythm__Ping;
+typedef struct Rhythm__Pong Rhythm__Pong;
+typedef struct Rhythm__GoAway Rhythm__GoAway;
+typedef struct Rhythm__Status Rhythm__Status;
+typedef struct Rhythm__Label Rhythm__Label;
+typedef struct Rhythm__WorkflowSpec Rhythm__WorkflowSpec;
+typedef struct Rhythm__StepSpec Rhythm__StepSpec;
+typedef struct Rhythm__RetryPolicy Rhythm__RetryPolicy;
+typedef struct Rhythm__Workflow Rhythm__Workflow;
+typedef struct Rhythm__Step Rhythm__Step;
+typedef struct Rhythm__Attempt Rhythm__Attempt;
+typedef struct Rhythm__Failure Rhythm__Failure;
+typedef struct Rhythm__Revocation Rhythm__Revocation;
+typedef struct Rhythm__LateReport Rhythm__LateReport;
+typedef struct Rhythm__Progress Rhythm__Progress;
+typedef struct Rhythm__WorkflowSummary Rhythm__WorkflowSummary;
+typedef struct Rhythm__WorkflowFilter Rhythm__WorkflowFilter;
+typedef struct Rhythm__WorkflowIDs Rhythm__WorkflowIDs;
+typedef struct Rhythm__StartWorkflow Rhythm__StartWorkflow;
+typedef struct Rhythm__StartReply Rhythm__StartReply;
+typedef struct Rhythm__PauseWorkflow Rhythm__PauseWorkflow;
+typedef struct Rhythm__ResumeWorkflow Rhythm__ResumeWorkflow;
+typedef struct Rhythm__CancelWorkflow Rhythm__CancelWorkflow;
+typedef struct Rhythm__CommandReply Rhythm__CommandReply;
+typedef struct Rhythm__AttemptSummary Rhythm__AttemptSummary;
+typedef struct Rhythm__DeleteWorkflow Rhythm__DeleteWorkflow;
+typedef struct Rhythm__DeleteReply Rhythm__DeleteReply;
+typedef struct Rhythm__GetStatus Rhythm__GetStatus;
+typedef struct Rhythm__VersionWait Rhythm__VersionWait;
+typedef struct Rhythm__GetStatusReply Rhythm__GetStatusReply;
+typedef struct Rhythm__ListWorkflows Rhythm__ListWorkflows;
+typedef struct Rhythm__ListReply Rhythm__ListReply;
+typedef struct Rhythm__StatusCounts Rhythm__StatusCounts;
+typedef struct Rhythm__StatusCount Rhythm__StatusCount;
+typedef struct Rhythm__ResolveID Rhythm__ResolveID;
+typedef struct Rhythm__ResolveReply Rhythm__ResolveReply;
+typedef struct Rhythm__WatchProgress Rhythm__WatchProgress;
+typedef struct Rhythm__WatchTarget Rhythm__WatchTarget;
+typedef struct Rhythm__WatchEvent Rhythm__WatchEvent;
+typedef struct Rhythm__Snapshot Rhythm__Snapshot;
+typedef struct Rhythm__StepState Rhythm__StepState;
+typedef struct Rhythm__Transition Rhythm__Transition;
+typedef struct Rhythm__ProgressUpdate Rhythm__ProgressUpdate;
+typedef struct Rhythm__Gap Rhythm__Gap;
+typedef struct Rhythm__Deleted Rhythm__Deleted;
+typedef struct Rhythm__Bookmark Rhythm__Bookmark;
+typedef struct Rhythm__TailLog Rhythm__TailLog;
+typedef struct Rhythm__LogData Rhythm__LogData;
+typedef struct Rhythm__GetServerInfo Rhythm__GetServerInfo;
+typedef struct Rhythm__ServerInfo Rhythm__ServerInfo;
 
 
 /* --- enums --- */
 
+typedef enum _Rhythm__Revocation__Reason {
+  RHYTHM__REVOCATION__REASON__REASON_UNSPECIFIED = 0,
+  RHYTHM__REVOCATION__REASON__REASON_PAUSE = 1,
+  RHYTHM__REVOCATION__REASON__REASON_CANCEL = 2,
+  RHYTHM__REVOCATION__REASON__REASON_RESTART = 3,
+  RHYTHM__REVOCATION__REASON__REASON_TIMEOUT = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__REVOCATION__REASON)
+} Rhythm__Revocation__Reason;
+typedef enum _Rhythm__CommandReply__Command {
+  RHYTHM__COMMAND_REPLY__COMMAND__COMMAND_UNSPECIFIED = 0,
+  RHYTHM__COMMAND_REPLY__COMMAND__COMMAND_PAUSE = 1,
+  RHYTHM__COMMAND_REPLY__COMMAND__COMMAND_RESUME = 2,
+  RHYTHM__COMMAND_REPLY__COMMAND__COMMAND_CANCEL = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__COMMAND_REPLY__COMMAND)
+} Rhythm__CommandReply__Command;
+typedef enum _Rhythm__DeleteReply__Outcome {
+  RHYTHM__DELETE_REPLY__OUTCOME__OUTCOME_UNSPECIFIED = 0,
+  RHYTHM__DELETE_REPLY__OUTCOME__OUTCOME_DELETED = 1,
+  /*
+   * It will be deleted as soon as nothing of it runs.
+   */
+  RHYTHM__DELETE_REPLY__OUTCOME__OUTCOME_PENDING = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__DELETE_REPLY__OUTCOME)
+} Rhythm__DeleteReply__Outcome;
+typedef enum _Rhythm__ListWorkflows__Sort {
+  RHYTHM__LIST_WORKFLOWS__SORT__SORT_CREATED_AT = 0,
+  RHYTHM__LIST_WORKFLOWS__SORT__SORT_UPDATED_AT = 1
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__LIST_WORKFLOWS__SORT)
+} Rhythm__ListWorkflows__Sort;
+typedef enum _Rhythm__Transition__Kind {
+  RHYTHM__TRANSITION__KIND__KIND_UNSPECIFIED = 0,
+  RHYTHM__TRANSITION__KIND__KIND_CREATED = 1,
+  RHYTHM__TRANSITION__KIND__KIND_DISPATCHED = 2,
+  RHYTHM__TRANSITION__KIND__KIND_STARTED = 3,
+  RHYTHM__TRANSITION__KIND__KIND_RETRYING = 4,
+  RHYTHM__TRANSITION__KIND__KIND_SUCCEEDED = 5,
+  RHYTHM__TRANSITION__KIND__KIND_FAILED = 6,
+  RHYTHM__TRANSITION__KIND__KIND_RETRY_SCHEDULED = 7,
+  RHYTHM__TRANSITION__KIND__KIND_REVOKING = 8,
+  RHYTHM__TRANSITION__KIND__KIND_REVOKED = 9,
+  RHYTHM__TRANSITION__KIND__KIND_PAUSING = 10,
+  RHYTHM__TRANSITION__KIND__KIND_PAUSED = 11,
+  RHYTHM__TRANSITION__KIND__KIND_RESUMED = 12,
+  RHYTHM__TRANSITION__KIND__KIND_CANCELLED = 13,
+  RHYTHM__TRANSITION__KIND__KIND_LATE_REPORT = 14
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__TRANSITION__KIND)
+} Rhythm__Transition__Kind;
+/*
+ * Whether a call that failed changed anything.
+ */
+typedef enum _Rhythm__Effect {
+  /*
+   * Nothing happened; sending it again is safe.
+   */
+  RHYTHM__EFFECT__EFFECT_NONE = 0,
+  /*
+   * It took effect although the answer is an error.
+   */
+  RHYTHM__EFFECT__EFFECT_APPLIED = 1,
+  /*
+   * Nobody can say; repeat it with the same request_id, or look.
+   */
+  RHYTHM__EFFECT__EFFECT_UNKNOWN = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__EFFECT)
+} Rhythm__Effect;
+typedef enum _Rhythm__WorkflowStatus {
+  RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_UNSPECIFIED = 0,
+  RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_PENDING = 1,
+  RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_STARTED = 2,
+  RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_SUCCESS = 3,
+  RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_FAILURE = 4,
+  RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_REVOKED = 5
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__WORKFLOW_STATUS)
+} Rhythm__WorkflowStatus;
+typedef enum _Rhythm__TaskStatus {
+  RHYTHM__TASK_STATUS__TASK_STATUS_UNSPECIFIED = 0,
+  RHYTHM__TASK_STATUS__TASK_STATUS_PENDING = 1,
+  RHYTHM__TASK_STATUS__TASK_STATUS_STARTED = 2,
+  RHYTHM__TASK_STATUS__TASK_STATUS_SUCCESS = 3,
+  RHYTHM__TASK_STATUS__TASK_STATUS_FAILURE = 4,
+  RHYTHM__TASK_STATUS__TASK_STATUS_REVOKED = 5,
+  RHYTHM__TASK_STATUS__TASK_STATUS_RETRY = 6
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__TASK_STATUS)
+} Rhythm__TaskStatus;
+/*
+ * What people asked of a workflow beyond letting it run.
+ */
+typedef enum _Rhythm__Control {
+  RHYTHM__CONTROL__CONTROL_UNSPECIFIED = 0,
+  RHYTHM__CONTROL__CONTROL_RUNNING = 1,
+  /*
+   * It is to be paused when the step that runs ends.
+   */
+  RHYTHM__CONTROL__CONTROL_PAUSING = 2,
+  RHYTHM__CONTROL__CONTROL_PAUSED = 3,
+  /*
+   * It goes on as soon as the attempt that was asked to stop is gone.
+   */
+  RHYTHM__CONTROL__CONTROL_RESUMING = 4,
+  RHYTHM__CONTROL__CONTROL_CANCELLED = 5
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__CONTROL)
+} Rhythm__Control;
+typedef enum _Rhythm__PauseMode {
+  /*
+   * The running attempt is revoked; resume restarts it.
+   */
+  RHYTHM__PAUSE_MODE__PAUSE_MODE_NOW = 0,
+  /*
+   * The running step finishes; the next one is held.
+   */
+  RHYTHM__PAUSE_MODE__PAUSE_MODE_AFTER_STEP = 1
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__PAUSE_MODE)
+} Rhythm__PauseMode;
+typedef enum _Rhythm__Health {
+  RHYTHM__HEALTH__HEALTH_UNSPECIFIED = 0,
+  RHYTHM__HEALTH__HEALTH_SERVING = 1,
+  /*
+   * It answers, but not everything works: see health_detail.
+   */
+  RHYTHM__HEALTH__HEALTH_DEGRADED = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__HEALTH)
+} Rhythm__Health;
 
 /* --- messages --- */
 
-struct  Rhythm__V1__Placeholder
+typedef enum {
+  RHYTHM__CLIENT_FRAME__BODY__NOT_SET = 0,
+  RHYTHM__CLIENT_FRAME__BODY_HELLO = 10,
+  RHYTHM__CLIENT_FRAME__BODY_CANCEL = 11,
+  RHYTHM__CLIENT_FRAME__BODY_PING = 12,
+  RHYTHM__CLIENT_FRAME__BODY_PONG = 13,
+  RHYTHM__CLIENT_FRAME__BODY_START_WORKFLOW = 20,
+  RHYTHM__CLIENT_FRAME__BODY_PAUSE_WORKFLOW = 21,
+  RHYTHM__CLIENT_FRAME__BODY_RESUME_WORKFLOW = 22,
+  RHYTHM__CLIENT_FRAME__BODY_CANCEL_WORKFLOW = 23,
+  RHYTHM__CLIENT_FRAME__BODY_DELETE_WORKFLOW = 24,
+  RHYTHM__CLIENT_FRAME__BODY_GET_STATUS = 25,
+  RHYTHM__CLIENT_FRAME__BODY_LIST_WORKFLOWS = 26,
+  RHYTHM__CLIENT_FRAME__BODY_RESOLVE_ID = 27,
+  RHYTHM__CLIENT_FRAME__BODY_WATCH_PROGRESS = 28,
+  RHYTHM__CLIENT_FRAME__BODY_TAIL_LOG = 29,
+  RHYTHM__CLIENT_FRAME__BODY_GET_SERVER_INFO = 30
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__CLIENT_FRAME__BODY__CASE)
+} Rhythm__ClientFrame__BodyCase;
+
+/*
+ * One frame from a client to the server.
+ */
+struct  Rhythm__ClientFrame
 {
   ProtobufCMessage base;
-  uint32_t a;
+  /*
+   * The call this frame opens or cancels: not 0, and higher than any that this connection opened before. 0 for what
+   * concerns the connection itself (hello, ping, pong). Write this field first.
+   */
+  uint64_t call_id;
+  /*
+   * How long the client waits for the answer. Its end ends the waiting, never the work. 0: the server's default for
+   * calls with one answer, no limit for watches and logs.
+   */
+  uint32_t timeout_ms;
+  /*
+   * At most 16 entries and 4 KiB.
+   */
+  size_t n_metadata;
+  Rhythm__Metadata **metadata;
+  Rhythm__ClientFrame__BodyCase body_case;
+  union {
+    Rhythm__Hello *hello;
+    Rhythm__Cancel *cancel;
+    Rhythm__Ping *ping;
+    Rhythm__Pong *pong;
+    Rhythm__StartWorkflow *start_workflow;
+    Rhythm__PauseWorkflow *pause_workflow;
+    Rhythm__ResumeWorkflow *resume_workflow;
+    Rhythm__CancelWorkflow *cancel_workflow;
+    Rhythm__DeleteWorkflow *delete_workflow;
+    Rhythm__GetStatus *get_status;
+    Rhythm__ListWorkflows *list_workflows;
+    Rhythm__ResolveID *resolve_id;
+    Rhythm__WatchProgress *watch_progress;
+    Rhythm__TailLog *tail_log;
+    Rhythm__GetServerInfo *get_server_info;
+  };
 };
-#define RHYTHM__V1__PLACEHOLDER__INIT \
- { PROTOBUF_C_MESSAGE_INIT (&rhythm__v1__placeholder__descriptor) \
+#define RHYTHM__CLIENT_FRAME__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__client_frame__descriptor) \
+    , 0, 0, 0,NULL, RHYTHM__CLIENT_FRAME__BODY__NOT_SET, {0} }
+
+
+typedef enum {
+  RHYTHM__SERVER_FRAME__BODY__NOT_SET = 0,
+  RHYTHM__SERVER_FRAME__BODY_HELLO_REPLY = 10,
+  RHYTHM__SERVER_FRAME__BODY_GO_AWAY = 11,
+  RHYTHM__SERVER_FRAME__BODY_PING = 12,
+  RHYTHM__SERVER_FRAME__BODY_PONG = 13,
+  RHYTHM__SERVER_FRAME__BODY_STATUS = 14,
+  RHYTHM__SERVER_FRAME__BODY_START_REPLY = 20,
+  RHYTHM__SERVER_FRAME__BODY_PAUSE_REPLY = 21,
+  RHYTHM__SERVER_FRAME__BODY_RESUME_REPLY = 22,
+  RHYTHM__SERVER_FRAME__BODY_CANCEL_REPLY = 23,
+  RHYTHM__SERVER_FRAME__BODY_DELETE_REPLY = 24,
+  RHYTHM__SERVER_FRAME__BODY_GET_STATUS_REPLY = 25,
+  RHYTHM__SERVER_FRAME__BODY_LIST_REPLY = 26,
+  RHYTHM__SERVER_FRAME__BODY_RESOLVE_REPLY = 27,
+  RHYTHM__SERVER_FRAME__BODY_WATCH_EVENT = 28,
+  RHYTHM__SERVER_FRAME__BODY_LOG_DATA = 29,
+  RHYTHM__SERVER_FRAME__BODY_SERVER_INFO = 30
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__SERVER_FRAME__BODY__CASE)
+} Rhythm__ServerFrame__BodyCase;
+
+/*
+ * One frame from the server to a client. A reply has the field number of its request.
+ */
+struct  Rhythm__ServerFrame
+{
+  ProtobufCMessage base;
+  /*
+   * The call this frame belongs to; 0 for what concerns the connection itself. The server writes this field first.
+   */
+  uint64_t call_id;
+  Rhythm__ServerFrame__BodyCase body_case;
+  union {
+    Rhythm__HelloReply *hello_reply;
+    Rhythm__GoAway *go_away;
+    Rhythm__Ping *ping;
+    Rhythm__Pong *pong;
+    /*
+     * Ends a call that failed, and ends a stream.
+     */
+    Rhythm__Status *status;
+    Rhythm__StartReply *start_reply;
+    Rhythm__CommandReply *pause_reply;
+    Rhythm__CommandReply *resume_reply;
+    Rhythm__CommandReply *cancel_reply;
+    Rhythm__DeleteReply *delete_reply;
+    Rhythm__GetStatusReply *get_status_reply;
+    Rhythm__ListReply *list_reply;
+    Rhythm__ResolveReply *resolve_reply;
+    /*
+     * One of many; the stream ends with a Status.
+     */
+    Rhythm__WatchEvent *watch_event;
+    /*
+     * One of many; the stream ends with a Status.
+     */
+    Rhythm__LogData *log_data;
+    Rhythm__ServerInfo *server_info;
+  };
+};
+#define RHYTHM__SERVER_FRAME__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__server_frame__descriptor) \
+    , 0, RHYTHM__SERVER_FRAME__BODY__NOT_SET, {0} }
+
+
+/*
+ * Something to be passed on with a call, such as a trace id (key "traceparent").
+ */
+struct  Rhythm__Metadata
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData key;
+  ProtobufCBinaryData value;
+};
+#define RHYTHM__METADATA__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__metadata__descriptor) \
+    , {0,NULL}, {0,NULL} }
+
+
+/*
+ * The first frame of a client.
+ */
+struct  Rhythm__Hello
+{
+  ProtobufCMessage base;
+  /*
+   * 1 for this file.
+   */
+  uint32_t protocol_version;
+  ProtobufCBinaryData client_name;
+  ProtobufCBinaryData client_version;
+  /*
+   * Credentials; empty for none.
+   */
+  ProtobufCBinaryData token;
+};
+#define RHYTHM__HELLO__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__hello__descriptor) \
+    , 0, {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+/*
+ * The answer to a Hello that was accepted.
+ */
+struct  Rhythm__HelloReply
+{
+  ProtobufCMessage base;
+  uint32_t protocol_version;
+  ProtobufCBinaryData server_name;
+  ProtobufCBinaryData server_version;
+  /*
+   * What this server can do beyond version 1; names a client does not know are ignored.
+   */
+  size_t n_features;
+  ProtobufCBinaryData *features;
+  Rhythm__ConnectionLimits *limits;
+  /*
+   * Names the server's store; stays the same over restarts.
+   */
+  ProtobufCBinaryData server_id;
+  /*
+   * Grows with every start of the server.
+   */
+  uint64_t epoch;
+};
+#define RHYTHM__HELLO_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__hello_reply__descriptor) \
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, NULL, {0,NULL}, 0 }
+
+
+struct  Rhythm__ConnectionLimits
+{
+  ProtobufCMessage base;
+  /*
+   * The longest frame towards the server, without its 4-byte length.
+   */
+  uint32_t max_request_bytes;
+  /*
+   * The longest frame towards the client, without its 4-byte length.
+   */
+  uint32_t max_response_bytes;
+  /*
+   * How many calls may be open at once.
+   */
+  uint32_t max_calls;
+  /*
+   * A peer that heard nothing for this long sends a Ping; after twice as long without anything it may hang up.
+   */
+  uint32_t ping_interval_ms;
+};
+#define RHYTHM__CONNECTION_LIMITS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__connection_limits__descriptor) \
+    , 0, 0, 0, 0 }
+
+
+/*
+ * Ends the call that call_id names. The server answers with a Status, unless the call has ended already.
+ */
+struct  Rhythm__Cancel
+{
+  ProtobufCMessage base;
+};
+#define RHYTHM__CANCEL__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__cancel__descriptor) \
+     }
+
+
+struct  Rhythm__Ping
+{
+  ProtobufCMessage base;
+  uint64_t data;
+};
+#define RHYTHM__PING__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__ping__descriptor) \
     , 0 }
 
 
-/* Rhythm__V1__Placeholder methods */
-void   rhythm__v1__placeholder__init
-                     (Rhythm__V1__Placeholder         *message);
-size_t rhythm__v1__placeholder__get_packed_size
-                     (const Rhythm__V1__Placeholder   *message);
-size_t rhythm__v1__placeholder__pack
-                     (const Rhythm__V1__Placeholder   *message,
-                      uint8_t             *out);
-size_t rhythm__v1__placeholder__pack_to_buffer
-                     (const Rhythm__V1__Placeholder   *message,
-                      ProtobufCBuffer     *buffer);
-Rhythm__V1__Placeholder *
-       rhythm__v1__placeholder__unpack
-                     (ProtobufCAllocator  *allocator,
-                      size_t               len,
-                      const uint8_t       *data);
-void   rhythm__v1__placeholder__free_unpacked
-                     (Rhythm__V1__Placeholder *message,
-                      ProtobufCAllocator *allocator);
+/*
+ * The answer to a Ping, with its data.
+ */
+struct  Rhythm__Pong
+{
+  ProtobufCMessage base;
+  uint64_t data;
+};
+#define RHYTHM__PONG__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__pong__descriptor) \
+    , 0 }
+
+
+/*
+ * The server will close the connection: open calls still end, new ones are refused.
+ */
+struct  Rhythm__GoAway
+{
+  ProtobufCMessage base;
+  /*
+   * A stable upper-case word, such as SHUTDOWN, IDLE or PROTOCOL.
+   */
+  ProtobufCBinaryData reason;
+  ProtobufCBinaryData message;
+  /*
+   * How long the server waits for open calls.
+   */
+  uint32_t grace_ms;
+  /*
+   * Calls with a higher id were not looked at.
+   */
+  uint64_t last_call_id;
+};
+#define RHYTHM__GO_AWAY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__go_away__descriptor) \
+    , {0,NULL}, {0,NULL}, 0, 0 }
+
+
+/*
+ * How a call ended.
+ */
+struct  Rhythm__Status
+{
+  ProtobufCMessage base;
+  /*
+   * gRPC's number; 0 for a stream that came to its normal end.
+   */
+  uint32_t code;
+  /*
+   * For a person.
+   */
+  ProtobufCBinaryData message;
+  /*
+   * A stable upper-case word for the exact case, such as EMPTY or NO_SUCH_WORKFLOW.
+   */
+  ProtobufCBinaryData reason;
+  /*
+   * The path of the field at fault, such as steps[2].name.
+   */
+  ProtobufCBinaryData field;
+  /*
+   * How long to wait before trying again; 0 if nothing is known.
+   */
+  uint64_t retry_after_ms;
+  Rhythm__Effect effect;
+};
+#define RHYTHM__STATUS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__status__descriptor) \
+    , 0, {0,NULL}, {0,NULL}, {0,NULL}, 0, RHYTHM__EFFECT__EFFECT_NONE }
+
+
+struct  Rhythm__Label
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData key;
+  ProtobufCBinaryData value;
+};
+#define RHYTHM__LABEL__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__label__descriptor) \
+    , {0,NULL}, {0,NULL} }
+
+
+/*
+ * What to run.
+ */
+struct  Rhythm__WorkflowSpec
+{
+  ProtobufCMessage base;
+  /*
+   * The id the client wants; empty lets the server choose a UUID.
+   */
+  ProtobufCBinaryData workflow_id;
+  ProtobufCBinaryData name;
+  ProtobufCBinaryData app_id;
+  ProtobufCBinaryData description;
+  /*
+   * At most one for each key.
+   */
+  size_t n_labels;
+  Rhythm__Label **labels;
+  /*
+   * Positional arguments of the first step: JSON text of an array; empty means [].
+   */
+  ProtobufCBinaryData args;
+  /*
+   * Keyword arguments of the first step: JSON text of an object; empty means {}. They win over the step's own.
+   */
+  ProtobufCBinaryData kwargs;
+  size_t n_steps;
+  Rhythm__StepSpec **steps;
+};
+#define RHYTHM__WORKFLOW_SPEC__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__workflow_spec__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL }
+
+
+typedef enum {
+  RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__NOT_SET = 0,
+  RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY_PRIORITY = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__CASE)
+} Rhythm__StepSpec__OptionalPriorityCase;
+
+struct  Rhythm__StepSpec
+{
+  ProtobufCMessage base;
+  /*
+   * Unique within the workflow.
+   */
+  ProtobufCBinaryData name;
+  ProtobufCBinaryData task;
+  /*
+   * Empty for the runner's default queue.
+   */
+  ProtobufCBinaryData queue;
+  /*
+   * JSON text of an object; empty means {}.
+   */
+  ProtobufCBinaryData kwargs;
+  /*
+   * How long an attempt may run once it has started; 0 for no limit.
+   */
+  int64_t timeout_ms;
+  /*
+   * Without it a failed attempt is not repeated.
+   */
+  Rhythm__RetryPolicy *retry;
+  Rhythm__StepSpec__OptionalPriorityCase optional_priority_case;
+  union {
+    /*
+     * 0 (last) to 9 (first); without it the step's 1-based position counts.
+     */
+    int32_t priority;
+  };
+};
+#define RHYTHM__STEP_SPEC__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__step_spec__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, NULL, RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__NOT_SET, {0} }
+
+
+typedef enum {
+  RHYTHM__RETRY_POLICY__OPTIONAL_BACKOFF__NOT_SET = 0,
+  RHYTHM__RETRY_POLICY__OPTIONAL_BACKOFF_BACKOFF_MS = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__RETRY_POLICY__OPTIONAL_BACKOFF__CASE)
+} Rhythm__RetryPolicy__OptionalBackoffCase;
+
+typedef enum {
+  RHYTHM__RETRY_POLICY__OPTIONAL_FACTOR__NOT_SET = 0,
+  RHYTHM__RETRY_POLICY__OPTIONAL_FACTOR_FACTOR = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__RETRY_POLICY__OPTIONAL_FACTOR__CASE)
+} Rhythm__RetryPolicy__OptionalFactorCase;
+
+typedef enum {
+  RHYTHM__RETRY_POLICY__OPTIONAL_MAX_BACKOFF__NOT_SET = 0,
+  RHYTHM__RETRY_POLICY__OPTIONAL_MAX_BACKOFF_MAX_BACKOFF_MS = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__RETRY_POLICY__OPTIONAL_MAX_BACKOFF__CASE)
+} Rhythm__RetryPolicy__OptionalMaxBackoffCase;
+
+struct  Rhythm__RetryPolicy
+{
+  ProtobufCMessage base;
+  /*
+   * How many attempts in all, the first included.
+   */
+  int32_t max_attempts;
+  Rhythm__RetryPolicy__OptionalBackoffCase optional_backoff_case;
+  union {
+    /*
+     * The wait before the second attempt; without it 1 s.
+     */
+    int64_t backoff_ms;
+  };
+  Rhythm__RetryPolicy__OptionalFactorCase optional_factor_case;
+  union {
+    /*
+     * Each further wait is this many times the one before; without it 2.
+     */
+    double factor;
+  };
+  Rhythm__RetryPolicy__OptionalMaxBackoffCase optional_max_backoff_case;
+  union {
+    /*
+     * No wait is longer than this; without it 5 minutes.
+     */
+    int64_t max_backoff_ms;
+  };
+};
+#define RHYTHM__RETRY_POLICY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__retry_policy__descriptor) \
+    , 0, RHYTHM__RETRY_POLICY__OPTIONAL_BACKOFF__NOT_SET, {0}, RHYTHM__RETRY_POLICY__OPTIONAL_FACTOR__NOT_SET, {0}, RHYTHM__RETRY_POLICY__OPTIONAL_MAX_BACKOFF__NOT_SET, {0} }
+
+
+typedef enum {
+  RHYTHM__WORKFLOW__OPTIONAL_RESUME_FROM__NOT_SET = 0,
+  RHYTHM__WORKFLOW__OPTIONAL_RESUME_FROM_RESUME_FROM = 18
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__WORKFLOW__OPTIONAL_RESUME_FROM__CASE)
+} Rhythm__Workflow__OptionalResumeFromCase;
+
+/*
+ * The record of one workflow.
+ */
+struct  Rhythm__Workflow
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  ProtobufCBinaryData name;
+  ProtobufCBinaryData app_id;
+  ProtobufCBinaryData description;
+  size_t n_labels;
+  Rhythm__Label **labels;
+  /*
+   * JSON text of an array.
+   */
+  ProtobufCBinaryData args;
+  /*
+   * JSON text of an object.
+   */
+  ProtobufCBinaryData kwargs;
+  size_t n_steps;
+  Rhythm__Step **steps;
+  /*
+   * Follows from the rest, as do steps_done and total_steps.
+   */
+  Rhythm__WorkflowStatus status;
+  /*
+   * The index of the pending step.
+   */
+  uint32_t steps_done;
+  uint32_t total_steps;
+  /*
+   * Grows by one with every transition.
+   */
+  int64_t version;
+  int64_t created_at;
+  int64_t updated_at;
+  /*
+   * When its first attempt began.
+   */
+  int64_t started_at;
+  /*
+   * When it ended; 0 while it is active or paused.
+   */
+  int64_t ended_at;
+  Rhythm__Control control;
+  /*
+   * With CONTROL_RESUMING: JSON text of the arguments to use; empty for those the step had.
+   */
+  ProtobufCBinaryData resume_args;
+  /*
+   * It will be deleted as soon as nothing of it runs.
+   */
+  protobuf_c_boolean deleting;
+  /*
+   * That of the start.
+   */
+  ProtobufCBinaryData request_id;
+  Rhythm__Workflow__OptionalResumeFromCase optional_resume_from_case;
+  union {
+    /*
+     * With CONTROL_RESUMING: the index of the step to run; without it the pending one.
+     */
+    uint32_t resume_from;
+  };
+};
+#define RHYTHM__WORKFLOW__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__workflow__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, RHYTHM__CONTROL__CONTROL_UNSPECIFIED, {0,NULL}, 0, {0,NULL}, RHYTHM__WORKFLOW__OPTIONAL_RESUME_FROM__NOT_SET, {0} }
+
+
+struct  Rhythm__Step
+{
+  ProtobufCMessage base;
+  Rhythm__StepSpec *spec;
+  Rhythm__TaskStatus status;
+  /*
+   * Oldest first. The last one is the current one, unless it is superseded. Earlier ones are left out unless they were
+   * asked for.
+   */
+  size_t n_attempts;
+  Rhythm__Attempt **attempts;
+};
+#define RHYTHM__STEP__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__step__descriptor) \
+    , NULL, RHYTHM__TASK_STATUS__TASK_STATUS_UNSPECIFIED, 0,NULL }
+
+
+/*
+ * One run of one step.
+ */
+struct  Rhythm__Attempt
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData task_id;
+  /*
+   * 1 for the step's first attempt.
+   */
+  uint32_t number;
+  /*
+   * How many automatic repetitions came before it since somebody last started or resumed the step.
+   */
+  uint32_t retry;
+  Rhythm__TaskStatus status;
+  /*
+   * JSON text of an array.
+   */
+  ProtobufCBinaryData args;
+  /*
+   * JSON text of an object.
+   */
+  ProtobufCBinaryData kwargs;
+  int64_t created_at;
+  /*
+   * It is not dispatched before this time.
+   */
+  int64_t not_before;
+  int64_t dispatched_at;
+  /*
+   * When a worker began it.
+   */
+  int64_t date_start;
+  /*
+   * When it ended.
+   */
+  int64_t date_done;
+  /*
+   * JSON text; empty if there is none, or if results were to be omitted.
+   */
+  ProtobufCBinaryData result;
+  Rhythm__Failure *failure;
+  ProtobufCBinaryData worker;
+  ProtobufCBinaryData queue;
+  /*
+   * Repetitions within the same task_id, as the worker counts them.
+   */
+  uint32_t retries;
+  Rhythm__Progress *progress;
+  Rhythm__Revocation *revocation;
+  /*
+   * A later attempt took its place.
+   */
+  protobuf_c_boolean superseded;
+  Rhythm__LateReport *late_report;
+};
+#define RHYTHM__ATTEMPT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__attempt__descriptor) \
+    , {0,NULL}, 0, 0, RHYTHM__TASK_STATUS__TASK_STATUS_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, {0,NULL}, NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, NULL }
+
+
+struct  Rhythm__Failure
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData exc_type;
+  ProtobufCBinaryData exc_message;
+  ProtobufCBinaryData exc_module;
+  ProtobufCBinaryData traceback;
+  protobuf_c_boolean retriable;
+};
+#define RHYTHM__FAILURE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__failure__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0 }
+
+
+/*
+ * Why an attempt was asked to stop.
+ */
+struct  Rhythm__Revocation
+{
+  ProtobufCMessage base;
+  Rhythm__Revocation__Reason reason;
+  int64_t requested_at;
+};
+#define RHYTHM__REVOCATION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__revocation__descriptor) \
+    , RHYTHM__REVOCATION__REASON__REASON_UNSPECIFIED, 0 }
+
+
+/*
+ * An end that came after the end that counts.
+ */
+struct  Rhythm__LateReport
+{
+  ProtobufCMessage base;
+  Rhythm__TaskStatus status;
+  int64_t at;
+  ProtobufCBinaryData detail;
+};
+#define RHYTHM__LATE_REPORT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__late_report__descriptor) \
+    , RHYTHM__TASK_STATUS__TASK_STATUS_UNSPECIFIED, 0, {0,NULL} }
+
+
+typedef enum {
+  RHYTHM__PROGRESS__OPTIONAL_TOTAL__NOT_SET = 0,
+  RHYTHM__PROGRESS__OPTIONAL_TOTAL_TOTAL = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__PROGRESS__OPTIONAL_TOTAL__CASE)
+} Rhythm__Progress__OptionalTotalCase;
+
+typedef enum {
+  RHYTHM__PROGRESS__OPTIONAL_FRACTION_DONE__NOT_SET = 0,
+  RHYTHM__PROGRESS__OPTIONAL_FRACTION_DONE_FRACTION_DONE = 8
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__PROGRESS__OPTIONAL_FRACTION_DONE__CASE)
+} Rhythm__Progress__OptionalFractionDoneCase;
+
+typedef enum {
+  RHYTHM__PROGRESS__OPTIONAL_TIME_REMAINING__NOT_SET = 0,
+  RHYTHM__PROGRESS__OPTIONAL_TIME_REMAINING_TIME_REMAINING_SEC = 9
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__PROGRESS__OPTIONAL_TIME_REMAINING__CASE)
+} Rhythm__Progress__OptionalTimeRemainingCase;
+
+typedef enum {
+  RHYTHM__PROGRESS__OPTIONAL_WT_AVG_RATE__NOT_SET = 0,
+  RHYTHM__PROGRESS__OPTIONAL_WT_AVG_RATE_WT_AVG_RATE = 10
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__PROGRESS__OPTIONAL_WT_AVG_RATE__CASE)
+} Rhythm__Progress__OptionalWtAvgRateCase;
+
+typedef enum {
+  RHYTHM__PROGRESS__OPTIONAL_AVG_RATE__NOT_SET = 0,
+  RHYTHM__PROGRESS__OPTIONAL_AVG_RATE_AVG_RATE = 11
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__PROGRESS__OPTIONAL_AVG_RATE__CASE)
+} Rhythm__Progress__OptionalAvgRateCase;
+
+struct  Rhythm__Progress
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData name;
+  double done;
+  ProtobufCBinaryData units;
+  /*
+   * When the first and the latest report came, and what was done at the first.
+   */
+  int64_t first_at;
+  int64_t updated_at;
+  double first_done;
+  Rhythm__Progress__OptionalTotalCase optional_total_case;
+  union {
+    double total;
+  };
+  Rhythm__Progress__OptionalFractionDoneCase optional_fraction_done_case;
+  union {
+    double fraction_done;
+  };
+  Rhythm__Progress__OptionalTimeRemainingCase optional_time_remaining_case;
+  union {
+    double time_remaining_sec;
+  };
+  Rhythm__Progress__OptionalWtAvgRateCase optional_wt_avg_rate_case;
+  union {
+    /*
+     * Units a second, newest samples first.
+     */
+    double wt_avg_rate;
+  };
+  Rhythm__Progress__OptionalAvgRateCase optional_avg_rate_case;
+  union {
+    /*
+     * Units a second since the first report.
+     */
+    double avg_rate;
+  };
+};
+#define RHYTHM__PROGRESS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__progress__descriptor) \
+    , {0,NULL}, 0, {0,NULL}, 0, 0, 0, RHYTHM__PROGRESS__OPTIONAL_TOTAL__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_FRACTION_DONE__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_TIME_REMAINING__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_WT_AVG_RATE__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_AVG_RATE__NOT_SET, {0} }
+
+
+/*
+ * One row of a list.
+ */
+struct  Rhythm__WorkflowSummary
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  ProtobufCBinaryData name;
+  ProtobufCBinaryData app_id;
+  size_t n_labels;
+  Rhythm__Label **labels;
+  Rhythm__WorkflowStatus status;
+  /*
+   * Held by a pause, or about to be.
+   */
+  protobuf_c_boolean paused;
+  protobuf_c_boolean cancelled;
+  uint32_t steps_done;
+  uint32_t total_steps;
+  /*
+   * The name of the pending step; empty when every step succeeded.
+   */
+  ProtobufCBinaryData pending_step;
+  int64_t version;
+  int64_t created_at;
+  int64_t updated_at;
+  int64_t started_at;
+  int64_t ended_at;
+};
+#define RHYTHM__WORKFLOW_SUMMARY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__workflow_summary__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, 0,NULL, RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_UNSPECIFIED, 0, 0, 0, 0, {0,NULL}, 0, 0, 0, 0, 0 }
+
+
+/*
+ * Which workflows are meant. Every part that is given must hold; an empty filter means all.
+ */
+struct  Rhythm__WorkflowFilter
+{
+  ProtobufCMessage base;
+  /*
+   * One of these; empty for any.
+   */
+  size_t n_statuses;
+  Rhythm__WorkflowStatus *statuses;
+  ProtobufCBinaryData app_id;
+  ProtobufCBinaryData name;
+  /*
+   * One of these; without it any, with an empty one none.
+   */
+  Rhythm__WorkflowIDs *workflow_ids;
+  /*
+   * All of these.
+   */
+  size_t n_labels;
+  Rhythm__Label **labels;
+  int64_t created_from;
+  int64_t created_before;
+};
+#define RHYTHM__WORKFLOW_FILTER__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__workflow_filter__descriptor) \
+    , 0,NULL, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0, 0 }
+
+
+struct  Rhythm__WorkflowIDs
+{
+  ProtobufCMessage base;
+  size_t n_workflow_ids;
+  ProtobufCBinaryData *workflow_ids;
+};
+#define RHYTHM__WORKFLOW_IDS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__workflow_ids__descriptor) \
+    , 0,NULL }
+
+
+struct  Rhythm__StartWorkflow
+{
+  ProtobufCMessage base;
+  Rhythm__WorkflowSpec *spec;
+  /*
+   * Chosen by the client, such as a UUID: repeating a start with the same id and spec gives the same workflow.
+   */
+  ProtobufCBinaryData request_id;
+};
+#define RHYTHM__START_WORKFLOW__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__start_workflow__descriptor) \
+    , NULL, {0,NULL} }
+
+
+struct  Rhythm__StartReply
+{
+  ProtobufCMessage base;
+  Rhythm__Workflow *workflow;
+  /*
+   * It had been started before by this request_id.
+   */
+  protobuf_c_boolean replayed;
+};
+#define RHYTHM__START_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__start_reply__descriptor) \
+    , NULL, 0 }
+
+
+struct  Rhythm__PauseWorkflow
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  Rhythm__PauseMode mode;
+  ProtobufCBinaryData request_id;
+  /*
+   * Only if the workflow has this version; 0 for any.
+   */
+  int64_t expected_version;
+};
+#define RHYTHM__PAUSE_WORKFLOW__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__pause_workflow__descriptor) \
+    , {0,NULL}, RHYTHM__PAUSE_MODE__PAUSE_MODE_NOW, {0,NULL}, 0 }
+
+
+struct  Rhythm__ResumeWorkflow
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  ProtobufCBinaryData request_id;
+  /*
+   * Only if the workflow has this version; 0 for any.
+   */
+  int64_t expected_version;
+  /*
+   * JSON text of an array; empty for the arguments the step had.
+   */
+  ProtobufCBinaryData args;
+  /*
+   * Run again from this step on; empty for the pending one.
+   */
+  ProtobufCBinaryData from_step;
+  /*
+   * Also if it is running: the running attempt is restarted.
+   */
+  protobuf_c_boolean force;
+};
+#define RHYTHM__RESUME_WORKFLOW__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__resume_workflow__descriptor) \
+    , {0,NULL}, {0,NULL}, 0, {0,NULL}, {0,NULL}, 0 }
+
+
+struct  Rhythm__CancelWorkflow
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  ProtobufCBinaryData request_id;
+  /*
+   * Only if the workflow has this version; 0 for any.
+   */
+  int64_t expected_version;
+};
+#define RHYTHM__CANCEL_WORKFLOW__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__cancel_workflow__descriptor) \
+    , {0,NULL}, {0,NULL}, 0 }
+
+
+/*
+ * What a command did.
+ */
+struct  Rhythm__CommandReply
+{
+  ProtobufCMessage base;
+  Rhythm__CommandReply__Command command;
+  /*
+   * The workflow is now in the state that was asked for.
+   */
+  protobuf_c_boolean accepted;
+  /*
+   * It was so before; nothing changed.
+   */
+  protobuf_c_boolean already;
+  /*
+   * Why it was refused: a stable upper-case word.
+   */
+  ProtobufCBinaryData reason;
+  ProtobufCBinaryData message;
+  Rhythm__AttemptSummary *revoked_step;
+  Rhythm__AttemptSummary *restarted_step;
+  /*
+   * Nothing of the workflow runs any more.
+   */
+  protobuf_c_boolean quiesced;
+  Rhythm__WorkflowStatus status;
+  int64_t version;
+  /*
+   * The answer that an earlier call with this request_id got.
+   */
+  protobuf_c_boolean replayed;
+};
+#define RHYTHM__COMMAND_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__command_reply__descriptor) \
+    , RHYTHM__COMMAND_REPLY__COMMAND__COMMAND_UNSPECIFIED, 0, 0, {0,NULL}, {0,NULL}, NULL, NULL, 0, RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_UNSPECIFIED, 0, 0 }
+
+
+struct  Rhythm__AttemptSummary
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData task_id;
+  ProtobufCBinaryData task;
+  ProtobufCBinaryData step;
+};
+#define RHYTHM__ATTEMPT_SUMMARY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__attempt_summary__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+struct  Rhythm__DeleteWorkflow
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  /*
+   * Cancel it first if it is active; else deleting an active one is refused.
+   */
+  protobuf_c_boolean cancel_first;
+};
+#define RHYTHM__DELETE_WORKFLOW__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__delete_workflow__descriptor) \
+    , {0,NULL}, 0 }
+
+
+struct  Rhythm__DeleteReply
+{
+  ProtobufCMessage base;
+  Rhythm__DeleteReply__Outcome outcome;
+};
+#define RHYTHM__DELETE_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__delete_reply__descriptor) \
+    , RHYTHM__DELETE_REPLY__OUTCOME__OUTCOME_UNSPECIFIED }
+
+
+struct  Rhythm__GetStatus
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  protobuf_c_boolean include_previous_attempts;
+  protobuf_c_boolean omit_results;
+  /*
+   * Answer only when the workflow's version is higher than after_version, or when timeout_ms ends: then with what it
+   * is.
+   */
+  Rhythm__VersionWait *wait;
+};
+#define RHYTHM__GET_STATUS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__get_status__descriptor) \
+    , {0,NULL}, 0, 0, NULL }
+
+
+struct  Rhythm__VersionWait
+{
+  ProtobufCMessage base;
+  int64_t after_version;
+};
+#define RHYTHM__VERSION_WAIT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__version_wait__descriptor) \
+    , 0 }
+
+
+struct  Rhythm__GetStatusReply
+{
+  ProtobufCMessage base;
+  Rhythm__Workflow *workflow;
+};
+#define RHYTHM__GET_STATUS_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__get_status_reply__descriptor) \
+    , NULL }
+
+
+struct  Rhythm__ListWorkflows
+{
+  ProtobufCMessage base;
+  Rhythm__WorkflowFilter *filter;
+  Rhythm__ListWorkflows__Sort sort;
+  /*
+   * Oldest first; else newest first.
+   */
+  protobuf_c_boolean ascending;
+  /*
+   * 1 to 1000; 0 for 50.
+   */
+  uint32_t limit;
+  /*
+   * next_cursor of the page before; empty for the first page.
+   */
+  ProtobufCBinaryData cursor;
+  protobuf_c_boolean with_counts;
+};
+#define RHYTHM__LIST_WORKFLOWS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__list_workflows__descriptor) \
+    , NULL, RHYTHM__LIST_WORKFLOWS__SORT__SORT_CREATED_AT, 0, 0, {0,NULL}, 0 }
+
+
+struct  Rhythm__ListReply
+{
+  ProtobufCMessage base;
+  size_t n_workflows;
+  Rhythm__WorkflowSummary **workflows;
+  /*
+   * Empty if this is the last page.
+   */
+  ProtobufCBinaryData next_cursor;
+  /*
+   * How many workflows the filter means, by status; only if counts were asked for.
+   */
+  Rhythm__StatusCounts *counts;
+};
+#define RHYTHM__LIST_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__list_reply__descriptor) \
+    , 0,NULL, {0,NULL}, NULL }
+
+
+struct  Rhythm__StatusCounts
+{
+  ProtobufCMessage base;
+  size_t n_counts;
+  Rhythm__StatusCount **counts;
+};
+#define RHYTHM__STATUS_COUNTS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__status_counts__descriptor) \
+    , 0,NULL }
+
+
+struct  Rhythm__StatusCount
+{
+  ProtobufCMessage base;
+  Rhythm__WorkflowStatus status;
+  uint64_t count;
+};
+#define RHYTHM__STATUS_COUNT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__status_count__descriptor) \
+    , RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_UNSPECIFIED, 0 }
+
+
+struct  Rhythm__ResolveID
+{
+  ProtobufCMessage base;
+  /*
+   * The beginning of an id.
+   */
+  ProtobufCBinaryData prefix;
+  /*
+   * 0 for 10.
+   */
+  uint32_t limit;
+};
+#define RHYTHM__RESOLVE_ID__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__resolve_id__descriptor) \
+    , {0,NULL}, 0 }
+
+
+struct  Rhythm__ResolveReply
+{
+  ProtobufCMessage base;
+  size_t n_workflow_ids;
+  ProtobufCBinaryData *workflow_ids;
+};
+#define RHYTHM__RESOLVE_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__resolve_reply__descriptor) \
+    , 0,NULL }
+
+
+struct  Rhythm__WatchProgress
+{
+  ProtobufCMessage base;
+  /*
+   * Either these workflows ...
+   */
+  size_t n_targets;
+  Rhythm__WatchTarget **targets;
+  /*
+   * ... or those that this filter means, those that start later included.
+   */
+  Rhythm__WorkflowFilter *filter;
+  /*
+   * End the stream when all its workflows are done.
+   */
+  protobuf_c_boolean until_done;
+  protobuf_c_boolean without_progress;
+  /*
+   * At most one progress update per step in this time; 0 for the server's default.
+   */
+  uint32_t min_progress_interval_ms;
+};
+#define RHYTHM__WATCH_PROGRESS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__watch_progress__descriptor) \
+    , 0,NULL, NULL, 0, 0, 0 }
+
+
+typedef enum {
+  RHYTHM__WATCH_TARGET__OPTIONAL_AFTER_VERSION__NOT_SET = 0,
+  RHYTHM__WATCH_TARGET__OPTIONAL_AFTER_VERSION_AFTER_VERSION = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__WATCH_TARGET__OPTIONAL_AFTER_VERSION__CASE)
+} Rhythm__WatchTarget__OptionalAfterVersionCase;
+
+struct  Rhythm__WatchTarget
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  Rhythm__WatchTarget__OptionalAfterVersionCase optional_after_version_case;
+  union {
+    /*
+     * Go on after this version, without a snapshot: the version of the last snapshot or transition that was seen.
+     */
+    int64_t after_version;
+  };
+};
+#define RHYTHM__WATCH_TARGET__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__watch_target__descriptor) \
+    , {0,NULL}, RHYTHM__WATCH_TARGET__OPTIONAL_AFTER_VERSION__NOT_SET, {0} }
+
+
+typedef enum {
+  RHYTHM__WATCH_EVENT__EVENT__NOT_SET = 0,
+  RHYTHM__WATCH_EVENT__EVENT_SNAPSHOT = 1,
+  RHYTHM__WATCH_EVENT__EVENT_TRANSITION = 2,
+  RHYTHM__WATCH_EVENT__EVENT_PROGRESS = 3,
+  RHYTHM__WATCH_EVENT__EVENT_GAP = 4,
+  RHYTHM__WATCH_EVENT__EVENT_DELETED = 5,
+  RHYTHM__WATCH_EVENT__EVENT_BOOKMARK = 6
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__WATCH_EVENT__EVENT__CASE)
+} Rhythm__WatchEvent__EventCase;
+
+struct  Rhythm__WatchEvent
+{
+  ProtobufCMessage base;
+  Rhythm__WatchEvent__EventCase event_case;
+  union {
+    Rhythm__Snapshot *snapshot;
+    Rhythm__Transition *transition;
+    Rhythm__ProgressUpdate *progress;
+    Rhythm__Gap *gap;
+    Rhythm__Deleted *deleted;
+    Rhythm__Bookmark *bookmark;
+  };
+};
+#define RHYTHM__WATCH_EVENT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__watch_event__descriptor) \
+    , RHYTHM__WATCH_EVENT__EVENT__NOT_SET, {0} }
+
+
+/*
+ * A workflow as it is; transitions from summary.version on follow.
+ */
+struct  Rhythm__Snapshot
+{
+  ProtobufCMessage base;
+  Rhythm__WorkflowSummary *summary;
+  size_t n_steps;
+  Rhythm__StepState **steps;
+};
+#define RHYTHM__SNAPSHOT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__snapshot__descriptor) \
+    , NULL, 0,NULL }
+
+
+struct  Rhythm__StepState
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData name;
+  ProtobufCBinaryData task;
+  Rhythm__TaskStatus status;
+  /*
+   * The current attempt; empty if there is none.
+   */
+  ProtobufCBinaryData task_id;
+  uint32_t attempt;
+  int64_t date_start;
+  int64_t date_done;
+  Rhythm__Progress *progress;
+  ProtobufCBinaryData exc_type;
+  ProtobufCBinaryData exc_message;
+};
+#define RHYTHM__STEP_STATE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__step_state__descriptor) \
+    , {0,NULL}, {0,NULL}, RHYTHM__TASK_STATUS__TASK_STATUS_UNSPECIFIED, {0,NULL}, 0, 0, 0, NULL, {0,NULL}, {0,NULL} }
+
+
+/*
+ * One change of a workflow. Each has the version of the one before plus one.
+ */
+struct  Rhythm__Transition
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  int64_t version;
+  int64_t at;
+  Rhythm__Transition__Kind kind;
+  Rhythm__WorkflowStatus status;
+  uint32_t steps_done;
+  /*
+   * The step it concerns; empty if it concerns the workflow as a whole.
+   */
+  ProtobufCBinaryData step;
+  ProtobufCBinaryData task_id;
+  uint32_t attempt;
+  ProtobufCBinaryData detail;
+};
+#define RHYTHM__TRANSITION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__transition__descriptor) \
+    , {0,NULL}, 0, 0, RHYTHM__TRANSITION__KIND__KIND_UNSPECIFIED, RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_UNSPECIFIED, 0, {0,NULL}, {0,NULL}, 0, {0,NULL} }
+
+
+/*
+ * The latest progress of an attempt. It has no version: a newer one takes the place of an older one.
+ */
+struct  Rhythm__ProgressUpdate
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  ProtobufCBinaryData step;
+  ProtobufCBinaryData task_id;
+  Rhythm__Progress *progress;
+};
+#define RHYTHM__PROGRESS_UPDATE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__progress_update__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, NULL }
+
+
+/*
+ * The transitions that were missed are no longer kept; a snapshot follows.
+ */
+struct  Rhythm__Gap
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  /*
+   * The oldest version that is still kept.
+   */
+  int64_t oldest_version;
+};
+#define RHYTHM__GAP__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__gap__descriptor) \
+    , {0,NULL}, 0 }
+
+
+struct  Rhythm__Deleted
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+};
+#define RHYTHM__DELETED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__deleted__descriptor) \
+    , {0,NULL} }
+
+
+/*
+ * Nothing has happened for a while; the stream is alive.
+ */
+struct  Rhythm__Bookmark
+{
+  ProtobufCMessage base;
+  int64_t at;
+};
+#define RHYTHM__BOOKMARK__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__bookmark__descriptor) \
+    , 0 }
+
+
+struct  Rhythm__TailLog
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  /*
+   * Empty for the pending step, or the last one.
+   */
+  ProtobufCBinaryData step;
+  /*
+   * Empty for the latest attempt.
+   */
+  ProtobufCBinaryData task_id;
+  /*
+   * In bytes; a negative one counts from the end.
+   */
+  int64_t offset;
+  /*
+   * End after this many bytes; 0 for all.
+   */
+  int64_t max_bytes;
+  /*
+   * Wait for more until the attempt has ended.
+   */
+  protobuf_c_boolean follow;
+};
+#define RHYTHM__TAIL_LOG__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__tail_log__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, 0, 0, 0 }
+
+
+struct  Rhythm__LogData
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData task_id;
+  /*
+   * Of the first byte; higher than expected if older bytes were rotated away.
+   */
+  int64_t offset;
+  ProtobufCBinaryData data;
+  /*
+   * Behind the last byte written so far.
+   */
+  int64_t end_offset;
+  /*
+   * Nothing more will be written.
+   */
+  protobuf_c_boolean complete;
+};
+#define RHYTHM__LOG_DATA__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__log_data__descriptor) \
+    , {0,NULL}, 0, {0,NULL}, 0, 0 }
+
+
+struct  Rhythm__GetServerInfo
+{
+  ProtobufCMessage base;
+};
+#define RHYTHM__GET_SERVER_INFO__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__get_server_info__descriptor) \
+     }
+
+
+struct  Rhythm__ServerInfo
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData server_version;
+  uint64_t uptime_ms;
+  /*
+   * Workflows that are PENDING or STARTED.
+   */
+  uint64_t active_workflows;
+  uint64_t connections;
+  uint64_t calls;
+  uint64_t watches;
+  Rhythm__Health health;
+  /*
+   * Why it is not serving, such as what is wrong with the store.
+   */
+  ProtobufCBinaryData health_detail;
+  size_t n_runners;
+  ProtobufCBinaryData *runners;
+  ProtobufCBinaryData server_id;
+  uint64_t epoch;
+};
+#define RHYTHM__SERVER_INFO__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__server_info__descriptor) \
+    , {0,NULL}, 0, 0, 0, 0, 0, RHYTHM__HEALTH__HEALTH_UNSPECIFIED, {0,NULL}, 0,NULL, {0,NULL}, 0 }
+
+
+/* Rhythm__ClientFrame methods */
+void   rhythm__client_frame__init
+                     (Rhythm__ClientFrame         *message);
+/* Rhythm__ServerFrame methods */
+void   rhythm__server_frame__init
+                     (Rhythm__ServerFrame         *message);
+/* Rhythm__Metadata methods */
+void   rhythm__metadata__init
+                     (Rhythm__Metadata         *message);
+/* Rhythm__Hello methods */
+void   rhythm__hello__init
+                     (Rhythm__Hello         *message);
+/* Rhythm__HelloReply methods */
+void   rhythm__hello_reply__init
+                     (Rhythm__HelloReply         *message);
+/* Rhythm__ConnectionLimits methods */
+void   rhythm__connection_limits__init
+                     (Rhythm__ConnectionLimits         *message);
+/* Rhythm__Cancel methods */
+void   rhythm__cancel__init
+                     (Rhythm__Cancel         *message);
+/* Rhythm__Ping methods */
+void   rhythm__ping__init
+                     (Rhythm__Ping         *message);
+/* Rhythm__Pong methods */
+void   rhythm__pong__init
+                     (Rhythm__Pong         *message);
+/* Rhythm__GoAway methods */
+void   rhythm__go_away__init
+                     (Rhythm__GoAway         *message);
+/* Rhythm__Status methods */
+void   rhythm__status__init
+                     (Rhythm__Status         *message);
+/* Rhythm__Label methods */
+void   rhythm__label__init
+                     (Rhythm__Label         *message);
+/* Rhythm__WorkflowSpec methods */
+void   rhythm__workflow_spec__init
+                     (Rhythm__WorkflowSpec         *message);
+/* Rhythm__StepSpec methods */
+void   rhythm__step_spec__init
+                     (Rhythm__StepSpec         *message);
+/* Rhythm__RetryPolicy methods */
+void   rhythm__retry_policy__init
+                     (Rhythm__RetryPolicy         *message);
+/* Rhythm__Workflow methods */
+void   rhythm__workflow__init
+                     (Rhythm__Workflow         *message);
+/* Rhythm__Step methods */
+void   rhythm__step__init
+                     (Rhythm__Step         *message);
+/* Rhythm__Attempt methods */
+void   rhythm__attempt__init
+                     (Rhythm__Attempt         *message);
+/* Rhythm__Failure methods */
+void   rhythm__failure__init
+                     (Rhythm__Failure         *message);
+/* Rhythm__Revocation methods */
+void   rhythm__revocation__init
+                     (Rhythm__Revocation         *message);
+/* Rhythm__LateReport methods */
+void   rhythm__late_report__init
+                     (Rhythm__LateReport         *message);
+/* Rhythm__Progress methods */
+void   rhythm__progress__init
+                     (Rhythm__Progress         *message);
+/* Rhythm__WorkflowSummary methods */
+void   rhythm__workflow_summary__init
+                     (Rhythm__WorkflowSummary         *message);
+/* Rhythm__WorkflowFilter methods */
+void   rhythm__workflow_filter__init
+                     (Rhythm__WorkflowFilter         *message);
+/* Rhythm__WorkflowIDs methods */
+void   rhythm__workflow_ids__init
+                     (Rhythm__WorkflowIDs         *message);
+/* Rhythm__StartWorkflow methods */
+void   rhythm__start_workflow__init
+                     (Rhythm__StartWorkflow         *message);
+/* Rhythm__StartReply methods */
+void   rhythm__start_reply__init
+                     (Rhythm__StartReply         *message);
+/* Rhythm__PauseWorkflow methods */
+void   rhythm__pause_workflow__init
+                     (Rhythm__PauseWorkflow         *message);
+/* Rhythm__ResumeWorkflow methods */
+void   rhythm__resume_workflow__init
+                     (Rhythm__ResumeWorkflow         *message);
+/* Rhythm__CancelWorkflow methods */
+void   rhythm__cancel_workflow__init
+                     (Rhythm__CancelWorkflow         *message);
+/* Rhythm__CommandReply methods */
+void   rhythm__command_reply__init
+                     (Rhythm__CommandReply         *message);
+/* Rhythm__AttemptSummary methods */
+void   rhythm__attempt_summary__init
+                     (Rhythm__AttemptSummary         *message);
+/* Rhythm__DeleteWorkflow methods */
+void   rhythm__delete_workflow__init
+                     (Rhythm__DeleteWorkflow         *message);
+/* Rhythm__DeleteReply methods */
+void   rhythm__delete_reply__init
+                     (Rhythm__DeleteReply         *message);
+/* Rhythm__GetStatus methods */
+void   rhythm__get_status__init
+                     (Rhythm__GetStatus         *message);
+/* Rhythm__VersionWait methods */
+void   rhythm__version_wait__init
+                     (Rhythm__VersionWait         *message);
+/* Rhythm__GetStatusReply methods */
+void   rhythm__get_status_reply__init
+                     (Rhythm__GetStatusReply         *message);
+/* Rhythm__ListWorkflows methods */
+void   rhythm__list_workflows__init
+                     (Rhythm__ListWorkflows         *message);
+/* Rhythm__ListReply methods */
+void   rhythm__list_reply__init
+                     (Rhythm__ListReply         *message);
+/* Rhythm__StatusCounts methods */
+void   rhythm__status_counts__init
+                     (Rhythm__StatusCounts         *message);
+/* Rhythm__StatusCount methods */
+void   rhythm__status_count__init
+                     (Rhythm__StatusCount         *message);
+/* Rhythm__ResolveID methods */
+void   rhythm__resolve_id__init
+                     (Rhythm__ResolveID         *message);
+/* Rhythm__ResolveReply methods */
+void   rhythm__resolve_reply__init
+                     (Rhythm__ResolveReply         *message);
+/* Rhythm__WatchProgress methods */
+void   rhythm__watch_progress__init
+                     (Rhythm__WatchProgress         *message);
+/* Rhythm__WatchTarget methods */
+void   rhythm__watch_target__init
+                     (Rhythm__WatchTarget         *message);
+/* Rhythm__WatchEvent methods */
+void   rhythm__watch_event__init
+                     (Rhythm__WatchEvent         *message);
+/* Rhythm__Snapshot methods */
+void   rhythm__snapshot__init
+                     (Rhythm__Snapshot         *message);
+/* Rhythm__StepState methods */
+void   rhythm__step_state__init
+                     (Rhythm__StepState         *message);
+/* Rhythm__Transition methods */
+void   rhythm__transition__init
+                     (Rhythm__Transition         *message);
+/* Rhythm__ProgressUpdate methods */
+void   rhythm__progress_update__init
+                     (Rhythm__ProgressUpdate         *message);
+/* Rhythm__Gap methods */
+void   rhythm__gap__init
+                     (Rhythm__Gap         *message);
+/* Rhythm__Deleted methods */
+void   rhythm__deleted__init
+                     (Rhythm__Deleted         *message);
+/* Rhythm__Bookmark methods */
+void   rhythm__bookmark__init
+                     (Rhythm__Bookmark         *message);
+/* Rhythm__TailLog methods */
+void   rhythm__tail_log__init
+                     (Rhythm__TailLog         *message);
+/* Rhythm__LogData methods */
+void   rhythm__log_data__init
+                     (Rhythm__LogData         *message);
+/* Rhythm__GetServerInfo methods */
+void   rhythm__get_server_info__init
+                     (Rhythm__GetServerInfo         *message);
+/* Rhythm__ServerInfo methods */
+void   rhythm__server_info__init
+                     (Rhythm__ServerInfo         *message);
 /* --- per-message closures --- */
 
-typedef void (*Rhythm__V1__Placeholder_Closure)
-                 (const Rhythm__V1__Placeholder *message,
+typedef void (*Rhythm__ClientFrame_Closure)
+                 (const Rhythm__ClientFrame *message,
+                  void *closure_data);
+typedef void (*Rhythm__ServerFrame_Closure)
+                 (const Rhythm__ServerFrame *message,
+                  void *closure_data);
+typedef void (*Rhythm__Metadata_Closure)
+                 (const Rhythm__Metadata *message,
+                  void *closure_data);
+typedef void (*Rhythm__Hello_Closure)
+                 (const Rhythm__Hello *message,
+                  void *closure_data);
+typedef void (*Rhythm__HelloReply_Closure)
+                 (const Rhythm__HelloReply *message,
+                  void *closure_data);
+typedef void (*Rhythm__ConnectionLimits_Closure)
+                 (const Rhythm__ConnectionLimits *message,
+                  void *closure_data);
+typedef void (*Rhythm__Cancel_Closure)
+                 (const Rhythm__Cancel *message,
+                  void *closure_data);
+typedef void (*Rhythm__Ping_Closure)
+                 (const Rhythm__Ping *message,
+                  void *closure_data);
+typedef void (*Rhythm__Pong_Closure)
+                 (const Rhythm__Pong *message,
+                  void *closure_data);
+typedef void (*Rhythm__GoAway_Closure)
+                 (const Rhythm__GoAway *message,
+                  void *closure_data);
+typedef void (*Rhythm__Status_Closure)
+                 (const Rhythm__Status *message,
+                  void *closure_data);
+typedef void (*Rhythm__Label_Closure)
+                 (const Rhythm__Label *message,
+                  void *closure_data);
+typedef void (*Rhythm__WorkflowSpec_Closure)
+                 (const Rhythm__WorkflowSpec *message,
+                  void *closure_data);
+typedef void (*Rhythm__StepSpec_Closure)
+                 (const Rhythm__StepSpec *message,
+                  void *closure_data);
+typedef void (*Rhythm__RetryPolicy_Closure)
+                 (const Rhythm__RetryPolicy *message,
+                  void *closure_data);
+typedef void (*Rhythm__Workflow_Closure)
+                 (const Rhythm__Workflow *message,
+                  void *closure_data);
+typedef void (*Rhythm__Step_Closure)
+                 (const Rhythm__Step *message,
+                  void *closure_data);
+typedef void (*Rhythm__Attempt_Closure)
+                 (const Rhythm__Attempt *message,
+                  void *closure_data);
+typedef void (*Rhythm__Failure_Closure)
+                 (const Rhythm__Failure *message,
+                  void *closure_data);
+typedef void (*Rhythm__Revocation_Closure)
+                 (const Rhythm__Revocation *message,
+                  void *closure_data);
+typedef void (*Rhythm__LateReport_Closure)
+                 (const Rhythm__LateReport *message,
+                  void *closure_data);
+typedef void (*Rhythm__Progress_Closure)
+                 (const Rhythm__Progress *message,
+                  void *closure_data);
+typedef void (*Rhythm__WorkflowSummary_Closure)
+                 (const Rhythm__WorkflowSummary *message,
+                  void *closure_data);
+typedef void (*Rhythm__WorkflowFilter_Closure)
+                 (const Rhythm__WorkflowFilter *message,
+                  void *closure_data);
+typedef void (*Rhythm__WorkflowIDs_Closure)
+                 (const Rhythm__WorkflowIDs *message,
+                  void *closure_data);
+typedef void (*Rhythm__StartWorkflow_Closure)
+                 (const Rhythm__StartWorkflow *message,
+                  void *closure_data);
+typedef void (*Rhythm__StartReply_Closure)
+                 (const Rhythm__StartReply *message,
+                  void *closure_data);
+typedef void (*Rhythm__PauseWorkflow_Closure)
+                 (const Rhythm__PauseWorkflow *message,
+                  void *closure_data);
+typedef void (*Rhythm__ResumeWorkflow_Closure)
+                 (const Rhythm__ResumeWorkflow *message,
+                  void *closure_data);
+typedef void (*Rhythm__CancelWorkflow_Closure)
+                 (const Rhythm__CancelWorkflow *message,
+                  void *closure_data);
+typedef void (*Rhythm__CommandReply_Closure)
+                 (const Rhythm__CommandReply *message,
+                  void *closure_data);
+typedef void (*Rhythm__AttemptSummary_Closure)
+                 (const Rhythm__AttemptSummary *message,
+                  void *closure_data);
+typedef void (*Rhythm__DeleteWorkflow_Closure)
+                 (const Rhythm__DeleteWorkflow *message,
+                  void *closure_data);
+typedef void (*Rhythm__DeleteReply_Closure)
+                 (const Rhythm__DeleteReply *message,
+                  void *closure_data);
+typedef void (*Rhythm__GetStatus_Closure)
+                 (const Rhythm__GetStatus *message,
+                  void *closure_data);
+typedef void (*Rhythm__VersionWait_Closure)
+                 (const Rhythm__VersionWait *message,
+                  void *closure_data);
+typedef void (*Rhythm__GetStatusReply_Closure)
+                 (const Rhythm__GetStatusReply *message,
+                  void *closure_data);
+typedef void (*Rhythm__ListWorkflows_Closure)
+                 (const Rhythm__ListWorkflows *message,
+                  void *closure_data);
+typedef void (*Rhythm__ListReply_Closure)
+                 (const Rhythm__ListReply *message,
+                  void *closure_data);
+typedef void (*Rhythm__StatusCounts_Closure)
+                 (const Rhythm__StatusCounts *message,
+                  void *closure_data);
+typedef void (*Rhythm__StatusCount_Closure)
+                 (const Rhythm__StatusCount *message,
+                  void *closure_data);
+typedef void (*Rhythm__ResolveID_Closure)
+                 (const Rhythm__ResolveID *message,
+                  void *closure_data);
+typedef void (*Rhythm__ResolveReply_Closure)
+                 (const Rhythm__ResolveReply *message,
+                  void *closure_data);
+typedef void (*Rhythm__WatchProgress_Closure)
+                 (const Rhythm__WatchProgress *message,
+                  void *closure_data);
+typedef void (*Rhythm__WatchTarget_Closure)
+                 (const Rhythm__WatchTarget *message,
+                  void *closure_data);
+typedef void (*Rhythm__WatchEvent_Closure)
+                 (const Rhythm__WatchEvent *message,
+                  void *closure_data);
+typedef void (*Rhythm__Snapshot_Closure)
+                 (const Rhythm__Snapshot *message,
+                  void *closure_data);
+typedef void (*Rhythm__StepState_Closure)
+                 (const Rhythm__StepState *message,
+                  void *closure_data);
+typedef void (*Rhythm__Transition_Closure)
+                 (const Rhythm__Transition *message,
+                  void *closure_data);
+typedef void (*Rhythm__ProgressUpdate_Closure)
+                 (const Rhythm__ProgressUpdate *message,
+                  void *closure_data);
+typedef void (*Rhythm__Gap_Closure)
+                 (const Rhythm__Gap *message,
+                  void *closure_data);
+typedef void (*Rhythm__Deleted_Closure)
+                 (const Rhythm__Deleted *message,
+                  void *closure_data);
+typedef void (*Rhythm__Bookmark_Closure)
+                 (const Rhythm__Bookmark *message,
+                  void *closure_data);
+typedef void (*Rhythm__TailLog_Closure)
+                 (const Rhythm__TailLog *message,
+                  void *closure_data);
+typedef void (*Rhythm__LogData_Closure)
+                 (const Rhythm__LogData *message,
+                  void *closure_data);
+typedef void (*Rhythm__GetServerInfo_Closure)
+                 (const Rhythm__GetServerInfo *message,
+                  void *closure_data);
+typedef void (*Rhythm__ServerInfo_Closure)
+                 (const Rhythm__ServerInfo *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -63,7 +1928,74 @@ typedef void (*Rhythm__V1__Placeholder_Closure)
 
 /* --- descriptors --- */
 
-extern const ProtobufCMessageDescriptor rhythm__v1__placeholder__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__effect__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__workflow_status__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__task_status__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__control__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__pause_mode__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__health__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__client_frame__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__server_frame__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__metadata__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__hello__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__hello_reply__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__connection_limits__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__cancel__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__ping__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__pong__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__go_away__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__status__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__label__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__workflow_spec__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__step_spec__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__retry_policy__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__workflow__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__step__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__attempt__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__failure__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__revocation__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__revocation__reason__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__late_report__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__progress__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__workflow_summary__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__workflow_filter__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__workflow_ids__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__start_workflow__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__start_reply__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__pause_workflow__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__resume_workflow__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__cancel_workflow__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__command_reply__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__command_reply__command__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__attempt_summary__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__delete_workflow__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__delete_reply__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__delete_reply__outcome__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__get_status__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__version_wait__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__get_status_reply__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__list_workflows__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__list_workflows__sort__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__list_reply__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__status_counts__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__status_count__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__resolve_id__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__resolve_reply__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__watch_progress__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__watch_target__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__watch_event__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__snapshot__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__step_state__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__transition__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__transition__kind__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__progress_update__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__gap__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__deleted__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__bookmark__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__tail_log__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__log_data__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__get_server_info__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__server_info__descriptor;
 
 PROTOBUF_C__END_DECLS
 

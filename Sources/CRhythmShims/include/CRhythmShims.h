@@ -1,1 +1,4 @@
+// What Swift cannot call by itself.
 #pragma once
+#include "process.h"
+#include "sockets.h"

@@ -1,0 +1,35 @@
+import CRhythmShims
+import Glibc
+
+/// Starting supervisors and asking them to end what they run.
+enum Supervisor {
+    /// Starts one. It is a child of this process, to be waited for with ``isGone(_:)``.
+    static func spawn(_ program: String, directory: AttemptDirectory) throws(LocalRunnerError) -> pid_t {
+        var pid: pid_t = 0
+        let error = rhythm_spawn_supervisor(program, directory.path, &pid)
+        guard error == 0 else {
+            throw LocalRunnerError("cannot start \(program): \(String(cString: strerror(error)))")
+        }
+        return pid
+    }
+
+    /// Whether a child has ended; takes it in if so.
+    static func isGone(_ child: pid_t) -> Bool { rhythm_child_is_gone(child) }
+
+    /// Tells the supervisor of an attempt to revoke it; the wish has been put down before. A supervisor that is found
+    /// neither as a child nor by the lock has not looked for the wish yet, or has nothing to revoke any more.
+    static func revoke(_ directory: AttemptDirectory, child: pid_t?) {
+        if let child {
+            // Not waited for yet, so the number is its own.
+            kill(child, SIGTERM)
+            return
+        }
+        guard let pid = directory.supervisor, pid > 1 else { return }
+        let descriptor = rhythm_pidfd_open(pid)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        // The lock is still held, so its holder, who wrote this number, was alive when the descriptor was made.
+        guard case .supervised = directory.state() else { return }
+        _ = rhythm_pidfd_send_signal(descriptor, SIGTERM)
+    }
+}

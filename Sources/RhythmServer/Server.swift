@@ -1,0 +1,88 @@
+import Dispatch
+package import Logging
+package import RhythmCore
+package import RhythmEngine
+import RhythmLane
+package import RhythmWire
+
+/// Serves the engine to clients over TCP and unix sockets.
+///
+/// One lane does all input and output. Reads of active workflows are answered on it from memory; commands go to the
+/// engine's lane in batches and come back in batches; watches are cursors into what the engine publishes.
+package final class Server: Sendable {
+    private let lane = Lane(label: "rhythm.server")
+    private let driver: ServerDriver
+
+    /// Makes a server; nothing happens until ``start()``.
+    package init(
+        engine: EngineService, configuration: ServerConfiguration, logger: Logger = Logger(label: "rhythm.server")
+    ) {
+        driver = ServerDriver(engine: engine, configuration: configuration, logger: logger, lane: lane)
+    }
+
+    /// Listens. Called once, when the engine has started.
+    ///
+    /// - Returns: where it really listens: with the ports that the system chose.
+    /// - Throws: UNAVAILABLE naming the address that could not be used; then it listens nowhere.
+    package func start() async throws(RhythmError) -> [Endpoint] {
+        let driver = driver
+        let result = await withCheckedContinuation {
+            (done: CheckedContinuation<Result<[Endpoint], RhythmError>, Never>) in
+            lane.queue.async {
+                done.resume(
+                    returning: driver.assumeIsolated { driver in
+                        Result { () throws(RhythmError) in try driver.start() }
+                    })
+            }
+        }
+        return try result.get()
+    }
+
+    /// Stops listening, ends watches so that their clients go elsewhere or come back, and waits for other open calls,
+    /// at most for `grace`. What was started goes on.
+    package func drain(grace: Duration) async {
+        let driver = driver
+        await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
+            lane.queue.async {
+                driver.assumeIsolated { $0.drain(grace: grace) { done.resume() } }
+            }
+        }
+    }
+}
+
+/// Keeps the core on its lane.
+private actor ServerDriver {
+    private let lane: Lane
+    private let engine: EngineService
+    private let configuration: ServerConfiguration
+    private let logger: Logger
+    private var core: ServerCore?
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { lane.asUnownedSerialExecutor() }
+
+    init(engine: EngineService, configuration: ServerConfiguration, logger: Logger, lane: Lane) {
+        self.engine = engine
+        self.configuration = configuration
+        self.logger = logger
+        self.lane = lane
+    }
+
+    func start() throws(RhythmError) -> [Endpoint] {
+        let core = ServerCore(engine: engine, configuration: configuration, logger: logger, lane: lane) {
+            [weak self] body in
+            self?.assumeIsolated { driver in
+                if let core = driver.core { body(core) }
+            }
+        }
+        self.core = core
+        return try core.start()
+    }
+
+    func drain(grace: Duration, done: @escaping () -> Void) {
+        guard let core else {
+            done()
+            return
+        }
+        core.turn { $0.drain(grace: grace, done: done) }
+    }
+}

@@ -1,0 +1,47 @@
+package import RhythmWire
+
+/// Everything about a server that can be chosen. The limits are announced in Hello and named in the errors they cause.
+package struct ServerConfiguration: Sendable {
+    /// Where to listen.
+    package var endpoints: [Endpoint] = [.standard]
+    /// The longest frame a client may send once its Hello is accepted, without the 4-byte length.
+    package var maxRequestBytes = 1 << 20
+    /// The longest frame a client gets. A larger answer fails its call and nothing else.
+    package var maxResponseBytes = 16 << 20
+    /// Calls a connection may have open at once.
+    package var maxCalls = 128
+    /// Connections at once; more are accepted and closed.
+    package var maxConnections = 16_384
+    /// Workflows one watch may follow at once.
+    package var maxWatchedWorkflows = 10_000
+    /// A connection must have said Hello by then.
+    package var helloTimeout = Duration.seconds(5)
+    /// A frame must be complete this long after its first byte.
+    package var frameTimeout = Duration.seconds(10)
+    /// A peer that was silent for this long is pinged; one that was silent for three times as long is gone.
+    package var pingInterval = Duration.seconds(20)
+    /// How long a call with one answer may take if the client does not say.
+    package var defaultTimeout = Duration.seconds(30)
+    /// How often a silent watch says that it is alive.
+    package var bookmarkInterval = Duration.seconds(10)
+    /// The least time between two progress updates of one workflow on one watch, unless the client wants more.
+    package var progressInterval = Duration.milliseconds(50)
+    /// A peer that takes nothing of what waits for it for this long is cut off, if calls of its own wait for that.
+    package var stallTimeout = Duration.seconds(30)
+    /// What is said in Hello: the version of this program.
+    package var version = "0.1.0"
+    /// Names the store; stays the same over restarts.
+    package var serverID = ""
+    /// Grows with every start.
+    package var epoch: UInt64 = 0
+    /// What runs the attempts, for people.
+    package var runners: [String] = []
+
+    /// The defaults.
+    package init() {}
+
+    /// Once this many bytes wait for a peer, watches and logs add nothing until it has taken them.
+    static let streamHighWater = 64 * 1024
+    /// Once this many bytes wait for a peer, nothing more is read from it.
+    static let readHighWater = 1024 * 1024
+}

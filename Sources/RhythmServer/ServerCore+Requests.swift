@@ -1,0 +1,206 @@
+import RhythmCore
+import RhythmEngine
+import RhythmWire
+
+/// From a request to its answer. Reads of active workflows are answered in place; what has to be durable goes to the
+/// engine; what may block on a disk goes to the readers.
+extension ServerCore {
+    func handle(_ request: Request, call: Call, timeoutMilliseconds: UInt32) {
+        setDeadline(of: call, request, timeoutMilliseconds)
+        switch request {
+        case .startWorkflow(let start):
+            command(.start(start.spec, requestID: start.requestID), call) { reply in
+                guard case .started(let workflow, let replayed) = reply else { return nil }
+                return .startWorkflow(StartReply(workflow: workflow, replayed: replayed))
+            }
+        case .pauseWorkflow(let pause):
+            let options = CommandOptions(requestID: pause.requestID, expectedVersion: pause.expectedVersion)
+            command(.pause(pause.workflowID, pause.mode, options), call) { Self.receipt($0).map { .pauseWorkflow($0) } }
+        case .resumeWorkflow(let resume):
+            let options = CommandOptions(requestID: resume.requestID, expectedVersion: resume.expectedVersion)
+            let how = ResumeRequest(args: resume.args, fromStep: resume.fromStep, force: resume.force)
+            command(.resume(resume.workflowID, how, options), call) { Self.receipt($0).map { .resumeWorkflow($0) } }
+        case .cancelWorkflow(let cancel):
+            let options = CommandOptions(requestID: cancel.requestID, expectedVersion: cancel.expectedVersion)
+            command(.cancel(cancel.workflowID, options), call) { Self.receipt($0).map { .cancelWorkflow($0) } }
+        case .deleteWorkflow(let delete):
+            command(.delete(delete.workflowID, cancelFirst: delete.cancelFirst), call) { reply in
+                guard case .deleted(let gone) = reply else { return nil }
+                return .deleteWorkflow(gone ? .deleted : .pending)
+            }
+        case .getStatus(let get): getStatus(get, call)
+        case .listWorkflows(let list): listWorkflows(list, call)
+        case .resolveID(let resolve): resolveID(resolve, call)
+        case .watchProgress(let watch): hub.open(watch, call: call)
+        case .tailLog(let tail): tailLog(tail, call)
+        case .getServerInfo: call.connection?.reply(call, .getServerInfo(info))
+        }
+    }
+
+    private static func receipt(_ reply: RhythmEngine.Reply) -> CommandReply? {
+        guard case .receipt(let receipt, let replayed) = reply else { return nil }
+        return CommandReply(receipt: receipt, replayed: replayed)
+    }
+
+    /// The end of the deadline ends the waiting; what was begun goes on.
+    private func setDeadline(of call: Call, _ request: Request, _ milliseconds: UInt32) {
+        let limit: Duration
+        if milliseconds > 0 {
+            limit = .milliseconds(Int64(milliseconds))
+        } else if request.isStream {
+            return
+        } else {
+            limit = configuration.defaultTimeout
+        }
+        // Most calls are answered within this turn and never need their timer.
+        later { [weak self, weak call] in
+            guard let self, let call, !call.isEnded else { return }
+            call.deadline = timers.schedule(after: limit) { [weak call] in
+                guard let call else { return }
+                call.connection?.fail(
+                    call,
+                    RhythmError(
+                        .deadlineExceeded, reason: "DEADLINE", "the call was not answered within \(limit)",
+                        effect: .unknown))
+            }
+        }
+    }
+
+    private func command(
+        _ command: Command, _ call: Call, _ answer: @escaping (RhythmEngine.Reply) -> RhythmWire.Reply?
+    ) {
+        submit(command) { result in
+            switch result {
+            case .success(let reply):
+                if let reply = answer(reply) {
+                    call.connection?.reply(call, reply)
+                } else {
+                    call.connection?.fail(
+                        call,
+                        RhythmError(
+                            .internal, reason: "WRONG_REPLY", "the engine answered something else",
+                            effect: .unknown))
+                }
+            case .failure(let error): call.connection?.fail(call, error)
+            }
+        }
+    }
+
+    private func getStatus(_ get: GetStatus, _ call: Call) {
+        find(get.workflowID) { [weak self] result in
+            switch result {
+            case .success(let workflow):
+                guard let after = get.waitAfterVersion, workflow.version <= after else {
+                    call.connection?.reply(call, .getStatus(.init(workflow: workflow.shown(for: get))))
+                    return
+                }
+                // A long poll: looked at again when the workflow's next transition comes by.
+                self?.hub.waitForChange(of: workflow.id, call: call) { self?.getStatus(get, call) }
+            case .failure(let error): call.connection?.fail(call, error)
+            }
+        }
+    }
+
+    private func listWorkflows(_ list: ListWorkflows, _ call: Call) {
+        guard (1...ListQuery.maximumLimit).contains(list.query.limit) else {
+            call.connection?.fail(
+                call,
+                RhythmError(
+                    .invalidArgument, reason: "OUT_OF_RANGE",
+                    "\(list.query.limit) is not between 1 and \(ListQuery.maximumLimit)", field: "limit"))
+            return
+        }
+        let reader = engine.reader
+        read { () throws(StoreError) in
+            .list(try reader.list(list.query), list.withCounts ? try reader.counts(list.query.filter) : nil)
+        } then: { result in
+            switch result {
+            case .list(let page, let counts):
+                call.connection?.reply(call, .listWorkflows(ListReply(page: page, counts: counts)))
+            case .failed(let error): call.connection?.fail(call, error)
+            default: break
+            }
+        }
+    }
+
+    private func resolveID(_ resolve: ResolveID, _ call: Call) {
+        let reader = engine.reader
+        let limit = min(max(1, resolve.limit), ListQuery.maximumLimit)
+        read { () throws(StoreError) in
+            .ids(try reader.ids(withPrefix: resolve.prefix, limit: limit))
+        } then: { result in
+            switch result {
+            case .ids(let ids): call.connection?.reply(call, .resolveID(ResolveReply(workflowIDs: ids)))
+            case .failed(let error): call.connection?.fail(call, error)
+            default: break
+            }
+        }
+    }
+
+    private func tailLog(_ tail: TailLog, _ call: Call) {
+        guard let logs = engine.logs else {
+            call.connection?.fail(
+                call, RhythmError(.unimplemented, reason: "NO_LOGS", "the runner of this server keeps no logs"))
+            return
+        }
+        find(tail.workflowID) { [weak self] result in
+            guard let self, !call.isEnded else { return }
+            switch result {
+            case .success(let workflow):
+                do throws(RhythmError) {
+                    let attempt = try workflow.attempt(for: tail)
+                    LogTail(tail, attempt: attempt, logs: logs, call: call, server: self).begin()
+                } catch {
+                    call.connection?.fail(call, error)
+                }
+            case .failure(let error): call.connection?.fail(call, error)
+            }
+        }
+    }
+}
+
+extension Workflow {
+    /// The record without what a GetStatus did not ask for.
+    fileprivate func shown(for get: GetStatus) -> Workflow {
+        if get.includePreviousAttempts && !get.omitResults { return self }
+        var copy = self
+        for index in copy.steps.indices {
+            if !get.includePreviousAttempts, copy.steps[index].attempts.count > 1 {
+                copy.steps[index].attempts = copy.steps[index].attempts.suffix(1)
+            }
+            guard get.omitResults else { continue }
+            for attempt in copy.steps[index].attempts.indices { copy.steps[index].attempts[attempt].result = nil }
+        }
+        return copy
+    }
+
+    /// The attempt whose log is asked for.
+    fileprivate func attempt(for tail: TailLog) throws(RhythmError) -> TaskID {
+        if let task = tail.taskID {
+            guard position(of: task) != nil else {
+                throw RhythmError(
+                    .notFound, reason: "NO_SUCH_ATTEMPT", "workflow \(id) has no attempt '\(task)'", field: "task_id")
+            }
+            return task
+        }
+        let index: Int
+        if let name = tail.step {
+            guard let found = steps.firstIndex(where: { $0.spec.name == name }) else {
+                throw RhythmError(
+                    .notFound, reason: "NO_SUCH_STEP",
+                    "workflow \(id) has no step '\(name)'; it has "
+                        + steps.map { "'\($0.spec.name)'" }.joined(separator: ", "), field: "step")
+            }
+            index = found
+        } else {
+            // The step people mean: the one that runs, else the last one that ran.
+            index = steps.lastIndex { !$0.attempts.isEmpty } ?? 0
+        }
+        guard let last = steps[index].attempts.last else {
+            throw RhythmError(
+                .failedPrecondition, reason: "NOT_RUN_YET", "step '\(steps[index].spec.name)' has not run yet",
+                field: "step")
+        }
+        return last.id
+    }
+}

@@ -1,0 +1,260 @@
+@preconcurrency import Dispatch
+import Glibc
+import Logging
+import RhythmCore
+import RhythmEngine
+import RhythmLane
+import RhythmWire
+
+/// Everything a server holds on its lane: connections, watches, timers, and the way to the engine and back.
+final class ServerCore {
+    let configuration: ServerConfiguration
+    let engine: EngineService
+    let logger: Logger
+    let lane: Lane
+    let timers: LaneTimers
+    private(set) lazy var hub = WatchHub(
+        server: self, bookmarkInterval: configuration.bookmarkInterval,
+        maxWorkflows: configuration.maxWatchedWorkflows)
+    /// One read buffer for all connections: what is read is taken apart before the next read.
+    let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
+    private(set) var connections: [UInt64: Connection] = [:]
+    private(set) var isDraining = false
+    var callCount = 0
+
+    private let enter: @Sendable (@Sendable (ServerCore) -> Void) -> Void
+    private let mailbox: Mailbox<LaneMessage>
+    private let reads: StoreReads
+    private var listeners: [Listener] = []
+    private var lastConnectionID: UInt64 = 0
+    private var lastTicket: UInt64 = 0
+    private var readsUnderWay: [UInt64: (ReadResult) -> Void] = [:]
+    private var commandsUnderWay: [UInt64: (Result<RhythmEngine.Reply, RhythmError>) -> Void] = [:]
+    private var dirty: [Connection] = []
+    private var afterTurn: [() -> Void] = []
+    private var whenEmpty: (() -> Void)?
+    private let startedAt = LaneTimers.now()
+
+    /// - Parameter enter: runs a closure with this core on the lane; called on the lane.
+    init(
+        engine: EngineService, configuration: ServerConfiguration, logger: Logger, lane: Lane,
+        enter: @escaping @Sendable (@Sendable (ServerCore) -> Void) -> Void
+    ) {
+        self.engine = engine
+        self.configuration = configuration
+        self.logger = logger
+        self.lane = lane
+        self.enter = enter
+        timers = LaneTimers(queue: lane.queue) { enter { $0.turn { $0.timers.runDue() } } }
+        let mailbox = Mailbox<LaneMessage>(lane: lane) { messages in
+            enter { core in core.turn { $0.deliver(messages) } }
+        }
+        self.mailbox = mailbox
+        reads = StoreReads { ticket, result in mailbox.put(.read(ticket, result)) }
+    }
+
+    deinit { readBuffer.deallocate() }
+
+    /// Listens, and follows the engine. Called once.
+    func start() throws(RhythmError) -> [Endpoint] {
+        let mailbox = mailbox
+        engine.observe { mailbox.put(.publication($0)) }
+        do throws(RhythmError) {
+            for endpoint in configuration.endpoints {
+                let index = listeners.count
+                listeners.append(
+                    try Listener(
+                        endpoint, queue: lane.queue, fire: handler { core in core.accept(at: index) }))
+            }
+        } catch {
+            for listener in listeners { listener.close() }
+            listeners = []
+            throw error
+        }
+        scheduleRound()
+        return listeners.map(\.endpoint)
+    }
+
+    /// A handler for sources and queues: enters the core, runs `body`, and writes what it left to be written.
+    func handler(_ body: @escaping @Sendable (ServerCore) -> Void) -> @Sendable () -> Void {
+        { [enter] in enter { core in core.turn(body) } }
+    }
+
+    /// One turn of the lane: whatever it leaves to be sent goes out at its end, in one write a connection.
+    func turn(_ body: (ServerCore) -> Void) {
+        body(self)
+        while !dirty.isEmpty || !afterTurn.isEmpty {
+            let connections = dirty
+            dirty.removeAll(keepingCapacity: true)
+            for connection in connections { connection.flush() }
+            let actions = afterTurn
+            afterTurn = []
+            for action in actions { action() }
+        }
+    }
+
+    /// The connection has something to send at the end of this turn.
+    func markDirty(_ connection: Connection) {
+        if dirty.last !== connection { dirty.append(connection) }
+    }
+
+    /// Runs at the end of this turn.
+    func later(_ action: @escaping () -> Void) { afterTurn.append(action) }
+}
+
+/// What comes to the lane from other threads.
+enum LaneMessage: Sendable {
+    case publication(Publication)
+    case command(UInt64, Result<RhythmEngine.Reply, RhythmError>)
+    case read(UInt64, ReadResult)
+}
+
+// MARK: The engine and the store
+
+extension ServerCore {
+    /// Gives the engine a command; `then` runs on the lane when the answer is durable.
+    func submit(_ command: Command, then: @escaping (Result<RhythmEngine.Reply, RhythmError>) -> Void) {
+        lastTicket += 1
+        let ticket = lastTicket
+        commandsUnderWay[ticket] = then
+        let mailbox = mailbox
+        engine.submit(command) { mailbox.put(.command(ticket, $0)) }
+    }
+
+    /// Reads away from the lane; `then` runs on the lane.
+    func read(
+        _ work: @escaping @Sendable () throws(StoreError) -> ReadResult, then: @escaping (ReadResult) -> Void
+    ) {
+        lastTicket += 1
+        readsUnderWay[lastTicket] = then
+        reads.run(ticket: lastTicket, work)
+    }
+
+    /// Finds a workflow in memory, else in the store; `then` runs on the lane, at once if it is active.
+    func find(_ id: WorkflowID, then: @escaping (Result<Workflow, RhythmError>) -> Void) {
+        if let workflow = engine.active(id) {
+            then(.success(workflow))
+            return
+        }
+        let engine = engine
+        read { () throws(StoreError) in
+            .workflow(try engine.workflow(id))
+        } then: { result in
+            switch result {
+            case .workflow(let workflow?): then(.success(workflow))
+            case .failed(let error): then(.failure(error))
+            default:
+                then(
+                    .failure(
+                        RhythmError(
+                            .notFound, reason: "NO_SUCH_WORKFLOW", "there is no workflow '\(id)'",
+                            field: "workflow_id")))
+            }
+        }
+    }
+
+    private func deliver(_ messages: [LaneMessage]) {
+        for message in messages {
+            switch message {
+            case .publication(let publication): hub.take(publication)
+            case .command(let ticket, let result): commandsUnderWay.removeValue(forKey: ticket)?(result)
+            case .read(let ticket, let result): readsUnderWay.removeValue(forKey: ticket)?(result)
+            }
+        }
+    }
+}
+
+// MARK: Connections
+
+extension ServerCore {
+    private func accept(at index: Int) {
+        let listener = listeners[index]
+        let hasMore = listener.acceptAll { descriptor, peer in
+            guard connections.count < configuration.maxConnections, !isDraining else {
+                logger.warning("connection refused", metadata: ["peer": "\(peer)", "reason": "TOO_MANY_CONNECTIONS"])
+                Glibc.close(descriptor)
+                return
+            }
+            lastConnectionID += 1
+            let connection = Connection(id: lastConnectionID, descriptor: descriptor, peer: peer, server: self)
+            connections[connection.id] = connection
+            connection.start()
+        }
+        guard !hasMore else { return }
+        logger.error("out of descriptors: new connections wait until one is closed")
+        listener.pause()
+        timers.schedule(after: .seconds(1)) { [weak listener] in listener?.resume() }
+    }
+
+    /// The connection's descriptor is closed.
+    func forget(_ connection: Connection) {
+        connections[connection.id] = nil
+        for listener in listeners { listener.resume() }
+        if connections.isEmpty { whenEmpty?() }
+    }
+
+    /// Looks after every connection once a second: pings the silent, cuts off the dead.
+    private func scheduleRound() {
+        timers.schedule(after: .seconds(1)) { [weak self] in
+            guard let self else { return }
+            let now = LaneTimers.now()
+            let interval = UInt64(configuration.pingInterval.wholeMicroseconds) * 1000
+            let stall = UInt64(configuration.stallTimeout.wholeMicroseconds) * 1000
+            for connection in Array(connections.values) {
+                connection.lookAfter(now: now, pingInterval: interval, stallTimeout: stall)
+            }
+            hub.sendBookmarks(now: now)
+            scheduleRound()
+        }
+    }
+
+    /// What is said in answer to a Hello.
+    var helloReply: HelloReply {
+        HelloReply(
+            serverName: "rhythmd", serverVersion: configuration.version,
+            limits: ConnectionLimits(
+                maxRequestBytes: UInt32(configuration.maxRequestBytes),
+                maxResponseBytes: UInt32(configuration.maxResponseBytes), maxCalls: UInt32(configuration.maxCalls),
+                pingIntervalMilliseconds: UInt32(configuration.pingInterval.wholeMilliseconds)),
+            serverID: configuration.serverID, epoch: configuration.epoch)
+    }
+
+    /// How the server is.
+    var info: ServerInfo {
+        let trouble = engine.storeTrouble
+        return ServerInfo(
+            serverVersion: configuration.version, uptimeMilliseconds: (LaneTimers.now() - startedAt) / 1_000_000,
+            activeWorkflows: UInt64(engine.activeCount), connections: UInt64(connections.count),
+            calls: UInt64(callCount), watches: UInt64(hub.watchCount),
+            health: trouble == nil ? .serving : .degraded,
+            healthDetail: trouble.map { "the store refuses: \($0.message)" } ?? "", runners: configuration.runners,
+            serverID: configuration.serverID, epoch: configuration.epoch)
+    }
+
+    /// Stops listening, tells every peer, lets open calls finish, and calls `done` when the last connection is closed
+    /// or the grace is over.
+    func drain(grace: Duration, done: @escaping () -> Void) {
+        isDraining = true
+        for listener in listeners { listener.close() }
+        listeners = []
+        var isDone = false
+        let finish = { [weak self] in
+            guard !isDone else { return }
+            isDone = true
+            self?.timers.stop()
+            done()
+        }
+        whenEmpty = finish
+        for connection in Array(connections.values) {
+            connection.goAway("SHUTDOWN", "the server is shutting down", grace: grace)
+        }
+        if connections.isEmpty {
+            finish()
+            return
+        }
+        timers.schedule(after: grace) { [weak self] in
+            for connection in Array((self?.connections ?? [:]).values) { connection.close() }
+            finish()
+        }
+    }
+}

@@ -1,0 +1,37 @@
+import Dispatch
+import RhythmCore
+import RhythmEngine
+
+/// Reads that may block on a disk, away from the lane. What comes of them is given to the lane as a ``ReadResult``.
+final class StoreReads: Sendable {
+    /// A few serial queues instead of a concurrent one: as many reads at once as the store has readers, and no more
+    /// threads than that.
+    private let queues: [DispatchQueue]
+    private let put: @Sendable (UInt64, ReadResult) -> Void
+
+    init(width: Int = 4, put: @escaping @Sendable (UInt64, ReadResult) -> Void) {
+        queues = (0..<width).map { DispatchQueue(label: "rhythm.server.read.\($0)", qos: .userInitiated) }
+        self.put = put
+    }
+
+    /// Runs `work` and puts what it returns into the mailbox under `ticket`.
+    func run(ticket: UInt64, _ work: @escaping @Sendable () throws(StoreError) -> ReadResult) {
+        queues[Int(ticket % UInt64(queues.count))].async { [put] in
+            do throws(StoreError) {
+                put(ticket, try work())
+            } catch {
+                put(ticket, .failed(RhythmError(error)))
+            }
+        }
+    }
+}
+
+/// What a read gave.
+enum ReadResult: Sendable {
+    case workflow(Workflow?)
+    case events([Event])
+    case list(ListPage, [WorkflowStatus: Int]?)
+    case ids([WorkflowID])
+    case log(LogChunk?)
+    case failed(RhythmError)
+}

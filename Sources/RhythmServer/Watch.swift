@@ -1,0 +1,146 @@
+import DequeModule
+import RhythmCore
+import RhythmEngine
+import RhythmWire
+
+/// One WatchProgress call: sends, whenever the peer has room, the next thing it has not seen of one of its workflows.
+///
+/// For each workflow in order: a gap notice if transitions were lost to it, a snapshot if it needs one, then every
+/// transition once and in version order, with the latest progress in between. What waits is a cursor, never a buffer.
+final class Watch: OutgoingStream {
+    let callID: UInt64
+    let call: Call
+    let request: WatchProgress
+    private(set) var cursors: [WorkflowID: Cursor] = [:]
+    /// When it last sent anything (uptime, nanoseconds).
+    private(set) var lastSentAt: UInt64
+    private var queue = Deque<Cursor>()
+    private var owesBookmark = false
+    private unowned let hub: WatchHub
+    private let progressInterval: UInt64
+
+    init(_ request: WatchProgress, call: Call, hub: WatchHub, progressInterval: Duration) {
+        self.request = request
+        self.call = call
+        self.hub = hub
+        callID = call.id
+        lastSentAt = LaneTimers.now()
+        let wanted = Duration.milliseconds(Int64(request.minProgressIntervalMilliseconds))
+        self.progressInterval = UInt64(max(wanted, progressInterval).wholeMicroseconds) * 1000
+    }
+
+    func add(_ cursor: Cursor) { cursors[cursor.id] = cursor }
+
+    func drop(_ cursor: Cursor) {
+        cursors[cursor.id] = nil
+        cursor.state = .ended
+    }
+
+    /// Something of this workflow may be ready to be sent.
+    func wake(_ cursor: Cursor) {
+        guard !call.isEnded, !cursor.isQueued, let connection = call.connection else { return }
+        cursor.isQueued = true
+        queue.append(cursor)
+        connection.readyStreams.add(self)
+        hub.server.markDirty(connection)
+    }
+
+    /// Says that the watch is alive, if it has been silent since `deadline`.
+    func bookmarkIfSilent(since deadline: UInt64) {
+        guard lastSentAt < deadline, !owesBookmark, !call.isEnded, let connection = call.connection else { return }
+        owesBookmark = true
+        connection.readyStreams.add(self)
+        hub.server.markDirty(connection)
+    }
+
+    func sendNext() -> Bool {
+        guard !call.isEnded, let connection = call.connection else { return false }
+        while let cursor = queue.popFirst() {
+            cursor.isQueued = false
+            if sendNext(of: cursor, connection) {
+                lastSentAt = LaneTimers.now()
+                owesBookmark = false
+                wake(cursor)
+                return true
+            }
+        }
+        if owesBookmark {
+            owesBookmark = false
+            lastSentAt = LaneTimers.now()
+            connection.send(.watchEvent(.bookmark(at: hub.now())), call: callID)
+        }
+        endIfDone()
+        return false
+    }
+
+    /// Ends the call if that was asked for and every workflow is done.
+    func endIfDone() {
+        guard request.untilDone, !call.isEnded, cursors.values.allSatisfy(\.isDone) else { return }
+        call.connection?.complete(call)
+    }
+
+    /// - Returns: whether anything was sent.
+    private func sendNext(of cursor: Cursor, _ connection: Connection) -> Bool {
+        if case .reading = cursor.state { return false }
+        if case .ended = cursor.state { return false }
+        if let oldest = cursor.gap {
+            cursor.gap = nil
+            connection.send(.watchEvent(.gap(cursor.id, oldestVersion: oldest)), call: callID)
+            return true
+        }
+        let topic = hub.topic(cursor.id)
+        if let kept = cursor.snapshot {
+            let workflow = hub.server.engine.active(cursor.id) ?? kept
+            cursor.snapshot = nil
+            cursor.next = workflow.version + 1
+            cursor.status = workflow.status
+            cursor.sentProgress = topic?.lastSequence ?? 0
+            connection.send(.watchEvent(.snapshot(Snapshot(workflow))), call: callID)
+            return true
+        }
+        if let topic, sendProgress(of: cursor, topic, connection) { return true }
+        while let event = cursor.backlog.popLast() {
+            guard event.version >= cursor.next else { continue }
+            cursor.next = event.version + 1
+            cursor.status = event.status
+            connection.send(.watchEvent(.transition(event)), call: callID)
+            return true
+        }
+        guard let topic else { return false }
+        if cursor.next <= topic.version {
+            guard let item = topic.event(cursor.next) else {
+                hub.readBacklog(of: cursor)
+                return false
+            }
+            cursor.next += 1
+            cursor.status = item.status
+            connection.send(item.encoded, call: callID)
+            return true
+        }
+        if topic.isDeleted {
+            cursor.state = .ended
+            connection.send(.watchEvent(.deleted(cursor.id)), call: callID)
+            hub.unfollow(cursor)
+            return true
+        }
+        return false
+    }
+
+    /// Progress belongs behind the transition after which it was reported and before the next one, so that the last
+    /// progress of an attempt comes before its end.
+    private func sendProgress(of cursor: Cursor, _ topic: Topic, _ connection: Connection) -> Bool {
+        guard !request.withoutProgress, topic.lastSequence > cursor.sentProgress,
+            let item = topic.progress.first(where: { $0.sequence > cursor.sentProgress }), item.version < cursor.next
+        else { return false }
+        let now = LaneTimers.now()
+        // What is followed by a transition already is sent without waiting: it is the last of its attempt.
+        if now < cursor.progressNotBefore, cursor.next > topic.version {
+            hub.wakeLater(cursor, after: cursor.progressNotBefore - now)
+            return false
+        }
+        cursor.sentProgress = item.sequence
+        cursor.progressNotBefore = now + progressInterval
+        connection.send(item.encoded, call: callID)
+        return true
+    }
+}

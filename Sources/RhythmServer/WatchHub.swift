@@ -1,0 +1,261 @@
+import RhythmCore
+import RhythmEngine
+import RhythmWire
+
+/// All watches of a server: takes what the engine publishes, in order, and wakes the watches that it concerns.
+final class WatchHub {
+    private(set) unowned var server: ServerCore
+    private var topics: [WorkflowID: Topic] = [:]
+    private var watches: [ObjectIdentifier: Watch] = [:]
+    /// Those among them that workflows join as they start.
+    private var filterWatches: [ObjectIdentifier: Watch] = [:]
+    private let bookmarkInterval: UInt64
+    private let maxWorkflows: Int
+    private var lastWaiter: UInt64 = 0
+
+    /// Transitions read from the store at once.
+    private static let backlogPage = 256
+
+    init(server: ServerCore, bookmarkInterval: Duration, maxWorkflows: Int) {
+        self.server = server
+        self.bookmarkInterval = UInt64(bookmarkInterval.wholeMicroseconds) * 1000
+        self.maxWorkflows = maxWorkflows
+    }
+
+    var watchCount: Int { watches.count }
+
+    func topic(_ id: WorkflowID) -> Topic? { topics[id] }
+
+    func now() -> Timestamp { SystemClock().now() }
+
+    /// Takes what one cycle of the engine changed.
+    func take(_ publication: Publication) {
+        for change in publication.changes {
+            let id = change.workflow.id
+            let topic = topics[id]
+            if let topic {
+                for event in change.events { topic.append(event) }
+                wakeFollowers(of: topic)
+                let waiters = topic.waiters
+                topic.waiters = [:]
+                for call in waiters.keys.sorted() { waiters[call]?() }
+                discardIfUnused(topic)
+            }
+            if !filterWatches.isEmpty, !change.workflow.isSettled { join(change.workflow) }
+        }
+        for update in publication.progress {
+            guard let topic = topics[update.workflowID] else { continue }
+            topic.update(update)
+            wakeFollowers(of: topic)
+        }
+        for id in publication.deleted {
+            guard let topic = topics[id] else { continue }
+            topic.markDeleted()
+            wakeFollowers(of: topic)
+        }
+    }
+
+    /// Sends a bookmark on every watch that has been silent for too long.
+    func sendBookmarks(now: UInt64) {
+        guard now > bookmarkInterval else { return }
+        for watch in watches.values { watch.bookmarkIfSilent(since: now - bookmarkInterval) }
+    }
+}
+
+// MARK: Opening and ending
+
+extension WatchHub {
+    /// Opens a watch: of the workflows it names, or of those that its filter means.
+    func open(_ request: WatchProgress, call: Call) {
+        guard request.targets.isEmpty != (request.filter == nil) else {
+            call.connection?.fail(
+                call,
+                RhythmError(
+                    .invalidArgument, reason: "TARGETS_OR_FILTER",
+                    "name workflows to watch, or give a filter, not both",
+                    field: "targets"))
+            return
+        }
+        guard request.targets.count <= maxWorkflows else {
+            call.connection?.fail(
+                call,
+                RhythmError(
+                    .invalidArgument, reason: "TOO_MANY",
+                    "\(request.targets.count) workflows; one watch may follow \(maxWorkflows)", field: "targets"))
+            return
+        }
+        let watch = Watch(
+            request, call: call, hub: self, progressInterval: server.configuration.progressInterval)
+        watches[ObjectIdentifier(watch)] = watch
+        call.onEnd = { [unowned self, unowned watch] in close(watch) }
+        if request.filter != nil {
+            filterWatches[ObjectIdentifier(watch)] = watch
+            for workflow in server.engine.activeWorkflows().sorted(by: { $0.createdAt < $1.createdAt }) {
+                join(workflow, to: watch)
+            }
+            watch.endIfDone()
+            return
+        }
+        for target in request.targets where watch.cursors[target.workflowID] == nil {
+            open(target, in: watch)
+            if call.isEnded { return }
+        }
+    }
+
+    private func close(_ watch: Watch) {
+        watches[ObjectIdentifier(watch)] = nil
+        filterWatches[ObjectIdentifier(watch)] = nil
+        for cursor in watch.cursors.values { unfollow(cursor) }
+    }
+
+    private func open(_ target: WatchTarget, in watch: Watch) {
+        let cursor = Cursor(id: target.workflowID, watch: watch)
+        watch.add(cursor)
+        // Follow first, read then: whatever is committed after the read is published to this topic.
+        follow(cursor, version: server.engine.active(target.workflowID)?.version)
+        server.find(target.workflowID) { [weak self, weak watch] result in
+            guard let self, let watch, !watch.call.isEnded else { return }
+            switch result {
+            case .failure(let error): watch.call.connection?.fail(watch.call, error)
+            case .success(let workflow): begin(cursor, with: workflow, after: target.afterVersion)
+            }
+        }
+    }
+
+    private func begin(_ cursor: Cursor, with workflow: Workflow, after version: Int64?) {
+        cursor.status = workflow.status
+        guard let version else {
+            cursor.snapshot = workflow
+            cursor.state = .live
+            cursor.watch.wake(cursor)
+            return
+        }
+        guard version >= 0, version <= workflow.version else {
+            cursor.watch.call.connection?.fail(
+                cursor.watch.call,
+                RhythmError(
+                    .outOfRange, reason: "VERSION_AHEAD",
+                    "workflow \(workflow.id) has version \(workflow.version); \(version) is not one that it had",
+                    field: "targets.after_version"))
+            return
+        }
+        cursor.next = version + 1
+        if version < workflow.version {
+            readBacklog(of: cursor)
+        } else {
+            cursor.state = .live
+            cursor.watch.wake(cursor)
+            cursor.watch.endIfDone()
+        }
+    }
+
+    /// A workflow that is active joins every filter watch that means it.
+    private func join(_ workflow: Workflow) {
+        for watch in filterWatches.values { join(workflow, to: watch) }
+    }
+
+    private func join(_ workflow: Workflow, to watch: Watch) {
+        guard watch.cursors[workflow.id] == nil, watch.request.filter?.matches(workflow) == true else { return }
+        if watch.cursors.count >= maxWorkflows {
+            // Those that are done make room; a dashboard is about what moves.
+            for cursor in Array(watch.cursors.values) where cursor.isDone {
+                unfollow(cursor)
+                watch.drop(cursor)
+            }
+            guard watch.cursors.count < maxWorkflows else { return }
+        }
+        let cursor = Cursor(id: workflow.id, watch: watch)
+        watch.add(cursor)
+        follow(cursor, version: workflow.version)
+        cursor.snapshot = workflow
+        cursor.status = workflow.status
+        cursor.state = .live
+        watch.wake(cursor)
+    }
+}
+
+// MARK: Following
+
+extension WatchHub {
+    private func follow(_ cursor: Cursor, version: Int64?) {
+        let topic = topics[cursor.id] ?? Topic(id: cursor.id, version: version ?? 0)
+        topics[cursor.id] = topic
+        topic.followers[ObjectIdentifier(cursor)] = cursor
+    }
+
+    func unfollow(_ cursor: Cursor) {
+        guard let topic = topics[cursor.id] else { return }
+        topic.followers[ObjectIdentifier(cursor)] = nil
+        discardIfUnused(topic)
+    }
+
+    private func discardIfUnused(_ topic: Topic) {
+        if topic.isUnused { topics[topic.id] = nil }
+    }
+
+    private func wakeFollowers(of topic: Topic) {
+        for cursor in topic.followers.values { cursor.watch.wake(cursor) }
+    }
+
+    /// Wakes the cursor when `nanoseconds` have passed.
+    func wakeLater(_ cursor: Cursor, after nanoseconds: UInt64) {
+        guard !cursor.progressTimerIsSet else { return }
+        cursor.progressTimerIsSet = true
+        server.timers.schedule(after: .nanoseconds(Int64(nanoseconds) + 1000)) { [weak cursor] in
+            guard let cursor else { return }
+            cursor.progressTimerIsSet = false
+            cursor.watch.wake(cursor)
+        }
+    }
+
+    /// Calls `action` after the next transition of the workflow, or never if the call ends before.
+    func waitForChange(of id: WorkflowID, call: Call, action: @escaping () -> Void) {
+        let topic = topics[id] ?? Topic(id: id, version: server.engine.active(id)?.version ?? 0)
+        topics[id] = topic
+        lastWaiter += 1
+        let key = lastWaiter
+        topic.waiters[key] = action
+        call.onEnd = { [unowned self] in
+            topics[id]?.waiters[key] = nil
+            if let topic = topics[id] { discardIfUnused(topic) }
+        }
+    }
+
+    /// Reads what the topic no longer has, or what was missed before the watch was opened.
+    func readBacklog(of cursor: Cursor) {
+        cursor.state = .reading
+        let (id, after, reader) = (cursor.id, cursor.next - 1, server.engine.reader)
+        server.read { () throws(StoreError) in
+            .events(try reader.events(of: id, after: after, limit: Self.backlogPage))
+        } then: { [weak self, weak cursor] result in
+            guard let self, let cursor, !cursor.watch.call.isEnded else { return }
+            switch result {
+            case .events(let events): take(events, for: cursor)
+            case .failed(let error): cursor.watch.call.connection?.fail(cursor.watch.call, error)
+            default: break
+            }
+        }
+    }
+
+    private func take(_ events: [Event], for cursor: Cursor) {
+        cursor.state = .live
+        if let first = events.first, first.version == cursor.next {
+            cursor.backlog = events.reversed()
+            cursor.watch.wake(cursor)
+            return
+        }
+        // They are no longer kept: start again with what is true now.
+        cursor.state = .reading
+        server.find(cursor.id) { [weak cursor] result in
+            guard let cursor, !cursor.watch.call.isEnded else { return }
+            switch result {
+            case .success(let workflow):
+                cursor.gap = events.first?.version ?? workflow.version
+                cursor.snapshot = workflow
+                cursor.state = .live
+                cursor.watch.wake(cursor)
+            case .failure(let error): cursor.watch.call.connection?.fail(cursor.watch.call, error)
+            }
+        }
+    }
+}

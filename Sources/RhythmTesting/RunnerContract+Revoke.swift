@@ -1,0 +1,128 @@
+import RhythmCore
+import RhythmEngine
+import Testing
+
+// MARK: Revokes
+
+extension RunnerContract {
+    /// A running attempt that is revoked ends, and is reported when it is gone.
+    package func revokesWhatRuns() async throws {
+        let runner = try begin()
+        defer { runner.stop() }
+        let dispatch = dispatch(.hold)
+        runner.perform([.dispatch(dispatch)])
+        try await place.marks.waitForRun(of: dispatch.taskID)
+        runner.perform([.revoke(dispatch.taskID, of: "w-1")])
+        try await runner.expectRevoked(of: dispatch.taskID)
+        runner.perform([.revoke(dispatch.taskID, of: "w-1")])
+        try await runner.wait { $0.ends(of: dispatch.taskID).count > 1 }
+        #expect(runner.onlyRevokes(of: dispatch.taskID))
+    }
+
+    /// An attempt that waits in its queue is withdrawn and never runs.
+    package func withdrawsWhatWaits() async throws {
+        let runner = try begin()
+        defer { runner.stop() }
+        let first = dispatch(.hold, queue: "narrow")
+        let second = dispatch(.hold, queue: "narrow")
+        let third = dispatch(.hold, queue: "narrow")
+        runner.perform([.dispatch(first), .dispatch(second), .dispatch(third)])
+        try await place.marks.waitForRun(of: first.taskID)
+        runner.perform([.revoke(second.taskID, of: "w-1")])
+        try await runner.expectRevoked(of: second.taskID)
+        place.marks.openGate(of: first.taskID)
+        place.marks.openGate(of: third.taskID)
+        try await runner.expectSuccess(of: third.taskID, #"["held"]"#)
+        #expect(place.marks.runs(of: second.taskID) == 0)
+        #expect(place.marks.runs(of: third.taskID) == 1)
+    }
+
+    /// A revoke that comes first is answered, and the attempt never runs.
+    package func revokesBeforeDispatch() async throws {
+        let runner = try begin()
+        defer { runner.stop() }
+        let dispatch = dispatch(.pass)
+        runner.perform([.revoke(dispatch.taskID, of: "w-1")])
+        try await runner.expectRevoked(of: dispatch.taskID)
+        runner.perform([.dispatch(dispatch)])
+        try await runner.wait { $0.ends(of: dispatch.taskID).count > 1 }
+        // Whatever was in the queue behind it has run by now.
+        let later = self.dispatch(.pass)
+        runner.perform([.dispatch(later)])
+        try await runner.expectSuccess(of: later.taskID, nil)
+        #expect(place.marks.runs(of: dispatch.taskID) == 0)
+        #expect(runner.onlyRevokes(of: dispatch.taskID))
+    }
+
+    /// A success that the attempt reaches in spite of the revoke is a success.
+    package func keepsALateSuccess() async throws {
+        let runner = try begin()
+        defer { runner.stop() }
+        let dispatch = dispatch(.stubborn)
+        runner.perform([.dispatch(dispatch)])
+        try await place.marks.waitForRun(of: dispatch.taskID)
+        runner.perform([.revoke(dispatch.taskID, of: "w-1")])
+        try await runner.expectSuccess(of: dispatch.taskID, #"["anyway"]"#)
+    }
+
+    /// Revokes at any moment of an attempt's life: exactly one kind of end, and it tells the truth.
+    package func revokesAtAnyMoment(_ count: Int) async throws {
+        let runner = try begin()
+        defer { runner.stop() }
+        for number in 0..<count {
+            let dispatch = dispatch(.pass)
+            runner.perform([.dispatch(dispatch)])
+            for _ in 0..<(number * 37 % 400) { await Task.yield() }
+            runner.perform([.revoke(dispatch.taskID, of: "w-1")])
+            let end = try await runner.end(of: dispatch.taskID)
+            #expect(end.isRevoked || end.isSuccess(nil), "\(end)")
+            if end.isSuccess(nil) { #expect(place.marks.runs(of: dispatch.taskID) == 1) }
+            runner.perform([.dispatch(dispatch)])
+            try await runner.wait { $0.ends(of: dispatch.taskID).count > 1 }
+            let kinds = Set(runner.ends(of: dispatch.taskID).map(\.isRevoked))
+            #expect(kinds.count == 1, "an end never changes")
+            #expect(place.marks.runs(of: dispatch.taskID) <= 1)
+            runner.perform([.settle(dispatch.taskID)])
+        }
+    }
+}
+
+// MARK: Queues
+
+extension RunnerContract {
+    /// Within a queue the higher priority goes first, and among equals the one dispatched first.
+    package func keepsTheOrder() async throws {
+        let runner = try begin()
+        defer { runner.stop() }
+        let first = dispatch(.hold, queue: "narrow", priority: 9)
+        runner.perform([.dispatch(first)])
+        try await place.marks.waitForRun(of: first.taskID)
+        let waiting = [1, 5, 9, 0, 5, 1].map { dispatch(.pass, queue: "narrow", priority: $0) }
+        runner.perform(waiting.map { .dispatch($0) })
+        place.marks.openGate(of: first.taskID)
+        for dispatch in waiting { _ = try await runner.end(of: dispatch.taskID) }
+        let expected = [2, 1, 4, 0, 5, 3].map { waiting[$0].taskID }
+        let order = place.marks.order.filter { $0 != first.taskID }
+        #expect(order == expected)
+    }
+
+    /// No more attempts of a queue run at once than it allows, and a place that becomes free is used.
+    package func keepsTheConcurrency() async throws {
+        let runner = try begin()
+        defer { runner.stop() }
+        let all = (0..<5).map { _ in dispatch(.hold, queue: "pair") }
+        let other = dispatch(.hold, queue: "another")
+        runner.perform(all.map { .dispatch($0) } + [.dispatch(other)])
+        for round in all.indices {
+            let running = min(all.count, round + 2)
+            try await place.marks.wait { marks in all.filter { marks.runs(of: $0.taskID) > 0 }.count >= running }
+            let begun = all.filter { place.marks.runs(of: $0.taskID) > 0 }.count
+            #expect(begun == running)
+            place.marks.openGate(of: all[round].taskID)
+            try await runner.expectSuccess(of: all[round].taskID, #"["held"]"#)
+        }
+        try await place.marks.waitForRun(of: other.taskID)
+        place.marks.openGate(of: other.taskID)
+        _ = try await runner.end(of: other.taskID)
+    }
+}

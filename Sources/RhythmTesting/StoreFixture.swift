@@ -1,0 +1,16 @@
+public import RhythmEngine
+
+/// What the store contract needs of an implementation beyond ``Store`` itself: to begin empty, and to end in two ways.
+///
+/// One fixture is one database. It cleans up after itself when it is released.
+public protocol StoreFixture: AnyObject {
+    /// Opens the database; the first time it is empty. At most one store is open at a time.
+    func open() throws -> any Store
+
+    /// Closes the store that was opened last, in order.
+    func close() throws
+
+    /// Ends the store that was opened last as `kill -9` would: what its commits had promised is there, nothing
+    /// is written or tidied up any more.
+    func crash() throws
+}

@@ -1,0 +1,90 @@
+/// What version of the protocol this code speaks.
+package let protocolVersion: UInt32 = 1
+
+/// The first frame of a client.
+package struct Hello: Sendable, Hashable {
+    package var protocolVersion: UInt32
+    package var clientName: String
+    package var clientVersion: String
+    /// Credentials; empty for none.
+    package var token: String
+
+    /// Makes a hello.
+    package init(
+        protocolVersion: UInt32 = RhythmWire.protocolVersion, clientName: String, clientVersion: String,
+        token: String = ""
+    ) {
+        self.protocolVersion = protocolVersion
+        self.clientName = clientName
+        self.clientVersion = clientVersion
+        self.token = token
+    }
+}
+
+/// The answer to a hello that was accepted.
+package struct HelloReply: Sendable, Hashable {
+    package var protocolVersion: UInt32
+    package var serverName: String
+    package var serverVersion: String
+    package var features: [String]
+    package var limits: ConnectionLimits
+    /// Names the server's store; stays the same over restarts.
+    package var serverID: String
+    /// Grows with every start of the server.
+    package var epoch: UInt64
+
+    /// Makes an answer.
+    package init(
+        protocolVersion: UInt32 = RhythmWire.protocolVersion, serverName: String, serverVersion: String,
+        features: [String] = [], limits: ConnectionLimits, serverID: String, epoch: UInt64
+    ) {
+        self.protocolVersion = protocolVersion
+        self.serverName = serverName
+        self.serverVersion = serverVersion
+        self.features = features
+        self.limits = limits
+        self.serverID = serverID
+        self.epoch = epoch
+    }
+}
+
+/// What a connection may carry.
+package struct ConnectionLimits: Sendable, Hashable {
+    /// The longest frame towards the server, without its length.
+    package var maxRequestBytes: UInt32
+    /// The longest frame towards the client, without its length.
+    package var maxResponseBytes: UInt32
+    /// How many calls may be open at once.
+    package var maxCalls: UInt32
+    /// A peer that heard nothing for this long sends a ping.
+    package var pingIntervalMilliseconds: UInt32
+
+    /// Makes limits.
+    package init(
+        maxRequestBytes: UInt32, maxResponseBytes: UInt32, maxCalls: UInt32, pingIntervalMilliseconds: UInt32
+    ) {
+        self.maxRequestBytes = maxRequestBytes
+        self.maxResponseBytes = maxResponseBytes
+        self.maxCalls = maxCalls
+        self.pingIntervalMilliseconds = pingIntervalMilliseconds
+    }
+}
+
+/// The server will close the connection: open calls still end, new ones are refused.
+package struct GoAway: Sendable, Hashable {
+    /// A stable upper-case word.
+    package var reason: String
+    package var message: String
+    /// How long the server waits for open calls.
+    package var graceMilliseconds: UInt32
+    /// Calls with a higher id were not looked at.
+    package var lastCallID: UInt64
+
+    /// Makes a frame body.
+    package init(reason: String, message: String, graceMilliseconds: UInt32, lastCallID: UInt64) {
+        self.reason = reason
+        self.message = message
+        self.graceMilliseconds = graceMilliseconds
+        self.lastCallID = lastCallID
+    }
+}

@@ -1,0 +1,41 @@
+/// How a server is.
+package struct ServerInfo: Sendable, Hashable {
+    /// Whether everything works.
+    package enum Health: Sendable, Hashable, CaseIterable {
+        case serving
+        /// It answers, but not everything works.
+        case degraded
+    }
+
+    package var serverVersion: String
+    package var uptimeMilliseconds: UInt64
+    package var activeWorkflows: UInt64
+    package var connections: UInt64
+    package var calls: UInt64
+    package var watches: UInt64
+    package var health: Health
+    /// Why it is not serving.
+    package var healthDetail: String
+    package var runners: [String]
+    package var serverID: String
+    package var epoch: UInt64
+
+    /// Makes an answer.
+    package init(
+        serverVersion: String, uptimeMilliseconds: UInt64, activeWorkflows: UInt64, connections: UInt64,
+        calls: UInt64, watches: UInt64, health: Health, healthDetail: String = "", runners: [String] = [],
+        serverID: String, epoch: UInt64
+    ) {
+        self.serverVersion = serverVersion
+        self.uptimeMilliseconds = uptimeMilliseconds
+        self.activeWorkflows = activeWorkflows
+        self.connections = connections
+        self.calls = calls
+        self.watches = watches
+        self.health = health
+        self.healthDetail = healthDetail
+        self.runners = runners
+        self.serverID = serverID
+        self.epoch = epoch
+    }
+}

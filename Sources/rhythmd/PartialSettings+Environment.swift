@@ -1,0 +1,52 @@
+extension PartialSettings {
+    /// What the environment says: `RHYTHM_LISTEN` (addresses separated by commas), `RHYTHM_DATA`, `RHYTHM_TASKS`,
+    /// `RHYTHM_QUEUES` (`NAME=N,NAME=N`), `RHYTHM_DEFAULT_CONCURRENCY`, `RHYTHM_INSECURE` (1 or 0),
+    /// `RHYTHM_LOG_LEVEL`, `RHYTHM_DRAIN_GRACE`, `RHYTHM_TASK_GRACE` (seconds), `RHYTHM_SUPERVISOR`.
+    /// Empty variables count as not set.
+    init(environment: [String: String]) throws(SettingsError) {
+        func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+        listen = value("RHYTHM_LISTEN")?.split(separator: ",").map { String($0) }
+        data = value("RHYTHM_DATA")
+        tasks = value("RHYTHM_TASKS")
+        logLevel = value("RHYTHM_LOG_LEVEL")
+        supervisor = value("RHYTHM_SUPERVISOR")
+        if let text = value("RHYTHM_QUEUES") {
+            queues = try Self.queues(text.split(separator: ",").map { String($0) }, source: "RHYTHM_QUEUES")
+        }
+        if let text = value("RHYTHM_DEFAULT_CONCURRENCY") {
+            guard let number = Int(text) else { throw Self.unusable("RHYTHM_DEFAULT_CONCURRENCY", text, "a number") }
+            defaultConcurrency = number
+        }
+        if let text = value("RHYTHM_INSECURE") {
+            guard let flag = ["1": true, "true": true, "0": false, "false": false][text] else {
+                throw Self.unusable("RHYTHM_INSECURE", text, "1 or 0")
+            }
+            insecure = flag
+        }
+        if let text = value("RHYTHM_DRAIN_GRACE") {
+            guard let number = Double(text) else { throw Self.unusable("RHYTHM_DRAIN_GRACE", text, "seconds") }
+            drainGraceSeconds = number
+        }
+        if let text = value("RHYTHM_TASK_GRACE") {
+            guard let number = Double(text) else { throw Self.unusable("RHYTHM_TASK_GRACE", text, "seconds") }
+            taskGraceSeconds = number
+        }
+    }
+
+    /// Reads `NAME=N` entries.
+    static func queues(_ entries: [String], source: String) throws(SettingsError) -> [String: Int] {
+        var queues: [String: Int] = [:]
+        for entry in entries {
+            let parts = entry.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2, !parts[0].isEmpty, let number = Int(parts[1]) else {
+                throw unusable(source, entry, "NAME=N, such as archive=2")
+            }
+            queues[String(parts[0])] = number
+        }
+        return queues
+    }
+
+    static func unusable(_ source: String, _ value: String, _ wanted: String) -> SettingsError {
+        SettingsError("\(source): '\(value)' is not \(wanted)")
+    }
+}

@@ -1,0 +1,72 @@
+import Yams
+
+extension PartialSettings {
+    /// What a configuration file says: YAML with the keys `listen` (a list), `data`, `tasks`, `queues` (a map from
+    /// name to concurrency), `default_concurrency`, `insecure`, `log_level`, `drain_grace`, `task_grace` (seconds) and
+    /// `supervisor`. Other keys are errors, so that a misspelt one is not silently without effect.
+    init(yaml: String, path: String) throws(SettingsError) {
+        let node: Node?
+        do {
+            node = try Yams.compose(yaml: yaml)
+        } catch {
+            throw SettingsError("\(path): not YAML: \(error)")
+        }
+        guard let node else { return }
+        guard let mapping = node.mapping else {
+            throw SettingsError("\(path): expected keys and values, such as 'tasks: /srv/tasks'")
+        }
+        for (key, value) in mapping {
+            let name = key.string ?? ""
+            let place = "\(path):\(key.mark?.line ?? 0): \(name)"
+            switch name {
+            case "listen": listen = try Self.list(value, place)
+            case "data": data = try Self.text(value, place)
+            case "tasks": tasks = try Self.text(value, place)
+            case "queues": queues = try Self.numbers(value, place)
+            case "default_concurrency": defaultConcurrency = try Self.number(value, place)
+            case "insecure":
+                guard let flag = value.bool else { throw SettingsError("\(place): expected true or false") }
+                insecure = flag
+            case "log_level": logLevel = try Self.text(value, place)
+            case "drain_grace": drainGraceSeconds = try Self.seconds(value, place)
+            case "task_grace": taskGraceSeconds = try Self.seconds(value, place)
+            case "supervisor": supervisor = try Self.text(value, place)
+            default:
+                throw SettingsError(
+                    "\(place): no such setting; there are listen, data, tasks, queues, default_concurrency, insecure,"
+                        + " log_level, drain_grace, task_grace and supervisor")
+            }
+        }
+    }
+
+    private static func text(_ node: Node, _ place: String) throws(SettingsError) -> String {
+        guard let text = node.string else { throw SettingsError("\(place): expected a text") }
+        return text
+    }
+
+    private static func number(_ node: Node, _ place: String) throws(SettingsError) -> Int {
+        guard let number = node.int else { throw SettingsError("\(place): expected a whole number") }
+        return number
+    }
+
+    private static func seconds(_ node: Node, _ place: String) throws(SettingsError) -> Double {
+        guard let number = node.float else { throw SettingsError("\(place): expected seconds") }
+        return number
+    }
+
+    private static func list(_ node: Node, _ place: String) throws(SettingsError) -> [String] {
+        guard let sequence = node.sequence else { throw SettingsError("\(place): expected a list") }
+        var texts: [String] = []
+        for element in sequence { texts.append(try text(element, place)) }
+        return texts
+    }
+
+    private static func numbers(_ node: Node, _ place: String) throws(SettingsError) -> [String: Int] {
+        guard let mapping = node.mapping else { throw SettingsError("\(place): expected names and numbers") }
+        var numbers: [String: Int] = [:]
+        for (key, value) in mapping {
+            numbers[try text(key, place)] = try number(value, "\(place).\(key.string ?? "")")
+        }
+        return numbers
+    }
+}

@@ -1,0 +1,113 @@
+import ArgumentParser
+import CRhythmShims
+import Foundation
+import RhythmCore
+
+/// The command line of the server: reads the settings, then hands over to ``Daemon``.
+@main
+struct Rhythmd: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rhythmd", abstract: "Runs workflows of long steps and never loses one.",
+        discussion: """
+            Steps run as local processes: a step's task is the name of an executable file in the tasks directory.
+
+            Example:
+              rhythmd --data /var/lib/rhythm --tasks /srv/tasks --queue archive=2
+
+            Every option can also be given as an environment variable (RHYTHM_LISTEN, RHYTHM_DATA, RHYTHM_TASKS, \
+            RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, \
+            RHYTHM_TASK_GRACE, RHYTHM_SUPERVISOR) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a \
+            variable, a variable over the file.
+
+            SIGTERM and SIGINT stop the server: open calls finish, running steps go on and are found again by the \
+            next start. Exit codes: 0 stopped, 1 could not start, 2 wrong options.
+            """, version: Daemon.version)
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Listen here; may be repeated. Default 127.0.0.1:7744.", valueName: "host:port|unix:path"))
+    var listen: [String] = []
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Keep the database, attempts and logs here. Default ~/.local/state/rhythm.", valueName: "dir"))
+    var data: String?
+
+    @Option(name: .long, help: ArgumentHelp("Run tasks from here. Default DATA/tasks.", valueName: "dir"))
+    var tasks: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Run at most N attempts of a queue at once; may be repeated.", valueName: "name=n"))
+    var queue: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("The same for queues that are not named. Default 4.", valueName: "n"))
+    var defaultConcurrency: Int?
+
+    @Option(name: .long, help: ArgumentHelp("Read settings from a YAML file.", valueName: "file"))
+    var config: String?
+
+    @Flag(name: .long, help: "Listen also where other machines can connect, although nobody is authenticated.")
+    var insecure = false
+
+    @Option(
+        name: .long, help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+    var logLevel: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Give open calls this long when the server stops. Default 5.", valueName: "seconds"))
+    var drainGrace: Double?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Give revoked tasks this long between SIGTERM and SIGKILL. Default 10.", valueName: "seconds"))
+    var taskGrace: Double?
+
+    @Option(
+        name: .long, help: ArgumentHelp("The rhythm-supervisor program. Default: beside this one.", valueName: "path"))
+    var supervisor: String?
+
+    func run() async throws {
+        let settings: Settings
+        do {
+            settings = try resolve()
+        } catch {
+            Self.complain("\(error)")
+            throw ExitCode(2)
+        }
+        do {
+            try await Daemon(settings).run()
+        } catch {
+            Self.complain("\(error)")
+            throw ExitCode(1)
+        }
+    }
+
+    private func resolve() throws -> Settings {
+        let environment = ProcessInfo.processInfo.environment
+        var file = PartialSettings()
+        if let path = config ?? environment["RHYTHM_CONFIG"], !path.isEmpty {
+            do {
+                file = try PartialSettings(yaml: String(contentsOfFile: path, encoding: .utf8), path: path)
+            } catch let error as SettingsError {
+                throw error
+            } catch {
+                throw SettingsError("config: cannot read \(path): \(error.localizedDescription)")
+            }
+        }
+        let flags = PartialSettings(
+            listen: listen.isEmpty ? nil : listen, data: data, tasks: tasks,
+            queues: queue.isEmpty ? nil : try PartialSettings.queues(queue, source: "--queue"),
+            defaultConcurrency: defaultConcurrency, insecure: insecure ? true : nil, logLevel: logLevel,
+            drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor)
+        return try flags.over(PartialSettings(environment: environment)).over(file)
+            .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }
+    }
+
+    private static func complain(_ message: String) {
+        FileHandle.standardError.write(Data("rhythmd: \(message)\n".utf8))
+    }
+}

@@ -1,0 +1,110 @@
+import Logging
+import RhythmCore
+import RhythmWire
+
+/// Everything that can be chosen when the server is started, wherever it was chosen.
+///
+/// A flag wins over an environment variable, which wins over the configuration file, which wins over the default.
+struct Settings: Equatable {
+    /// Where to listen.
+    var listen: [Endpoint]
+    /// Where everything is kept: the database, attempts, logs.
+    var data: String
+    /// Where the tasks are.
+    var tasks: String
+    /// How many attempts of each queue run at once.
+    var queues: [String: Int]
+    /// The same for queues that are not named.
+    var defaultConcurrency: Int
+    /// Listen also where others than this machine can connect, without authentication.
+    var insecure: Bool
+    /// What is logged.
+    var logLevel: Logger.Level
+    /// How long open calls have when the server is told to stop.
+    var drainGrace: Duration
+    /// How long a revoked task has between SIGTERM and SIGKILL.
+    var taskGrace: Duration
+    /// The `rhythm-supervisor` program; nil for the one beside this program.
+    var supervisor: String?
+}
+
+/// Some of the settings: what one source says. Nil where it says nothing.
+struct PartialSettings: Equatable {
+    var listen: [String]?
+    var data: String?
+    var tasks: String?
+    var queues: [String: Int]?
+    var defaultConcurrency: Int?
+    var insecure: Bool?
+    var logLevel: String?
+    var drainGraceSeconds: Double?
+    var taskGraceSeconds: Double?
+    var supervisor: String?
+
+    /// What `self` says, and where it says nothing, what `other` says.
+    func over(_ other: PartialSettings) -> PartialSettings {
+        PartialSettings(
+            listen: listen ?? other.listen, data: data ?? other.data, tasks: tasks ?? other.tasks,
+            queues: queues ?? other.queues, defaultConcurrency: defaultConcurrency ?? other.defaultConcurrency,
+            insecure: insecure ?? other.insecure, logLevel: logLevel ?? other.logLevel,
+            drainGraceSeconds: drainGraceSeconds ?? other.drainGraceSeconds,
+            taskGraceSeconds: taskGraceSeconds ?? other.taskGraceSeconds, supervisor: supervisor ?? other.supervisor)
+    }
+
+    /// Fills in the defaults and checks everything.
+    ///
+    /// - Parameters:
+    ///   - home: the user's home directory; nil if there is none.
+    ///   - isLoopback: whether a host means only this machine.
+    /// - Throws: ``SettingsError`` that names the setting, its value and what would be right.
+    func resolved(home: String?, isLoopback: (String) -> Bool) throws(SettingsError) -> Settings {
+        guard let data = data ?? home.map({ $0 + "/.local/state/rhythm" }), !data.isEmpty else {
+            throw SettingsError("data: there is no home directory to default to; give --data DIR")
+        }
+        var endpoints: [Endpoint] = []
+        for text in listen ?? [Endpoint.standard.description] {
+            guard let endpoint = Endpoint(text) else {
+                throw SettingsError("listen: '\(text)' is neither HOST:PORT nor unix:PATH")
+            }
+            endpoints.append(endpoint)
+        }
+        guard !endpoints.isEmpty else { throw SettingsError("listen: the list is empty; name at least one address") }
+        let insecure = insecure ?? false
+        for case .tcp(let host, _) in endpoints where !insecure && !isLoopback(host) {
+            throw SettingsError(
+                "listen: '\(host)' can be reached from other machines, and no authentication is configured;"
+                    + " listen on 127.0.0.1, on a unix socket, or give --insecure if the network is trusted")
+        }
+        for (name, concurrency) in (queues ?? [:]).sorted(by: { $0.key < $1.key }) {
+            guard !name.isEmpty, (1...10_000).contains(concurrency) else {
+                throw SettingsError("queue: '\(name)=\(concurrency)' is not NAME=N with N between 1 and 10000")
+            }
+        }
+        let defaultConcurrency = defaultConcurrency ?? 4
+        guard (1...10_000).contains(defaultConcurrency) else {
+            throw SettingsError("default_concurrency: \(defaultConcurrency) is not between 1 and 10000")
+        }
+        guard let level = Logger.Level(rawValue: logLevel ?? "info") else {
+            let known = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+            throw SettingsError("log_level: '\(logLevel ?? "")' is none of \(known)")
+        }
+        return Settings(
+            listen: endpoints, data: data, tasks: tasks ?? data + "/tasks", queues: queues ?? [:],
+            defaultConcurrency: defaultConcurrency, insecure: insecure, logLevel: level,
+            drainGrace: try Self.seconds(drainGraceSeconds ?? 5, "drain_grace"),
+            taskGrace: try Self.seconds(taskGraceSeconds ?? 10, "task_grace"), supervisor: supervisor)
+    }
+
+    private static func seconds(_ value: Double, _ name: String) throws(SettingsError) -> Duration {
+        guard value >= 0, value <= 86_400 else {
+            throw SettingsError("\(name): \(value) is not between 0 and 86400 seconds")
+        }
+        return .milliseconds(Int64(value * 1000))
+    }
+}
+
+/// A setting that cannot be used.
+struct SettingsError: Error, Equatable, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
