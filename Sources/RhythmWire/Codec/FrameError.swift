@@ -29,6 +29,13 @@ package struct FrameError: Error, Sendable, Hashable {
     /// The frames after it cannot be found any more, or its sender speaks another protocol: close the connection.
     package let isFatal: Bool
 
+    /// Makes an error.
+    package init(kind: Kind, callID: UInt64?, isFatal: Bool) {
+        self.kind = kind
+        self.callID = callID
+        self.isFatal = isFatal
+    }
+
     /// Whether a status with ``callID`` reaches the one who has to know.
     package var isAnswerable: Bool { (callID ?? 0) != 0 }
 }
@@ -83,7 +90,8 @@ extension FrameError {
         switch kind {
         case .tooLong(let length, let limit):
             RhythmError(
-                .resourceExhausted, reason: "FRAME_TOO_LONG", "the frame has \(length) bytes; at most \(limit) are allowed")
+                .resourceExhausted, reason: "FRAME_TOO_LONG",
+                "the frame has \(length) bytes; at most \(limit) are allowed")
         case .malformed:
             RhythmError(.invalidArgument, reason: "MALFORMED_FRAME", "the frame is no message of this protocol")
         case .overBudget(let bytes):
