@@ -94,20 +94,27 @@ let package = Package(
             ],
             swiftSettings: house),
         .target(
-            name: "RhythmClient", dependencies: ["RhythmCore", "RhythmLane", "RhythmWire", "CRhythmShims"],
+            name: "RhythmClient",
+            dependencies: [
+                "RhythmCore", "RhythmLane", "RhythmWire", "CRhythmShims",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
             path: "clients/swift", swiftSettings: house),
-        .executableTarget(
-            name: "rhythm",
+        .target(
+            name: "RhythmCommands",
             dependencies: [
                 "RhythmCore", "RhythmClient", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ],
-            path: "clients/cli", swiftSettings: house),
+            path: "clients/cli/RhythmCommands", swiftSettings: house),
+        .executableTarget(
+            name: "rhythm", dependencies: ["RhythmCommands"], path: "clients/cli/rhythm", swiftSettings: house),
         .executableTarget(
             name: "rhythm-bench",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmStoreSQLite", "RhythmInProcessRunner", "RhythmLocalRunner",
-                "RhythmWire", "RhythmServer", "RhythmClient",
+                "RhythmWire", "RhythmServer", "CRhythmShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
@@ -149,12 +156,19 @@ let package = Package(
             ],
             swiftSettings: house),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["RhythmCore", "RhythmClient", "RhythmTesting"],
+            name: "RhythmClientTests", dependencies: ["RhythmCore", "RhythmLane", "RhythmWire", "RhythmClient"],
             swiftSettings: house),
         .testTarget(
             name: "RhythmdTests",
             dependencies: ["rhythmd", "RhythmWire", .product(name: "Logging", package: "swift-log")],
             swiftSettings: house),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: [
+                "RhythmCore", "RhythmClient", "RhythmCommands", "RhythmTesting", "rhythm", "rhythmd",
+                "rhythm-supervisor",
+            ],
+            exclude: ["Snapshots"], swiftSettings: house),
         .testTarget(name: "TidyTests", swiftSettings: house),
     ]
 )
