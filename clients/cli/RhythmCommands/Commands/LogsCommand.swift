@@ -10,7 +10,8 @@ struct LogsCommand: AsyncParsableCommand {
             EXAMPLE:
               rhythm logs -f 36b598c1 --step inspect --tail 20
 
-            Without --step the pending step is meant, or the last one; without --attempt its latest attempt.
+            Without --step the pending step is meant, or the last one; without --attempt
+            its latest attempt.
             """)
 
     /// With --tail, lines are looked for in this much per line, and no further back.

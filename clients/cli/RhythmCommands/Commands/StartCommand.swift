@@ -19,7 +19,8 @@ struct StartCommand: AsyncParsableCommand {
                   task: tasks.stage
                   timeout: 2h
                   retry: {max_attempts: 3, backoff: 30s}
-            Other keys: id, app_id, description, labels, args, kwargs; for a step: queue, priority, kwargs.
+            Other keys: id, app_id, description, labels, args, kwargs; for a step: queue,
+            priority, kwargs.
             """)
 
     @Argument(help: "The workflow file; - for standard input.")
