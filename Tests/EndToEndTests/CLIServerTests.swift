@@ -121,7 +121,9 @@ import Testing
             for line in outcome.out.split(separator: "\n") {
                 let update = try object(String(line))
                 if let version = update["version"] as? Int { versions.append(version) }
-                if let workflow = update["workflow"] as? [String: Any] { versions.append(workflow["version"] as? Int ?? 0) }
+                if let workflow = update["workflow"] as? [String: Any] {
+                    versions.append(workflow["version"] as? Int ?? 0)
+                }
             }
             let first = try #require(versions.first)
             #expect(versions == Array(first..<first + versions.count), "each version once, in order")

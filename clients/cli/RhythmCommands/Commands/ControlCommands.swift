@@ -167,7 +167,10 @@ struct ReceiptReport {
         var text: String
         switch receipt.command {
         case .pause:
-            text = receipt.already ? "Was paused before: \(id)" : receipt.status == .revoked ? "Paused \(id)" : "Pauses \(id) after the running step"
+            text =
+                receipt.already
+                ? "Was paused before: \(id)"
+                : receipt.status == .revoked ? "Paused \(id)" : "Pauses \(id) after the running step"
         case .resume: text = receipt.already ? "Was resumed before: \(id)" : "Resumed \(id)"
         case .cancel: text = receipt.already ? "Was cancelled before: \(id)" : "Cancelled \(id)"
         }

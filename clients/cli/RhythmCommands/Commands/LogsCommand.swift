@@ -54,7 +54,8 @@ struct LogsCommand: AsyncParsableCommand {
     private func attemptID(_ client: RhythmClient, _ id: WorkflowID) async throws -> TaskID? {
         guard let attempt else { return nil }
         let workflow = try await client.status(id, previousAttempts: true, omitResults: true)
-        let found = step.map { name in workflow.steps.first { $0.spec.name == name } }
+        let found =
+            step.map { name in workflow.steps.first { $0.spec.name == name } }
             ?? workflow.pendingStep ?? workflow.steps.last
         guard let found else {
             throw CommandFailure(

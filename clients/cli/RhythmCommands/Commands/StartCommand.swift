@@ -41,7 +41,9 @@ struct StartCommand: AsyncParsableCommand {
     @Option(help: "Its name. (default: that of the file)")
     var name: String?
 
-    @Option(help: ArgumentHelp("The application it belongs to. (default: that of the file, else 'default')", valueName: "app"))
+    @Option(
+        help: ArgumentHelp(
+            "The application it belongs to. (default: that of the file, else 'default')", valueName: "app"))
     var appID: String?
 
     @Option(help: ArgumentHelp("A label; may be given several times.", valueName: "key=value"))
