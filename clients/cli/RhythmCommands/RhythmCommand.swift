@@ -26,14 +26,11 @@ package enum RhythmCommand {
         }
     }
 
-    /// The help of a command, as it is printed.
-    package static func help(_ arguments: [String], columns: Int = 100) -> String {
-        do {
-            _ = try Rhythm.parseAsRoot(arguments + ["--help"])
-            return ""
-        } catch {
-            return Rhythm.fullMessage(for: error, columns: columns) + "\n"
-        }
+    /// The help of a command, or of the program, as it is printed.
+    package static func help(of name: String? = nil, columns: Int = 100) -> String {
+        let command = Rhythm.configuration.subcommands.first { $0._commandName == name }
+        guard let command else { return Rhythm.helpMessage(columns: columns) + "\n" }
+        return Rhythm.helpMessage(for: command, columns: columns) + "\n"
     }
 
     /// The names of all commands.
@@ -72,10 +69,11 @@ struct Rhythm: AsyncParsableCommand {
         commandName: "rhythm",
         abstract: "Start, watch and control workflows.",
         discussion: """
-            Wherever a command takes the id of a workflow, the beginning of it is enough as long as it is unambiguous.
+            Wherever a command takes the id of a workflow, the beginning of it is enough
+            as long as it is unambiguous.
 
             ENVIRONMENT:
-              RHYTHM_SERVER  where the server is, unless --server says otherwise: HOST:PORT or unix:PATH
+              RHYTHM_SERVER  where the server is: HOST:PORT or unix:PATH; --server wins
               RHYTHM_TOKEN   what the server asks of its clients, if it does
               NO_COLOR       no colours
 
