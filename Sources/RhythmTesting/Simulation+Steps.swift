@@ -40,9 +40,10 @@ extension Simulation {
             disk.isAway = true
             return note("the store is away")
         }
-        let fault = random.pick([
-            .refuse(.full), .refuse(.unavailable), .loseAnswer(stored: true), .loseAnswer(stored: false),
-        ] as [SimulationDisk.Fault])
+        let fault = random.pick(
+            [
+                .refuse(.full), .refuse(.unavailable), .loseAnswer(stored: true), .loseAnswer(stored: false),
+            ] as [SimulationDisk.Fault])
         let faults = Array(repeating: fault, count: random.once(in: 3) ? 3 : 1)
         note("the next commits meet \(faults)")
         disk.fail(faults)
@@ -125,7 +126,9 @@ extension Simulation {
 
     func advance(_ id: TaskID, _ attempt: SimulationMachine.Attempt, gently: Bool) {
         let now = clock.now()
-        if attempt.stopAsked, gently || random.once(in: 2) { return end(id, random.pick(["revoked", "success", "both"])) }
+        if attempt.stopAsked, gently || random.once(in: 2) {
+            return end(id, random.pick(["revoked", "success", "both"]))
+        }
         if attempt.phase == .queued {
             if !gently, random.once(in: 20) { return end(id, "poison") }
             note("\(id) begins")

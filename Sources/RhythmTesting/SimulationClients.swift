@@ -119,7 +119,9 @@ struct SimulationClients {
             return mayBeDeleted(earlier) ? nil : "I8: request '\(request.requestID)' started \(earlier) and \(id)"
         }
         // With whichever body came first.
-        if case .start(let spec, _) = request.command { starts[request.requestID] = Start(spec: spec, acknowledged: id) }
+        if case .start(let spec, _) = request.command {
+            starts[request.requestID] = Start(spec: spec, acknowledged: id)
+        }
         known.append(id)
         return nil
     }

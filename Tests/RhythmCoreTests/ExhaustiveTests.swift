@@ -5,7 +5,8 @@ import Testing
 
 /// Every order in which people, timers and a runner may act on a small workflow, and long random lives of larger ones.
 ///
-/// `RHYTHM_EXTRA_DEPTH=1` goes one act further than fits into a few seconds; each act more takes about four times as long.
+/// `RHYTHM_EXTRA_DEPTH=1` goes one act further than fits into a few seconds; each act more takes about four times as
+/// long.
 @Suite struct ExhaustiveTests {
     static let extraDepth = ProcessInfo.processInfo.environment["RHYTHM_EXTRA_DEPTH"].flatMap { Int($0) } ?? 0
 

@@ -88,11 +88,12 @@ import Testing
         _ = try JSON(parsing: "[" + Array(repeating: "[[]]", count: 1000).joined(separator: ",") + "]")
     }
 
-    @Test(arguments: [
-        ("[]", nil), ("[ ]", nil), ("{}", nil), ("7", nil), ("\"[1]\"", nil), ("[7]", "7"), ("[ 7 , 8]", "7"),
-        ("[[1, 2],3]", "[1, 2]"), (#"[{"a": "]"} , 1]"#, #"{"a": "]"}"#), (#"["a\"],b"]"#, #""a\"],b""#),
-        ("[null]", "null"), ("[12345678901234567890123]", "12345678901234567890123"), ("[NaN]", "NaN"),
-    ] as [(String, String?)])
+    @Test(
+        arguments: [
+            ("[]", nil), ("[ ]", nil), ("{}", nil), ("7", nil), ("\"[1]\"", nil), ("[7]", "7"), ("[ 7 , 8]", "7"),
+            ("[[1, 2],3]", "[1, 2]"), (#"[{"a": "]"} , 1]"#, #"{"a": "]"}"#), (#"["a\"],b"]"#, #""a\"],b""#),
+            ("[null]", "null"), ("[12345678901234567890123]", "12345678901234567890123"), ("[NaN]", "NaN"),
+        ] as [(String, String?)])
     func firstElement(text: String, first: String?) throws {
         #expect(try JSON(parsing: text).firstElement?.text == first)
     }

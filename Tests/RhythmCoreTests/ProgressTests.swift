@@ -3,7 +3,8 @@ import RhythmTesting
 import Testing
 
 @Suite struct ProgressTests {
-    static func report(_ done: Double, of total: Double? = 100, second: Double, name: String = "copy") -> ProgressReport {
+    static func report(_ done: Double, of total: Double? = 100, second: Double, name: String = "copy") -> ProgressReport
+    {
         ProgressReport(
             name: name, done: done, total: total, units: "MB", at: Timestamp(microseconds: Int64(second * 1_000_000)))
     }
