@@ -114,7 +114,7 @@ let package = Package(
             name: "rhythm-bench",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmStoreSQLite", "RhythmInProcessRunner", "RhythmLocalRunner",
-                "RhythmWire", "RhythmServer", "RhythmClient",
+                "RhythmWire", "RhythmServer", "CRhythmShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
@@ -123,10 +123,15 @@ let package = Package(
 
         // MARK: Tests
         .target(
-            name: "RhythmTesting", dependencies: ["RhythmCore", "RhythmEngine"], swiftSettings: house),
-        .testTarget(name: "RhythmCoreTests", dependencies: ["RhythmCore"], swiftSettings: house),
+            name: "RhythmTesting",
+            dependencies: ["RhythmCore", "RhythmEngine", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: house),
+        .testTarget(name: "RhythmCoreTests", dependencies: ["RhythmCore", "RhythmTesting"], swiftSettings: house),
         .testTarget(
-            name: "RhythmEngineTests", dependencies: ["RhythmCore", "RhythmEngine", "RhythmTesting"],
+            name: "RhythmEngineTests",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmTesting", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: house),
         .testTarget(
             name: "StoreContractTests",
@@ -147,11 +152,15 @@ let package = Package(
             name: "RhythmServerTests",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmWire", "RhythmServer", "RhythmClient", "RhythmTesting",
-                "RhythmStoreSQLite", "RhythmInProcessRunner",
+                "RhythmStoreSQLite", "RhythmInProcessRunner", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(
             name: "RhythmClientTests", dependencies: ["RhythmCore", "RhythmWire", "RhythmClient", "CRhythmShims"],
+            swiftSettings: house),
+        .testTarget(
+            name: "RhythmdTests",
+            dependencies: ["rhythmd", "RhythmWire", .product(name: "Logging", package: "swift-log")],
             swiftSettings: house),
         .testTarget(
             name: "EndToEndTests",

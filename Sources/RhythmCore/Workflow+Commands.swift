@@ -75,7 +75,8 @@ extension Workflow {
         case .pending, .started:
             guard force else {
                 return refuse(
-                    .resume, "ACTIVE", "it is \(status.rawValue) at step '\(pendingName)'; force it to restart that step",
+                    .resume, "ACTIVE",
+                    "it is \(status.rawValue) at step '\(pendingName)'; force it to restart that step",
                     already: true)
             }
         case .failure, .revoked: break

@@ -27,6 +27,7 @@ extension Workflow {
             .init("ended_at", .optional(endedAt?.iso8601)),
             .init("paused", .bool(isPaused)),
             .init("cancelled", .bool(isCancelled)),
+            .init("quiesced", .bool(isQuiesced)),
         ])
     }
 

@@ -254,6 +254,8 @@ extension Workflow {
     ) {
         guard self[position].lateReport == nil else { return }
         self[position].lateReport = LateReport(status: status, at: transition.now, detail: detail)
-        record(.lateReport, at: position, detail: "\(status.rawValue) after \(self[position].status.rawValue)", in: &transition)
+        record(
+            .lateReport, at: position, detail: "\(status.rawValue) after \(self[position].status.rawValue)",
+            in: &transition)
     }
 }

@@ -34,7 +34,8 @@ public final class EngineService: Sendable {
     ///   - makeID: gives fresh ids; by default random UUIDs (version 4).
     public init(
         store: sending any Store, runner: any TaskRunner, clock: any EngineClock = SystemClock(),
-        makeID: @escaping @Sendable () -> String = { RandomUUID.make() }, logger: Logger = Logger(label: "rhythm.engine")
+        makeID: @escaping @Sendable () -> String = { RandomUUID.make() },
+        logger: Logger = Logger(label: "rhythm.engine")
     ) {
         reader = store.reader
         logs = runner.logs
@@ -53,11 +54,12 @@ public final class EngineService: Sendable {
     public func start() async throws(StoreError) {
         let result = await withCheckedContinuation { (done: CheckedContinuation<Result<Void, StoreError>, Never>) in
             lane.queue.async {
-                done.resume(returning: self.driver.assumeIsolated { driver in
-                    Result { () throws(StoreError) in
-                        try driver.start { [weak self] reports in self?.put(reports.map { .report($0) }) }
-                    }
-                })
+                done.resume(
+                    returning: self.driver.assumeIsolated { driver in
+                        Result { () throws(StoreError) in
+                            try driver.start { [weak self] reports in self?.put(reports.map { .report($0) }) }
+                        }
+                    })
             }
         }
         try result.get()

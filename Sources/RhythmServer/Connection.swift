@@ -137,7 +137,9 @@ extension Connection {
         case .pong: break
         case .cancel:
             if let call = calls[frame.callID] {
-                fail(call, RhythmError(.cancelled, reason: "CANCELLED", "the client cancelled the call", effect: .unknown))
+                fail(
+                    call,
+                    RhythmError(.cancelled, reason: "CANCELLED", "the client cancelled the call", effect: .unknown))
             }
         case .call(let request): open(frame, request)
         }
@@ -146,7 +148,8 @@ extension Connection {
     private func accept(_ hello: Hello) {
         guard hello.protocolVersion == protocolVersion else {
             refuse(
-                "PROTOCOL_VERSION", "this server speaks protocol version \(protocolVersion), not \(hello.protocolVersion)")
+                "PROTOCOL_VERSION",
+                "this server speaks protocol version \(protocolVersion), not \(hello.protocolVersion)")
             return
         }
         phase = .ready
@@ -422,7 +425,7 @@ extension Connection {
     func lookAfter(now: UInt64, pingInterval: UInt64, stallTimeout: UInt64) {
         guard phase == .ready else { return }
         let silence = now &- lastHeardAt
-        if silence > 3 * pingInterval {
+        if silence > 2 * pingInterval {
             server.logger.info("peer is silent, closing", metadata: ["peer": "\(peer)"])
             close()
         } else if silence > pingInterval, blockedSince == nil {

@@ -29,9 +29,10 @@ package final class Server: Sendable {
         let result = await withCheckedContinuation {
             (done: CheckedContinuation<Result<[Endpoint], RhythmError>, Never>) in
             lane.queue.async {
-                done.resume(returning: driver.assumeIsolated { driver in
-                    Result { () throws(RhythmError) in try driver.start() }
-                })
+                done.resume(
+                    returning: driver.assumeIsolated { driver in
+                        Result { () throws(RhythmError) in try driver.start() }
+                    })
             }
         }
         return try result.get()

@@ -76,7 +76,9 @@ extension ServerCore {
                     call.connection?.reply(call, reply)
                 } else {
                     call.connection?.fail(
-                        call, RhythmError(.internal, reason: "WRONG_REPLY", "the engine answered something else",
+                        call,
+                        RhythmError(
+                            .internal, reason: "WRONG_REPLY", "the engine answered something else",
                             effect: .unknown))
                 }
             case .failure(let error): call.connection?.fail(call, error)

@@ -137,7 +137,9 @@ extension ServerCore {
             return
         }
         let engine = engine
-        read { () throws(StoreError) in .workflow(try engine.workflow(id)) } then: { result in
+        read { () throws(StoreError) in
+            .workflow(try engine.workflow(id))
+        } then: { result in
             switch result {
             case .workflow(let workflow?): then(.success(workflow))
             case .failed(let error): then(.failure(error))

@@ -71,7 +71,8 @@ extension WatchHub {
             call.connection?.fail(
                 call,
                 RhythmError(
-                    .invalidArgument, reason: "TARGETS_OR_FILTER", "name workflows to watch, or give a filter, not both",
+                    .invalidArgument, reason: "TARGETS_OR_FILTER",
+                    "name workflows to watch, or give a filter, not both",
                     field: "targets"))
             return
         }

@@ -91,7 +91,8 @@ struct Daemon {
     /// Names this data directory; made by the first start.
     private func serverID() throws -> String {
         let path = settings.data + "/server-id"
-        if let known = try? String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines),
+        if let known = try? String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(
+            in: .whitespacesAndNewlines),
             !known.isEmpty
         {
             return known

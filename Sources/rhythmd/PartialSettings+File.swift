@@ -64,7 +64,9 @@ extension PartialSettings {
     private static func numbers(_ node: Node, _ place: String) throws(SettingsError) -> [String: Int] {
         guard let mapping = node.mapping else { throw SettingsError("\(place): expected names and numbers") }
         var numbers: [String: Int] = [:]
-        for (key, value) in mapping { numbers[try text(key, place)] = try number(value, "\(place).\(key.string ?? "")") }
+        for (key, value) in mapping {
+            numbers[try text(key, place)] = try number(value, "\(place).\(key.string ?? "")")
+        }
         return numbers
     }
 }

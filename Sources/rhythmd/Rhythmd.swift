@@ -23,16 +23,23 @@ struct Rhythmd: AsyncParsableCommand {
             next start. Exit codes: 0 stopped, 1 could not start, 2 wrong options.
             """, version: Daemon.version)
 
-    @Option(name: .long, help: ArgumentHelp("Listen here; may be repeated. Default 127.0.0.1:7744.", valueName: "host:port|unix:path"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Listen here; may be repeated. Default 127.0.0.1:7744.", valueName: "host:port|unix:path"))
     var listen: [String] = []
 
-    @Option(name: .long, help: ArgumentHelp("Keep the database, attempts and logs here. Default ~/.local/state/rhythm.", valueName: "dir"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Keep the database, attempts and logs here. Default ~/.local/state/rhythm.", valueName: "dir"))
     var data: String?
 
     @Option(name: .long, help: ArgumentHelp("Run tasks from here. Default DATA/tasks.", valueName: "dir"))
     var tasks: String?
 
-    @Option(name: .long, help: ArgumentHelp("Run at most N attempts of a queue at once; may be repeated.", valueName: "name=n"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Run at most N attempts of a queue at once; may be repeated.", valueName: "name=n"))
     var queue: [String] = []
 
     @Option(name: .long, help: ArgumentHelp("The same for queues that are not named. Default 4.", valueName: "n"))
@@ -44,16 +51,23 @@ struct Rhythmd: AsyncParsableCommand {
     @Flag(name: .long, help: "Listen also where other machines can connect, although nobody is authenticated.")
     var insecure = false
 
-    @Option(name: .long, help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+    @Option(
+        name: .long, help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
     var logLevel: String?
 
-    @Option(name: .long, help: ArgumentHelp("Give open calls this long when the server stops. Default 5.", valueName: "seconds"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Give open calls this long when the server stops. Default 5.", valueName: "seconds"))
     var drainGrace: Double?
 
-    @Option(name: .long, help: ArgumentHelp("Give revoked tasks this long between SIGTERM and SIGKILL. Default 10.", valueName: "seconds"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Give revoked tasks this long between SIGTERM and SIGKILL. Default 10.", valueName: "seconds"))
     var taskGrace: Double?
 
-    @Option(name: .long, help: ArgumentHelp("The rhythm-supervisor program. Default: beside this one.", valueName: "path"))
+    @Option(
+        name: .long, help: ArgumentHelp("The rhythm-supervisor program. Default: beside this one.", valueName: "path"))
     var supervisor: String?
 
     func run() async throws {

@@ -1,0 +1,55 @@
+# Rhythm: `make demo` runs the main job, `make test` passes the tests; both install what is missing.
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo test sim chaos bench proto format check clean
+
+BUILD ?= .build
+SWIFT_BUILD = swift build --scratch-path $(BUILD)
+DIRECTORY ?=
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## Install the Debian packages that are missing
+	@.ci/install-dependencies
+
+build: deps ## Build rhythmd, rhythm and rhythm-supervisor in release mode (BUILD/release)
+	$(SWIFT_BUILD) -c release --product rhythmd
+	$(SWIFT_BUILD) -c release --product rhythm
+	$(SWIFT_BUILD) -c release --product rhythm-supervisor
+
+demo: deps ## Run a workflow over real files, with a pause and a kill -9 (DIRECTORY=/some/files)
+	$(SWIFT_BUILD) --product rhythmd
+	$(SWIFT_BUILD) --product rhythm
+	$(SWIFT_BUILD) --product rhythm-supervisor
+	@clients/demo/run $(BUILD)/debug $(DIRECTORY)
+
+test: deps ## Run every test
+	$(SWIFT_BUILD) --build-tests
+	swift test --scratch-path $(BUILD) --skip-build
+
+sim: deps ## Simulate the engine's life with fresh seeds (SEEDS=20000)
+	$(SWIFT_BUILD) -c release --build-tests -Xswiftc -enable-testing
+	RHYTHM_SIM_SEEDS=$${SEEDS:-20000} swift test --scratch-path $(BUILD) -c release --skip-build --filter SimulationTests
+
+chaos: deps ## Kill the server at random under 100 workflows, round after round (ROUNDS=10)
+	$(SWIFT_BUILD) --build-tests
+	for round in $$(seq $${ROUNDS:-10}); do \
+	    swift test --scratch-path $(BUILD) --skip-build --filter ChaosTests || exit 1; done
+
+bench: deps ## Measure the engine against its bars
+	$(SWIFT_BUILD) -c release --product rhythm-bench
+	$(SWIFT_BUILD) -c release --product rhythm-supervisor
+	$(BUILD)/release/rhythm-bench engine
+
+proto: deps ## Generate the C code of the protocol anew
+	proto/generate.sh
+
+format: ## Format the Swift sources
+	swift format format --in-place --recursive --parallel Package.swift Sources clients Tests
+
+check: deps ## What CI checks besides the tests: format, generated code, imports, C warnings
+	@.ci/check
+
+clean: ## Remove what was built
+	rm -rf $(BUILD)
