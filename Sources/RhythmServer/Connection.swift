@@ -327,9 +327,12 @@ extension Connection {
     }
 
     private func writable() {
-        let before = output.count
+        let before = output.totalSent
         flush()
-        if output.count < before, blockedSince != nil { blockedSince = LaneTimers.now() }
+        guard output.totalSent > before else { return }
+        // The socket was full and is no more, so the peer has taken something: it lives, and it is not stuck.
+        lastHeardAt = LaneTimers.now()
+        if blockedSince != nil { blockedSince = lastHeardAt }
     }
 
     private func armWrite() {

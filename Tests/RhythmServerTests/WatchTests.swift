@@ -125,7 +125,7 @@ extension ServerTests {
                         WatchProgress(targets: [WatchTarget(workflowID: id, afterVersion: 99)]), .outOfRange,
                         "VERSION_AHEAD"
                     ),
-                    (WatchProgress(targets: [WatchTarget(workflowID: id, afterVersion: -1)]), .outOfRange, "VERSION_AHEAD"),
+                    (WatchProgress(targets: [WatchTarget(workflowID: id, afterVersion: -1)]), .invalidArgument, "BAD_VALUE"),
                 ]
                 for (request, code, reason) in cases {
                     let log = try await WatchLog(peer, request)
