@@ -152,7 +152,9 @@ extension Connection {
         case .pong: break
         case .cancel:
             if let call = calls[frame.callID] {
-                fail(call, RhythmError(.cancelled, reason: "CANCELLED", "the client cancelled the call", effect: .unknown))
+                fail(
+                    call,
+                    RhythmError(.cancelled, reason: "CANCELLED", "the client cancelled the call", effect: .unknown))
             }
         case .call(let request): open(frame, request)
         }
@@ -161,7 +163,8 @@ extension Connection {
     private func accept(_ hello: Hello) {
         guard hello.protocolVersion == protocolVersion else {
             refuse(
-                "PROTOCOL_VERSION", "this server speaks protocol version \(protocolVersion), not \(hello.protocolVersion)")
+                "PROTOCOL_VERSION",
+                "this server speaks protocol version \(protocolVersion), not \(hello.protocolVersion)")
             return
         }
         phase = .ready
@@ -279,8 +282,8 @@ extension Connection {
     private func refuseTooLong(call: UInt64, what: String) {
         let status = RhythmError(
             .resourceExhausted, reason: "ANSWER_TOO_LONG",
-            "\(what); max_response_bytes is \(server.configuration.maxResponseBytes); ask for less, such as omit_results",
-            effect: .unknown)
+            "\(what); max_response_bytes is \(server.configuration.maxResponseBytes);"
+                + " ask for less, such as omit_results", effect: .unknown)
         if let open = calls[call] { _ = finish(open) }
         // A status is short; if even that fails there is nothing left to say.
         try? ServerFrame(callID: call, body: .status(status)).append(to: &output.bytes)

@@ -54,7 +54,8 @@ final class Topic {
         if event.version != version + 1 { events.removeAll() }
         version = event.version
         events.append(
-            EventItem(version: event.version, status: event.status, encoded: EncodedBody(.watchEvent(.transition(event)))))
+            EventItem(
+                version: event.version, status: event.status, encoded: EncodedBody(.watchEvent(.transition(event)))))
         if events.count > Self.keptEvents { events.removeFirst() }
     }
 
@@ -66,7 +67,8 @@ final class Topic {
                 workflowID: update.workflowID, step: update.step, taskID: update.taskID, progress: update.progress))
         progress.append(
             ProgressItem(
-                sequence: lastSequence, version: update.version, step: update.step, encoded: EncodedBody(.watchEvent(event))))
+                sequence: lastSequence, version: update.version, step: update.step,
+                encoded: EncodedBody(.watchEvent(event))))
     }
 
     func markDeleted() { isDeleted = true }

@@ -68,8 +68,8 @@ extension WatchHub {
             call.connection?.fail(
                 call,
                 RhythmError(
-                    .invalidArgument, reason: "TARGETS_OR_FILTER", "name workflows to watch, or give a filter, not both",
-                    field: "targets"))
+                    .invalidArgument, reason: "TARGETS_OR_FILTER",
+                    "name workflows to watch, or give a filter, not both", field: "targets"))
             return
         }
         guard request.targets.count <= maxWorkflows else {

@@ -121,7 +121,7 @@ extension ServerTests {
             }
         }
 
-        /// A few bytes that ask for a lot, sent by somebody who takes nothing: the server must not make all the answers.
+        /// A few bytes that ask for a lot, from somebody who takes nothing: the server must not make all the answers.
         @Test func askingWithoutListeningCostsNoMemory() async throws {
             try await Rig.with { rig in
                 let other = try await rig.peer()

@@ -6,7 +6,9 @@ import RhythmWire
 /// A client that speaks frames, or any other bytes, over a bare socket. Every wait has a deadline, and none of them
 /// holds a thread of Swift's own pool, on which the tasks under test run.
 final class RawPeer {
-    enum Trouble: Error { case cannotConnect(Int32), timeout(String), closed, cannotSend(Int32), unexpected(ServerBody) }
+    enum Trouble: Error {
+        case cannotConnect(Int32), timeout(String), closed, cannotSend(Int32), unexpected(ServerBody)
+    }
 
     private let descriptor: Int32
     private let queue = DispatchQueue(label: "raw-peer")
