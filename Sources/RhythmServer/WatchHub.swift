@@ -69,8 +69,7 @@ extension WatchHub {
                 call,
                 RhythmError(
                     .invalidArgument, reason: "TARGETS_OR_FILTER",
-                    "name workflows to watch, or give a filter, not both",
-                    field: "targets"))
+                    "name workflows to watch, or give a filter, not both", field: "targets"))
             return
         }
         guard request.targets.count <= maxWorkflows else {
@@ -137,6 +136,7 @@ extension WatchHub {
             return
         }
         cursor.next = version + 1
+        cursor.storedVersion = workflow.version
         cursor.progressFloor = version
         if version < workflow.version {
             readBacklog(of: cursor)
@@ -262,7 +262,7 @@ extension WatchHub {
                 cursor.watch.wake(cursor)
             case .failure(let error) where error.code == .notFound:
                 // Deleted meanwhile. The topic knows, or is about to be told.
-                cursor.next = .max
+                cursor.next = .max  // Nothing of it is left to be read.
                 cursor.state = .live
                 cursor.watch.wake(cursor)
             case .failure(let error): cursor.watch.call.connection?.fail(cursor.watch.call, error)
