@@ -94,15 +94,22 @@ let package = Package(
             ],
             swiftSettings: house),
         .target(
-            name: "RhythmClient", dependencies: ["RhythmCore", "RhythmLane", "RhythmWire", "CRhythmShims"],
+            name: "RhythmClient",
+            dependencies: [
+                "RhythmCore", "RhythmLane", "RhythmWire", "CRhythmShims",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
             path: "clients/swift", swiftSettings: house),
-        .executableTarget(
-            name: "rhythm",
+        .target(
+            name: "RhythmCommands",
             dependencies: [
                 "RhythmCore", "RhythmClient", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ],
-            path: "clients/cli", swiftSettings: house),
+            path: "clients/cli/RhythmCommands", swiftSettings: house),
+        .executableTarget(
+            name: "rhythm", dependencies: ["RhythmCommands"], path: "clients/cli/rhythm", swiftSettings: house),
         .executableTarget(
             name: "rhythm-bench",
             dependencies: [
@@ -119,7 +126,7 @@ let package = Package(
             name: "RhythmTesting",
             dependencies: ["RhythmCore", "RhythmEngine", .product(name: "Logging", package: "swift-log")],
             swiftSettings: house),
-        .testTarget(name: "RhythmCoreTests", dependencies: ["RhythmCore"], swiftSettings: house),
+        .testTarget(name: "RhythmCoreTests", dependencies: ["RhythmCore", "RhythmTesting"], swiftSettings: house),
         .testTarget(
             name: "RhythmEngineTests",
             dependencies: [
@@ -145,16 +152,23 @@ let package = Package(
             name: "RhythmServerTests",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmWire", "RhythmServer", "RhythmClient", "RhythmTesting",
-                "RhythmStoreSQLite", "RhythmInProcessRunner",
+                "RhythmStoreSQLite", "RhythmInProcessRunner", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["RhythmCore", "RhythmClient", "RhythmTesting"],
+            name: "RhythmClientTests", dependencies: ["RhythmCore", "RhythmWire", "RhythmClient", "CRhythmShims"],
             swiftSettings: house),
         .testTarget(
             name: "RhythmdTests",
             dependencies: ["rhythmd", "RhythmWire", .product(name: "Logging", package: "swift-log")],
             swiftSettings: house),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: [
+                "RhythmCore", "RhythmClient", "RhythmCommands", "RhythmTesting", "rhythm", "rhythmd",
+                "rhythm-supervisor",
+            ],
+            exclude: ["Snapshots"], swiftSettings: house),
         .testTarget(name: "TidyTests", swiftSettings: house),
     ]
 )

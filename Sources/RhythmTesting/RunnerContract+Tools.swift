@@ -68,7 +68,7 @@ package final class RunnerUnderTest: Sendable {
 
     /// Waits until something is true of the reports.
     package func wait(
-        seconds: Double = 20, sourceLocation: SourceLocation = #_sourceLocation,
+        seconds: Double = 60, sourceLocation: SourceLocation = #_sourceLocation,
         until condition: (RunnerUnderTest) -> Bool
     ) async throws {
         try await waitUntil("the reports are \(all.suffix(10))", seconds: seconds, sourceLocation: sourceLocation) {
@@ -105,7 +105,7 @@ package struct RunnerMarks: Sendable {
     package func wait(
         sourceLocation: SourceLocation = #_sourceLocation, until condition: (RunnerMarks) -> Bool
     ) async throws {
-        try await waitUntil("the attempts begun are \(order)", seconds: 20, sourceLocation: sourceLocation) {
+        try await waitUntil("the attempts begun are \(order)", seconds: 60, sourceLocation: sourceLocation) {
             condition(self)
         }
     }

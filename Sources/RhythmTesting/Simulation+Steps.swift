@@ -16,12 +16,22 @@ extension Simulation {
         case 40..<75: work()
         case 75..<90: try passTime()
         case 90..<96: spoilStore()
-        case 96..<97: try restart()
+        case 96: try restart()
+        case 97: performAgain()
         default:
             // Somewhere in the next cycle the process is killed.
             fuse.arm(after: Int.random(in: 0...9, using: &random))
             try cycle(commands: Int.random(in: 1...4, using: &random))
         }
+    }
+
+    /// Whatever the records ask for may be asked for twice.
+    private func performAgain() {
+        let workflows = disk.image.workflows.values.sorted { $0.id < $1.id }
+        guard !workflows.isEmpty else { return }
+        let workflow = random.pick(workflows)
+        note("the effects of \(workflow.id) are performed again")
+        for effect in workflow.outstandingEffects { machine.perform(effect) }
     }
 
     private func spoilStore() {
@@ -74,7 +84,7 @@ extension Simulation {
             var left: [Report] = []
             for report in mailbox {
                 switch Int.random(in: 0..<20, using: &random) {
-                case 0: lost = lost || report.observation.isEnd
+                case 0 where losesReports: lost = true
                 case 1..<6: left.append(report)
                 case 6..<9:
                     taken.append(report)

@@ -1,4 +1,5 @@
 import RhythmCore
+import RhythmTesting
 import Testing
 
 @Suite struct ProgressTests {
@@ -20,7 +21,7 @@ import Testing
 
     @Test(arguments: [1, 2, 3] as [UInt64])
     func ratesAreThoseOfTheReplacedLibrary(seed: UInt64) throws {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var reference = Reference()
         var second = 0.0
         var done = 0.0

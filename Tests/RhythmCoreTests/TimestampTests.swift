@@ -1,5 +1,6 @@
 import Foundation
 import RhythmCore
+import RhythmTesting
 import Testing
 
 @Suite struct TimestampTests {
@@ -14,7 +15,7 @@ import Testing
 
     @Test func agreesWithFoundation() throws {
         let seed: UInt64 = 20_261_123
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var calendar = Calendar(identifier: .gregorian)
         calendar.timeZone = try #require(TimeZone(identifier: "UTC"))
         for _ in 0..<2000 {

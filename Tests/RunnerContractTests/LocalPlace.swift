@@ -30,7 +30,7 @@ struct LocalPlace: RunnerPlace {
             for task in ContractTask.allCases { place.write(task.rawValue, script(task)) }
             try await body(place)
             // Nothing may be left of any test.
-            try await waitUntil("\(place.living) are left", seconds: 10) { place.living.isEmpty }
+            try await waitUntil("\(place.living) are left", seconds: 60) { place.living.isEmpty }
         }
     }
 

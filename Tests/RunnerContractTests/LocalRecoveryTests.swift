@@ -29,13 +29,42 @@ import Testing
             try await place.marks.waitForRun(of: held.taskID)
             first.stop()
             place.marks.openGate(of: held.taskID)
-            try await waitUntil("no outcome", seconds: 10) {
+            try await waitUntil("no outcome", seconds: 60) {
                 place.folder.exists(attempt(held.taskID, in: place) + "/outcome")
             }
             let second = try begin(place, outstanding: [.dispatch(held)])
             defer { second.stop() }
             try await second.expectSuccess(of: held.taskID, #"["held"]"#)
             #expect(place.marks.runs(of: held.taskID) == 1)
+        }
+    }
+
+    /// The server is killed while one attempt runs and another waits; the next loses neither and repeats neither.
+    @Test func goesOnAfterKillMinus9() async throws {
+        try await LocalPlace.with { place in
+            let path = place.folder.path
+            await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
+                let place = LocalPlace(folder: Folder(path: path))
+                let runner = RunnerUnderTest(try place.makeRunner())
+                runner.start([])
+                let dispatches = ["killed-1", "killed-2"].map {
+                    Dispatch(taskID: TaskID($0), workflowID: "w", step: "s", task: "hold", queue: "narrow")
+                }
+                runner.perform(dispatches.map { .dispatch($0) })
+                try await place.marks.waitForRun(of: "killed-1")
+                kill(getpid(), SIGKILL)
+            }
+            let dispatches = ["killed-2", "killed-1"].map {
+                Dispatch(taskID: TaskID($0), workflowID: "w", step: "s", task: "hold", queue: "narrow")
+            }
+            let second = try begin(place, outstanding: dispatches.map { .dispatch($0) })
+            defer { second.stop() }
+            for id in ["killed-1", "killed-2"] as [TaskID] {
+                place.marks.openGate(of: id)
+                try await second.expectSuccess(of: id, #"["held"]"#)
+                #expect(place.marks.runs(of: id) == 1)
+            }
+            #expect(place.marks.order == ["killed-1", "killed-2"])
         }
     }
 
@@ -51,7 +80,7 @@ import Testing
 
             let second = try begin(place, outstanding: [])
             defer { second.stop() }
-            try await waitUntil("they are still there", seconds: 10) {
+            try await waitUntil("they are still there", seconds: 60) {
                 place.living.isEmpty && place.folder.names(in: place.data + "/attempts").isEmpty
             }
             #expect(second.all.isEmpty)
@@ -66,7 +95,7 @@ import Testing
             defer { runner.stop() }
             let id = TaskID.random()
             runner.perform([.dispatch(Dispatch(taskID: id, workflowID: "w", step: "s", task: "deep"))])
-            try await waitUntil("it is not up", seconds: 10) { place.folder.exists(place.marks.directory + "/up") }
+            try await waitUntil("it is not up", seconds: 60) { place.folder.exists(place.marks.directory + "/up") }
             let lock = try #require(place.folder.text(attempt(id, in: place) + "/lock"))
             let supervisor = try #require(lock.split(separator: " ").first.flatMap { pid_t($0) })
             kill(supervisor, SIGKILL)
@@ -163,7 +192,8 @@ import Testing
 
     @Test func readsLogsForAsLongAsTheyAreKept() async throws {
         try await LocalPlace.with { place in
-            place.write("speaks", "echo one\nwhile [ ! -e $MARKS/$RHYTHM_TASK_ID.gate ]; do sleep 0.01; done\necho two >&2")
+            place.write(
+                "speaks", "echo one\nwhile [ ! -e $MARKS/$RHYTHM_TASK_ID.gate ]; do sleep 0.01; done\necho two >&2")
             let runner = try begin(place)
             defer { runner.stop() }
             let logs = try #require(runner.runner.logs)
@@ -172,17 +202,17 @@ import Testing
             #expect(logs.readLog(of: "../attempts", from: 0, limit: 100) == nil)
             runner.perform([.dispatch(Dispatch(taskID: id, workflowID: "w", step: "s", task: "speaks"))])
             let one = LogChunk(offset: 0, bytes: Array("one\n".utf8), end: 4, isComplete: false)
-            try await waitUntil("no log", seconds: 10) { logs.readLog(of: id, from: 0, limit: 100) == one }
+            try await waitUntil("no log", seconds: 60) { logs.readLog(of: id, from: 0, limit: 100) == one }
             place.marks.openGate(of: id)
             _ = try await runner.end(of: id)
             let two = LogChunk(offset: 4, bytes: Array("two\n".utf8), end: 8, isComplete: true)
             #expect(logs.readLog(of: id, from: 4, limit: 100) == two)
             runner.perform([.settle(id)])
-            try await waitUntil("not settled", seconds: 10) { !place.folder.exists(attempt(id, in: place)) }
+            try await waitUntil("not settled", seconds: 60) { !place.folder.exists(attempt(id, in: place)) }
             #expect(logs.readLog(of: id, from: 4, limit: 100) == two)
             #expect(place.folder.names(in: place.data + "/logs/\(id)") == ["log.0000000000000000"])
             runner.runner.purge([id])
-            try await waitUntil("not purged", seconds: 10) { logs.readLog(of: id, from: 0, limit: 100) == nil }
+            try await waitUntil("not purged", seconds: 60) { logs.readLog(of: id, from: 0, limit: 100) == nil }
         }
     }
 

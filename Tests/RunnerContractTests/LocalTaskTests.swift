@@ -52,7 +52,7 @@ import Testing
             defer { runner.stop() }
             let id = TaskID.random()
             runner.perform([.dispatch(Dispatch(taskID: id, workflowID: "w", step: "s", task: "deaf"))])
-            try await waitUntil("it is not up", seconds: 10) { place.folder.exists(place.marks.directory + "/up") }
+            try await waitUntil("it is not up", seconds: 60) { place.folder.exists(place.marks.directory + "/up") }
             let asked = ContinuousClock.now
             runner.perform([.revoke(id, of: "w")])
             guard case .revoked(let detail, _) = try await runner.end(of: id) else {
@@ -200,10 +200,11 @@ import Testing
             let log = try await run("env; pwd; ls -l /proc/self/fd | wc -l", in: place).log
             let lines = Set(log.split(separator: "\n").map(String.init))
             #expect(!log.contains("SECRET"))
-            #expect(lines.isSuperset(of: [
+            let wanted = [
                 "RHYTHM_WORKFLOW_ID=w", "RHYTHM_STEP=s", "RHYTHM_APP_ID=", "RHYTHM_TASK=odd", "RHYTHM_ATTEMPT=1",
                 "RHYTHM_REPORT_FD=3", "MARKS=\(place.marks.directory)", place.tasks,
-            ]), "\(log)")
+            ]
+            #expect(lines.isSuperset(of: wanted), "\(log)")
             let names = Set(lines.compactMap { $0.split(separator: "=").first.map(String.init) })
             #expect(names.isSuperset(of: ["PATH", "HOME", "LANG", "RHYTHM_TASK_ID"]))
             #expect(lines.contains("6"), "descriptors 0 to 3, and that of the listing: \(log)")
