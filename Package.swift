@@ -94,15 +94,22 @@ let package = Package(
             ],
             swiftSettings: house),
         .target(
-            name: "RhythmClient", dependencies: ["RhythmCore", "RhythmLane", "RhythmWire", "CRhythmShims"],
+            name: "RhythmClient",
+            dependencies: [
+                "RhythmCore", "RhythmLane", "RhythmWire", "CRhythmShims",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
             path: "clients/swift", swiftSettings: house),
-        .executableTarget(
-            name: "rhythm",
+        .target(
+            name: "RhythmCommands",
             dependencies: [
                 "RhythmCore", "RhythmClient", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ],
-            path: "clients/cli", swiftSettings: house),
+            path: "clients/cli/RhythmCommands", swiftSettings: house),
+        .executableTarget(
+            name: "rhythm", dependencies: ["RhythmCommands"], path: "clients/cli/rhythm", swiftSettings: house),
         .executableTarget(
             name: "rhythm-bench",
             dependencies: [
@@ -144,8 +151,15 @@ let package = Package(
             ],
             swiftSettings: house),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["RhythmCore", "RhythmClient", "RhythmTesting"],
+            name: "RhythmClientTests", dependencies: ["RhythmCore", "RhythmLane", "RhythmWire", "RhythmClient"],
             swiftSettings: house),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: [
+                "RhythmCore", "RhythmClient", "RhythmCommands", "RhythmTesting", "rhythm", "rhythmd",
+                "rhythm-supervisor",
+            ],
+            exclude: ["Snapshots"], swiftSettings: house),
         .testTarget(name: "TidyTests", swiftSettings: house),
     ]
 )

@@ -1,1 +1,132 @@
-// RhythmClient
+public import RhythmCore
+import RhythmWire
+
+/// A client of one rhythmd: every call over one connection, which is made when it is needed and made again when it is
+/// lost.
+///
+/// ```swift
+/// let client = try RhythmClient(endpoint: "127.0.0.1:7744")
+/// let started = try await client.start(spec)
+/// for try await update in client.watch([started.workflow.id], untilDone: true) { print(update) }
+/// ```
+///
+/// Every call fails with a ``/RhythmCore/RhythmError``, whose `effect` says whether something may have changed.
+/// Cancelling the task ends the waiting, never the work. The methods can be called from any thread; dropping the last
+/// reference ends every call.
+public final class RhythmClient: Sendable {
+    /// How a client behaves.
+    public struct Options: Sendable {
+        /// Shown in the server's log.
+        public var clientName = "rhythm-swift"
+        /// The version of the program.
+        public var clientVersion = RhythmClient.version
+        /// Credentials; empty for none.
+        public var token = ""
+        /// How long a call waits for its answer unless it says otherwise; the time it takes to connect counts.
+        public var timeout = Duration.seconds(30)
+        /// How long one attempt to connect to one address may take.
+        public var connectTimeout = Duration.seconds(5)
+        /// How long a call waits for a server that cannot be reached: zero lets it fail with the first failed attempt,
+        /// nil lets it wait for its timeout.
+        public var patience: Duration?
+        /// How many updates of one watch may wait for their reader; then the server is asked to keep the rest.
+        public var bufferedUpdates = 1024
+
+        /// The default behaviour.
+        public init() {}
+    }
+
+    /// The version of this library.
+    public static let version = "1.0.0"
+    /// Where rhythmd listens unless told otherwise.
+    public static let standardEndpoint = Endpoint.standard.description
+
+    /// Where the server is.
+    public let endpoint: String
+    private let options: Options
+    private let connection: ClientConnection
+
+    /// Makes a client; nothing is connected until the first call.
+    /// - Parameter endpoint: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
+    /// - Throws: INVALID_ARGUMENT if the endpoint is none of these.
+    public init(endpoint: String = RhythmClient.standardEndpoint, options: Options = Options()) throws(RhythmError) {
+        guard let parsed = Endpoint(endpoint) else {
+            throw RhythmError(
+                .invalidArgument, reason: "BAD_ENDPOINT",
+                "'\(endpoint)' is no address; write HOST:PORT, [IPV6]:PORT or unix:PATH", field: "endpoint")
+        }
+        self.endpoint = parsed.description
+        self.options = options
+        let hello = Hello(
+            clientName: options.clientName, clientVersion: options.clientVersion, token: options.token)
+        connection = ClientConnection(
+            endpoint: parsed, connectTimeout: options.connectTimeout,
+            configuration: .init(hello: hello, endpoint: parsed.description, patience: options.patience))
+    }
+
+    deinit { close() }
+
+    /// Ends every call, with CANCELLED, and the connection. Calls made later fail at once.
+    public func close() { connection.submit(.close) }
+
+    /// The round trip of a ping, over an existing connection.
+    public func ping(timeout: Duration? = nil) async throws(RhythmError) -> Duration {
+        let clock = ContinuousClock()
+        let start = clock.now
+        _ = try await answer(.ping, timeout: timeout)
+        return start.duration(to: clock.now)
+    }
+
+    /// Makes a call that has one answer.
+    /// - Parameter slack: how much longer this client waits than it tells the server to.
+    func call(_ request: Request, timeout: Duration?, slack: Duration = .zero) async throws(RhythmError) -> Reply {
+        guard case .reply(let reply) = try await answer(.unary(request), timeout: timeout, slack: slack) else {
+            throw ClientError.badAnswer("a pong", effect: .unknown)
+        }
+        return reply
+    }
+
+    private func answer(
+        _ kind: CallKind, timeout: Duration?, slack: Duration = .zero
+    ) async throws(RhythmError) -> Answer {
+        let key = connection.makeKey()
+        let timeout = timeout ?? options.timeout
+        return try await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                connection.submit(.open(key, kind, timeout: timeout, slack: slack, .answer(continuation)))
+                // A task that was cancelled before has said so before the call was there.
+                if Task.isCancelled { connection.submit(.cancel(key)) }
+            }
+        } onCancel: {
+            connection.submit(.cancel(key))
+        }.get()
+    }
+
+    /// Opens a watch.
+    func stream(_ request: WatchProgress) -> WatchUpdates {
+        let buffer = UpdateBuffer<WatchUpdate>(limit: max(1, options.bufferedUpdates))
+        return stream(.watch(WatchTracker(request)), .watch(buffer), buffer)
+    }
+
+    /// Opens a log.
+    func stream(_ request: TailLog) -> LogChunks {
+        // A piece has up to 64 KiB, so fewer of them are kept.
+        let buffer = UpdateBuffer<LogChunk>(limit: 32)
+        return stream(.log(LogTracker(request)), .log(buffer), buffer)
+    }
+
+    private func stream<Element>(
+        _ kind: CallKind, _ waiter: ClientConnection.Waiter, _ buffer: UpdateBuffer<Element>
+    ) -> UpdateSequence<Element> {
+        let key = connection.makeKey()
+        connection.submit(.open(key, kind, timeout: nil, slack: .zero, waiter))
+        // The stream keeps the client, so that a program need not.
+        let lifetime = CallLifetime { [self] in connection.submit(.cancel(key)) }
+        return UpdateSequence(
+            take: { [connection] in
+                let taken = await buffer.next { advice in if advice == .unpark { connection.submit(.unpark(key)) } }
+                if Task.isCancelled { connection.submit(.cancel(key)) }
+                return taken
+            }, lifetime: lifetime)
+    }
+}

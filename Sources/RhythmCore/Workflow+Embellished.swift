@@ -1,0 +1,112 @@
+extension Workflow {
+    /// The workflow as one JSON object, for programs that read the output of the command line.
+    ///
+    /// Every key of the object that the Python library `sca-rhythm` returns from `get_embellished_workflow` is here with
+    /// the same meaning, so its readers can stay; `labels`, `args`, `kwargs`, `version`, `started_at`, `ended_at`,
+    /// `paused` and `cancelled` are added. Dates are ISO 8601 in UTC with a `Z`.
+    /// - Parameter previousTaskRuns: also give the attempts before the last one of each step.
+    public func embellished(previousTaskRuns: Bool = false) -> JSONValue {
+        .object([
+            .init("id", .string(id.rawValue)),
+            .init("name", .string(name)),
+            .init("app_id", .string(appID)),
+            .init("description", .string(description)),
+            .init("created_at", .string(createdAt.iso8601)),
+            .init("updated_at", .string(updatedAt.iso8601)),
+            .init("status", .string(status.rawValue)),
+            .init("steps_done", .integer(pendingIndex)),
+            .init("total_steps", .integer(steps.count)),
+            .init("steps", .array(steps.map { embellished($0, previousTaskRuns: previousTaskRuns) })),
+            // The library's field for a lock that the server does not need; readers expect the key.
+            .init("resume_lock", .null),
+            .init("labels", .object(labels.sorted { $0.key < $1.key }.map { .init($0.key, .string($0.value)) })),
+            .init("args", args.value),
+            .init("kwargs", kwargs.value),
+            .init("version", .integer(version)),
+            .init("started_at", .optional(startedAt?.iso8601)),
+            .init("ended_at", .optional(endedAt?.iso8601)),
+            .init("paused", .bool(isPaused)),
+            .init("cancelled", .bool(isCancelled)),
+        ])
+    }
+
+    private func embellished(_ step: Step, previousTaskRuns: Bool) -> JSONValue {
+        var members: [JSONValue.Member] = [
+            .init("name", .string(step.spec.name)),
+            .init("task", .string(step.spec.task)),
+            .init("status", .string(step.status.rawValue)),
+        ]
+        let current = step.current
+        if let current { members.append(.init("last_task_run", embellished(current, of: step))) }
+        if previousTaskRuns {
+            // A step that was set back has no current attempt: then all of its attempts are earlier ones.
+            let earlier = current == nil ? step.attempts[...] : step.attempts.dropLast()
+            members.append(.init("prev_task_runs", .array(earlier.map { embellished($0, of: step) })))
+        }
+        return .object(members)
+    }
+
+    /// An attempt in the shape of a result document of Celery.
+    private func embellished(_ attempt: Attempt, of step: Step) -> JSONValue {
+        let injected = JSONValue.object([
+            .init("workflow_id", .string(id.rawValue)), .init("step", .string(step.spec.name)),
+            .init("app_id", .string(appID)),
+        ])
+        let result: JSONValue =
+            if let failure = attempt.failure { failure.embellished } else { attempt.result?.value ?? .null }
+        let traceback = attempt.failure?.traceback ?? ""
+        return .object([
+            .init("_id", .string(attempt.id.rawValue)),
+            .init("status", .string(attempt.shownStatus.rawValue)),
+            .init("result", result),
+            .init("traceback", traceback.isEmpty ? .null : .string(traceback)),
+            .init("children", .array([])),
+            .init("date_done", .optional(attempt.endedAt?.iso8601)),
+            .init("name", .string(step.spec.task)),
+            .init("args", attempt.args.value),
+            .init("kwargs", attempt.kwargs.value.merging(injected)),
+            .init("worker", .optional(attempt.worker)),
+            .init("retries", .integer(attempt.retries)),
+            .init("queue", .optional(attempt.queue)),
+            .init("date_start", .optional(attempt.startedAt?.iso8601)),
+            .init("progress", attempt.progress?.embellished ?? .null),
+            .init("attempt", .integer(attempt.number)),
+        ])
+    }
+}
+
+extension Failure {
+    /// The failure in the shape of Celery's failure documents.
+    public var embellished: JSONValue {
+        .object([
+            .init("exc_type", .string(type)),
+            .init("exc_message", .array([.string(message)])),
+            .init("exc_module", .string(module)),
+        ])
+    }
+}
+
+extension Progress {
+    /// The progress in the shape that the Python library's tasks report; what is unknown is null.
+    public var embellished: JSONValue {
+        func number(_ value: Double?) -> JSONValue { value.map { .plain($0) } ?? .null }
+        return .object([
+            .init("name", .string(name)),
+            .init("done", .plain(done)),
+            .init("total", number(total)),
+            .init("units", .string(units)),
+            .init("fraction_done", number(fractionDone)),
+            .init("time_remaining_sec", number(timeRemaining)),
+            .init("wt_avg_rate", number(weightedRate)),
+            .init("avg_rate", number(averageRate)),
+        ])
+    }
+}
+
+extension JSONValue {
+    /// A float that is written without a fraction if it has none.
+    public static func plain(_ value: Double) -> JSONValue {
+        if let whole = Int64(exactly: value), whole.magnitude < 1 << 53 { return .integer(whole) }
+        return .float(value)
+    }
+}

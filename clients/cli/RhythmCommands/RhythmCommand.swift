@@ -1,0 +1,1 @@
+package struct RhythmCommand { package static func main() async {} }

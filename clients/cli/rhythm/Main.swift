@@ -1,0 +1,6 @@
+import RhythmCommands
+
+@main
+struct Main {
+    static func main() async { await RhythmCommand.main() }
+}

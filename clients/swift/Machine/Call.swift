@@ -1,0 +1,126 @@
+import RhythmCore
+package import RhythmWire
+
+/// Names a call within the client, over however many connections it is sent.
+package struct CallKey: Sendable, Hashable, Comparable {
+    package let rawValue: UInt64
+    package init(rawValue: UInt64) { self.rawValue = rawValue }
+    package static func < (lhs: Self, rhs: Self) -> Bool { lhs.rawValue < rhs.rawValue }
+}
+
+/// What a call asks for.
+package enum CallKind: Sendable {
+    /// One answer.
+    case unary(Request)
+    /// A ping; the answer is its pong.
+    case ping
+    /// Updates until it ends or is cancelled.
+    case watch(WatchTracker)
+    case log(LogTracker)
+}
+
+/// The answer to a call that has one.
+package enum Answer: Sendable, Hashable {
+    case reply(Reply)
+    case pong
+}
+
+/// One update of a call that has many.
+package enum StreamItem: Sendable, Hashable {
+    case watch(WatchUpdate)
+    case log(LogChunk)
+}
+
+/// A call and where it is.
+struct Call {
+    /// Where a call is. `queued` leads to `open` when it is written; a lost connection leads from `open` back to
+    /// `queued`, or ends the call; `parked` leads to `queued` when its reader has caught up.
+    enum State: Equatable {
+        case queued
+        case open(callID: UInt64)
+        /// A stream whose reader is far behind: the server was asked to stop, and will be asked to go on.
+        case parked
+    }
+
+    let key: CallKey
+    var kind: CallKind
+    var state = State.queued
+    let openedAt: Moment
+    /// Ends the waiting; nil for no limit.
+    let deadline: Moment?
+    /// What the server is told; it differs from the deadline where the server's answer at its deadline is wanted.
+    let serverDeadline: Moment?
+    /// A queued call is not written before this moment.
+    var notBefore: Moment?
+    /// It was written once, so nobody can say whether it took effect.
+    var wasSent = false
+    /// Refusals of a stream in a row.
+    var backoff = Backoff()
+
+    var callID: UInt64? { if case .open(let callID) = state { callID } else { nil } }
+
+    var isStream: Bool {
+        switch kind {
+        case .unary, .ping: false
+        case .watch, .log: true
+        }
+    }
+
+    /// Sending it again changes nothing: it only reads, or the server knows it by its request id.
+    var isRepeatable: Bool {
+        switch kind {
+        case .watch, .log: true
+        case .ping: false
+        case .unary(let request):
+            switch request {
+            case .startWorkflow(let start): !start.requestID.isEmpty
+            case .pauseWorkflow(let pause): !pause.requestID.isEmpty
+            case .resumeWorkflow(let resume): !resume.requestID.isEmpty
+            case .cancelWorkflow(let cancel): !cancel.requestID.isEmpty
+            case .deleteWorkflow: false
+            case .getStatus, .listWorkflows, .resolveID, .getServerInfo, .watchProgress, .tailLog: true
+            }
+        }
+    }
+
+    /// A stream that has delivered something: it goes on over lost connections for as long as it takes.
+    var hasStarted: Bool {
+        switch kind {
+        case .unary, .ping: false
+        case .watch(let tracker): tracker.hasStarted
+        case .log(let tracker): tracker.hasStarted
+        }
+    }
+
+    /// Gives a watch what the server sent; nil if this is no watch. The tracker is changed where it is: copying all its
+    /// versions for each event would be slow.
+    mutating func take(_ event: WatchEvent) -> WatchTracker.Verdict? {
+        guard case .watch(var tracker) = kind else { return nil }
+        kind = .ping
+        defer { kind = .watch(tracker) }
+        return tracker.take(event)
+    }
+
+    /// Gives a log what the server sent; nil if all of it is known, or if this is no log.
+    mutating func take(_ data: LogData) -> LogChunk? {
+        guard case .log(var tracker) = kind else { return nil }
+        defer { kind = .log(tracker) }
+        return tracker.take(data)
+    }
+
+    /// What a failure without an answer says about the effect.
+    var effect: RhythmError.Effect {
+        guard wasSent, case .unary(let request) = kind else { return .none }
+        return request.changesSomething ? .unknown : .none
+    }
+}
+
+extension Request {
+    /// Whether it changes a workflow.
+    var changesSomething: Bool {
+        switch self {
+        case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow: true
+        case .getStatus, .listWorkflows, .resolveID, .watchProgress, .tailLog, .getServerInfo: false
+        }
+    }
+}

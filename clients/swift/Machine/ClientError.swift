@@ -1,0 +1,50 @@
+package import RhythmCore
+
+/// The errors that the client makes itself.
+package enum ClientError {
+    /// No connection could be made.
+    package static func unreachable(_ endpoint: String, why: String, effect: RhythmError.Effect) -> RhythmError {
+        RhythmError(
+            .unavailable, reason: "UNREACHABLE",
+            "cannot reach rhythmd at \(endpoint): \(why); see that it runs there, or give another address",
+            effect: effect)
+    }
+
+    /// The connection broke before the answer came.
+    static func lost(_ endpoint: String, why: String, effect: RhythmError.Effect) -> RhythmError {
+        RhythmError(
+            .unavailable, reason: "CONNECTION_LOST",
+            "lost the connection to rhythmd at \(endpoint) before the answer came: \(why)", effect: effect)
+    }
+
+    static func deadline(_ call: Call, at now: Moment) -> RhythmError {
+        RhythmError(
+            .deadlineExceeded, reason: "DEADLINE_EXCEEDED",
+            "no answer within \(now.since(call.openedAt).wholeMilliseconds) ms", effect: call.effect)
+    }
+
+    static func cancelled(_ call: Call) -> RhythmError {
+        RhythmError(.cancelled, reason: "CANCELLED_BY_CALLER", "the call was cancelled", effect: call.effect)
+    }
+
+    static func closed(_ call: Call) -> RhythmError {
+        RhythmError(.cancelled, reason: "CLIENT_CLOSED", "the client was closed", effect: call.effect)
+    }
+
+    static func protocolVersion(_ version: UInt32) -> RhythmError {
+        RhythmError(
+            .failedPrecondition, reason: "PROTOCOL_VERSION",
+            "the server speaks version \(version) of the protocol, which this client does not know; update the client")
+    }
+
+    static func tooLarge(bytes: Int, limit: Int) -> RhythmError {
+        RhythmError(
+            .resourceExhausted, reason: "FRAME_TOO_LARGE",
+            "the request has \(bytes) bytes; the server takes at most \(limit)")
+    }
+
+    /// The server's answer makes no sense to this client.
+    package static func badAnswer(_ why: String, effect: RhythmError.Effect) -> RhythmError {
+        RhythmError(.internal, reason: "BAD_ANSWER", "the server's answer could not be read: \(why)", effect: effect)
+    }
+}

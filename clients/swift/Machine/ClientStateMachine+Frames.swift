@@ -1,0 +1,119 @@
+import RhythmCore
+import RhythmWire
+
+/// What the server says.
+extension ClientStateMachine {
+    mutating func receive(_ frame: ServerFrame, at now: Moment) {
+        lastHeard = now
+        pingedAt = nil
+        switch frame.body {
+        case .helloReply(let reply): welcome(reply, at: now)
+        case .goAway(let body): goAway(body, at: now)
+        case .ping(let data): actions.append(.write(ClientFrame(callID: 0, body: .pong(data))))
+        case .pong(let data): pong(data)
+        case .status(let error):
+            if frame.callID == 0 { return refusedConnection(error, at: now) }
+            guard let call = call(frame.callID) else { return }
+            ended(call, with: error, at: now)
+        case .reply(let reply):
+            guard let call = call(frame.callID) else { return }
+            backoff.reset()
+            if call.isStream { return end(call, ClientError.badAnswer("one reply to a stream", effect: call.effect)) }
+            remove(call)
+            actions.append(.complete(call.key, .success(.reply(reply))))
+        case .watchEvent(let event): take(event, callID: frame.callID, at: now)
+        case .logData(let data): take(data, callID: frame.callID)
+        }
+        finishDraining(at: now)
+        sendQueued(at: now)
+    }
+
+    /// The open call with this id. There may be none: it was cancelled, or its deadline is over.
+    private func call(_ callID: UInt64) -> Call? { keysByCallID[callID].flatMap { calls[$0] } }
+
+    private mutating func pong(_ data: UInt64) {
+        guard data > 0, let call = calls[CallKey(rawValue: data - 1)], case .ping = call.kind else { return }
+        backoff.reset()
+        remove(call)
+        actions.append(.complete(call.key, .success(.pong)))
+    }
+
+    /// A status without a call is about the connection; before the hello was answered it is the answer.
+    private mutating func refusedConnection(_ error: RhythmError?, at now: Moment) {
+        guard case .greeting = phase, let error else { return }
+        switch error.code {
+        case .unauthenticated, .permissionDenied, .failedPrecondition, .unimplemented, .invalidArgument:
+            refused(error, at: now)
+        default:
+            actions.append(.disconnect)
+            disconnected(error.message, at: now)
+        }
+    }
+
+    private mutating func take(_ event: WatchEvent, callID: UInt64, at now: Moment) {
+        guard let key = keysByCallID[callID], let index = calls.index(forKey: key),
+            let verdict = calls.values[index].take(event)
+        else { return }
+        backoff.reset()
+        switch verdict {
+        case .deliver(let update):
+            calls.values[index].backoff.reset()
+            actions.append(.deliver(key, .watch(update)))
+        case .drop: break
+        case .hole:
+            actions.append(.write(ClientFrame(callID: callID, body: .cancel)))
+            retry(key, after: nil, at: now)
+        }
+    }
+
+    private mutating func take(_ data: LogData, callID: UInt64) {
+        guard let key = keysByCallID[callID], let index = calls.index(forKey: key) else { return }
+        backoff.reset()
+        calls.values[index].backoff.reset()
+        if let chunk = calls.values[index].take(data) { actions.append(.deliver(key, .log(chunk))) }
+    }
+
+    /// A status ended the call.
+    private mutating func ended(_ call: Call, with error: RhythmError?, at now: Moment) {
+        guard let error else {
+            guard call.isStream else {
+                return end(call, ClientError.badAnswer("an end without an answer", effect: call.effect))
+            }
+            backoff.reset()
+            return finish(call)
+        }
+        if call.isStream, error.code == .unavailable || call.hasStarted && error.code == .resourceExhausted {
+            if case .watch = call.kind { actions.append(.deliver(call.key, .watch(.interrupted(error)))) }
+            return retry(call.key, after: error.retryAfter, at: now)
+        }
+        if case .draining = phase, error.code == .unavailable, error.effect == .none || call.isRepeatable {
+            return requeue(call.key)
+        }
+        if case .watch(var tracker) = call.kind, let gone = tracker.target(of: error), tracker.forget(gone) {
+            calls[call.key]?.kind = .watch(tracker)
+            actions.append(.deliver(call.key, .watch(.deleted(gone))))
+            return requeue(call.key)
+        }
+        backoff.reset()
+        end(call, error)
+    }
+
+    /// Asks for a stream again: at once the first time, then after growing waits.
+    private mutating func retry(_ key: CallKey, after: Duration?, at now: Moment) {
+        let wait = calls[key]?.backoff.next(random: random()) ?? .zero
+        let delay = max(wait, after ?? .zero)
+        requeue(key, notBefore: delay > .zero ? now + delay : nil)
+    }
+
+    mutating func unreadable(_ callID: UInt64, _ why: String) {
+        guard let call = call(callID) else { return }
+        if call.isStream { actions.append(.write(ClientFrame(callID: callID, body: .cancel))) }
+        end(call, ClientError.badAnswer(why, effect: call.effect))
+    }
+
+    mutating func oversized(_ callID: UInt64, bytes: Int) {
+        guard var call = call(callID) else { return }
+        call.wasSent = false
+        end(call, ClientError.tooLarge(bytes: bytes, limit: Int(limits?.maxRequestBytes ?? 0)))
+    }
+}

@@ -1,0 +1,120 @@
+package import RhythmCore
+package import RhythmWire
+
+/// What a watch has seen, so that it can go on over a new connection without losing or doubling a transition.
+package struct WatchTracker: Sendable {
+    private struct Seen: Sendable {
+        var version: Int64
+        var isDone: Bool
+    }
+
+    /// What came of an event.
+    package enum Verdict: Sendable, Hashable {
+        /// News for the program.
+        case deliver(WatchUpdate)
+        /// Seen before, or of no interest.
+        case drop
+        /// A version is missing before it: subscribe anew from the last one that was seen.
+        case hole
+    }
+
+    /// Filter watches forget workflows that are done once they remember this many; one that was forgotten may show up
+    /// again, as a snapshot, after a reconnection.
+    package static let remembered = 65_536
+
+    private let original: WatchProgress
+    private var seen: [WorkflowID: Seen] = [:]
+    private var gapped: Set<WorkflowID> = []
+    private var deleted: Set<WorkflowID> = []
+    /// Whether the server ever sent anything; then the watch goes on for ever over lost connections.
+    package private(set) var hasStarted = false
+
+    package init(_ request: WatchProgress) {
+        original = request
+        for target in request.targets {
+            if let version = target.afterVersion { seen[target.workflowID] = Seen(version: version, isDone: false) }
+        }
+    }
+
+    /// What to ask for now; nil if everything that was watched has been deleted.
+    package var request: WatchProgress? {
+        guard original.filter == nil else { return original }
+        var next = original
+        next.targets = original.targets.compactMap { target in
+            guard !deleted.contains(target.workflowID) else { return nil }
+            return WatchTarget(workflowID: target.workflowID, afterVersion: seen[target.workflowID]?.version)
+        }
+        return next.targets.isEmpty && !original.targets.isEmpty ? nil : next
+    }
+
+    /// Takes what the server sent.
+    package mutating func take(_ event: WatchEvent) -> Verdict {
+        hasStarted = true
+        switch event {
+        case .snapshot(let snapshot): return take(snapshot)
+        case .transition(let event): return take(event)
+        case .progress(let update):
+            return .deliver(
+                .progress(
+                    StepProgress(
+                        workflowID: update.workflowID, step: update.step, taskID: update.taskID,
+                        progress: update.progress)))
+        case .gap(let id, let oldestVersion):
+            gapped.insert(id)
+            return .deliver(.gap(id, oldestVersion: oldestVersion))
+        case .deleted(let id):
+            return forget(id) ? .deliver(.deleted(id)) : .drop
+        case .bookmark: return .drop
+        }
+    }
+
+    /// The server does not know this workflow.
+    /// - Returns: whether it was watched; then it was deleted meanwhile.
+    package mutating func forget(_ id: WorkflowID) -> Bool {
+        let known = seen.removeValue(forKey: id) != nil
+        gapped.remove(id)
+        guard original.filter == nil else { return known }
+        return original.targets.contains { $0.workflowID == id } && deleted.insert(id).inserted
+    }
+
+    /// The workflow that a NOT_FOUND, as the answer to ``request``, is about; nil if it cannot be told, or if it was
+    /// never seen to exist.
+    package func target(of error: RhythmError) -> WorkflowID? {
+        guard hasStarted, error.code == .notFound, let request else { return nil }
+        var id: WorkflowID?
+        if request.targets.count == 1 {
+            id = request.targets.first?.workflowID
+        } else if error.field.hasPrefix("targets["), let end = error.field.firstIndex(of: "]"),
+            let index = Int(error.field.dropFirst("targets[".count).prefix(upTo: end)),
+            request.targets.indices.contains(index)
+        {
+            id = request.targets[index].workflowID
+        }
+        return id.flatMap { seen[$0] == nil ? nil : $0 }
+    }
+
+    private mutating func take(_ snapshot: Snapshot) -> Verdict {
+        let summary = snapshot.summary
+        let wasGapped = gapped.remove(summary.id) != nil
+        if let known = seen[summary.id], summary.version <= known.version, !wasGapped { return .drop }
+        remember(summary.id, summary.version, isDone: summary.status.isDone)
+        return .deliver(.snapshot(WorkflowSnapshot(snapshot)))
+    }
+
+    private mutating func take(_ event: Event) -> Verdict {
+        if let known = seen[event.workflowID], !gapped.contains(event.workflowID) {
+            if event.version <= known.version { return .drop }
+            if event.version > known.version + 1 { return .hole }
+        }
+        remember(event.workflowID, event.version, isDone: event.status.isDone)
+        return .deliver(.transition(event))
+    }
+
+    private mutating func remember(_ id: WorkflowID, _ version: Int64, isDone: Bool) {
+        seen[id] = Seen(version: version, isDone: isDone)
+        if original.filter != nil, seen.count > Self.remembered {
+            let target = id
+            seen = seen.filter { !$0.value.isDone || $0.key == target }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+public import RhythmCore
+import RhythmWire
+
+/// How a server is.
+public struct ServerDescription: Sendable, Hashable {
+    public var version: String
+    public var uptime: Duration
+    /// Workflows that are PENDING or STARTED.
+    public var activeWorkflows: UInt64
+    public var connections: UInt64
+    public var calls: UInt64
+    public var watches: UInt64
+    /// Everything works.
+    public var isServing: Bool
+    /// Why it is not serving, such as what is wrong with its store.
+    public var healthDetail: String
+    public var runners: [String]
+    /// Names the server's store; stays the same over restarts.
+    public var serverID: String
+    /// Grows with every start of the server.
+    public var epoch: UInt64
+}
+
+extension RhythmClient {
+    /// The record of a workflow, as of one moment.
+    /// - Parameters:
+    ///   - previousAttempts: with the attempts before the last one of each step.
+    ///   - omitResults: without what attempts returned.
+    ///   - waitAfterVersion: answer only when the version is higher than this, or when the timeout is over: then with
+    ///     what there is.
+    public func status(
+        _ id: WorkflowID, previousAttempts: Bool = false, omitResults: Bool = false, waitAfterVersion: Int64? = nil,
+        timeout: Duration? = nil
+    ) async throws(RhythmError) -> Workflow {
+        let request = GetStatus(
+            workflowID: id, includePreviousAttempts: previousAttempts, omitResults: omitResults,
+            waitAfterVersion: waitAfterVersion)
+        // The end of such a wait is an answer, so the server must be the first to find the time over.
+        let slack: Duration = waitAfterVersion == nil ? .zero : .seconds(2)
+        guard case .getStatus(let reply) = try await call(.getStatus(request), timeout: timeout, slack: slack) else {
+            throw Self.unexpected
+        }
+        return reply.workflow
+    }
+
+    /// A page of workflows. Pass ``/RhythmCore/ListPage/next`` as the query's cursor to get the next one.
+    public func list(_ query: ListQuery = ListQuery(), timeout: Duration? = nil) async throws(RhythmError) -> ListPage {
+        try await list(query, withCounts: false, timeout: timeout).page
+    }
+
+    /// How many workflows a filter means, by status.
+    public func counts(
+        _ filter: WorkflowFilter = WorkflowFilter(), timeout: Duration? = nil
+    ) async throws(RhythmError) -> [WorkflowStatus: Int] {
+        try await list(ListQuery(filter: filter, limit: 1), withCounts: true, timeout: timeout).counts ?? [:]
+    }
+
+    private func list(
+        _ query: ListQuery, withCounts: Bool, timeout: Duration?
+    ) async throws(RhythmError) -> ListReply {
+        let request = ListWorkflows(query: query, withCounts: withCounts)
+        guard case .listWorkflows(let reply) = try await call(.listWorkflows(request), timeout: timeout) else {
+            throw Self.unexpected
+        }
+        return reply
+    }
+
+    /// The ids that begin with a prefix, at most `limit` of them.
+    public func resolve(
+        prefix: String, limit: Int = 10, timeout: Duration? = nil
+    ) async throws(RhythmError) -> [WorkflowID] {
+        let request = ResolveID(prefix: prefix, limit: limit)
+        guard case .resolveID(let reply) = try await call(.resolveID(request), timeout: timeout) else {
+            throw Self.unexpected
+        }
+        return reply.workflowIDs
+    }
+
+    /// How the server is.
+    public func serverInfo(timeout: Duration? = nil) async throws(RhythmError) -> ServerDescription {
+        guard case .getServerInfo(let info) = try await call(.getServerInfo, timeout: timeout) else {
+            throw Self.unexpected
+        }
+        return ServerDescription(
+            version: info.serverVersion, uptime: .milliseconds(Int64(clamping: info.uptimeMilliseconds)),
+            activeWorkflows: info.activeWorkflows, connections: info.connections, calls: info.calls,
+            watches: info.watches, isServing: info.health == .serving, healthDetail: info.healthDetail,
+            runners: info.runners, serverID: info.serverID, epoch: info.epoch)
+    }
+}
