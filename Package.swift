@@ -123,10 +123,15 @@ let package = Package(
 
         // MARK: Tests
         .target(
-            name: "RhythmTesting", dependencies: ["RhythmCore", "RhythmEngine"], swiftSettings: house),
+            name: "RhythmTesting",
+            dependencies: ["RhythmCore", "RhythmEngine", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: house),
         .testTarget(name: "RhythmCoreTests", dependencies: ["RhythmCore"], swiftSettings: house),
         .testTarget(
-            name: "RhythmEngineTests", dependencies: ["RhythmCore", "RhythmEngine", "RhythmTesting"],
+            name: "RhythmEngineTests",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmTesting", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: house),
         .testTarget(
             name: "StoreContractTests",
@@ -152,6 +157,10 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "RhythmClientTests", dependencies: ["RhythmCore", "RhythmLane", "RhythmWire", "RhythmClient"],
+            swiftSettings: house),
+        .testTarget(
+            name: "RhythmdTests",
+            dependencies: ["rhythmd", "RhythmWire", .product(name: "Logging", package: "swift-log")],
             swiftSettings: house),
         .testTarget(
             name: "EndToEndTests",

@@ -18,5 +18,9 @@ public struct Step: Sendable, Hashable {
     }
 
     /// The status of the attempt that counts; PENDING if there is none.
-    public var status: TaskStatus { current?.shownStatus ?? .pending }
+    public var status: TaskStatus {
+        // Asked of every step with every transition: looks in place, where `current` would copy the whole attempt.
+        guard let last = attempts.indices.last, !attempts[last].superseded else { return .pending }
+        return attempts[last].shownStatus
+    }
 }

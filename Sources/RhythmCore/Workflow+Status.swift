@@ -2,7 +2,8 @@ extension Workflow {
     /// The index of the first step whose status is not SUCCESS; the number of steps if there is none. This is
     /// `steps_done`.
     public var pendingIndex: Int {
-        steps.firstIndex { $0.status != .success } ?? steps.count
+        // Here and below by index: a closure over the elements would copy each step and attempt that it looks at.
+        steps.indices.first { steps[$0].status != .success } ?? steps.count
     }
 
     /// The step that decides the status; nil when every step succeeded.
@@ -41,9 +42,9 @@ extension Workflow {
     /// unless a runner reported an attempt gone that was not.
     public var liveAttempts: [AttemptPosition] {
         var found: [AttemptPosition] = []
-        for (stepIndex, step) in steps.enumerated() {
-            for (attemptIndex, attempt) in step.attempts.enumerated() where attempt.isLive {
-                found.append(AttemptPosition(step: stepIndex, attempt: attemptIndex))
+        for step in steps.indices {
+            for attempt in steps[step].attempts.indices where steps[step].attempts[attempt].isLive {
+                found.append(AttemptPosition(step: step, attempt: attempt))
             }
         }
         return found
@@ -51,7 +52,7 @@ extension Workflow {
 
     /// Nothing of it runs any more.
     public var isQuiesced: Bool {
-        !steps.contains { step in step.attempts.contains { $0.isLive } }
+        !steps.indices.contains { step in steps[step].attempts.indices.contains { steps[step].attempts[$0].isLive } }
     }
 
     /// Nothing happens any more unless somebody acts: it is done and nothing of it runs. Such workflows need no place
@@ -67,9 +68,9 @@ extension Workflow {
     /// Where the attempt with this id is; nil if the workflow has none.
     public func position(of task: TaskID) -> AttemptPosition? {
         // Reports concern the latest attempts, so look from the end.
-        for stepIndex in steps.indices.reversed() {
-            if let attemptIndex = steps[stepIndex].attempts.lastIndex(where: { $0.id == task }) {
-                return AttemptPosition(step: stepIndex, attempt: attemptIndex)
+        for step in steps.indices.reversed() {
+            for attempt in steps[step].attempts.indices.reversed() where steps[step].attempts[attempt].id == task {
+                return AttemptPosition(step: step, attempt: attempt)
             }
         }
         return nil
@@ -78,8 +79,10 @@ extension Workflow {
     /// The attempt of the pending step that counts.
     var currentPosition: AttemptPosition? {
         let index = pendingIndex
-        guard index < steps.count, steps[index].current != nil else { return nil }
-        return AttemptPosition(step: index, attempt: steps[index].attempts.count - 1)
+        guard index < steps.count, let last = steps[index].attempts.indices.last,
+            !steps[index].attempts[last].superseded
+        else { return nil }
+        return AttemptPosition(step: index, attempt: last)
     }
 
     /// When the engine has to look at it again although nothing is reported: the end of a retry's delay, or a

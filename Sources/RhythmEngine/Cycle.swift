@@ -7,8 +7,6 @@ struct Cycle {
     struct Work {
         var workflow: Workflow
         let isNew: Bool
-        /// Transitions that an earlier commit of unknown outcome turned out to have stored; nobody was told of them.
-        var found: [Event] = []
         var touched: Set<AttemptPosition> = []
         var events: [Event] = []
         /// The command changed something that is no transition: a request to remember, a wish to be deleted.
@@ -28,8 +26,6 @@ struct Cycle {
     var progressOrder: [TaskID] = []
     /// Reports that were applied, to be applied again if nothing can be stored.
     var reports: [Report] = []
-    /// Workflows that an earlier commit of unknown outcome turned out to have deleted.
-    var foundDeleted: [WorkflowID] = []
     /// Starts of this cycle by request id.
     var startedRequests: [String: WorkflowID] = [:]
 
@@ -49,6 +45,9 @@ struct Cycle {
         set(work)
         effects += transition.effects
     }
+
+    /// Whether this cycle deletes the workflow.
+    func deletes(_ workflow: Workflow) -> Bool { workflow.deletesWhenSettled && workflow.isSettled }
 
     mutating func note(_ update: Publication.ProgressUpdate) {
         if progress.updateValue(update, forKey: update.taskID) == nil { progressOrder.append(update.taskID) }

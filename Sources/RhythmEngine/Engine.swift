@@ -36,7 +36,7 @@ public final class Engine {
     /// Reports that could not be stored yet.
     private var heldReports: [Report] = []
     /// Workflows whose last commit has an unknown outcome: to be read again before anything else is done to them.
-    private var doubtful: Set<WorkflowID> = []
+    private var doubtful: [WorkflowID: Doubt] = [:]
     private var retryAt: Timestamp?
 
     /// Makes an engine over its ports.
@@ -64,7 +64,8 @@ public final class Engine {
 
     /// When ``process(_:)`` has to be called at the latest, even without input.
     public var nextWakeUp: Timestamp? {
-        [deadlines.min?.at, progressDueAt, retryAt].compactMap(\.self).min()
+        // While the store refuses, what is due cannot be done: no sooner than the next try.
+        retryAt ?? [deadlines.min?.at, progressDueAt].compactMap(\.self).min()
     }
 
     /// Reads every workflow that is not settled and gives the runner what is outstanding. Called once, first.
@@ -89,9 +90,10 @@ public final class Engine {
     public func process(_ inputs: [Input]) {
         var cycle = Cycle(now: clock.now())
         retryAt = nil
-        settleDoubts(&cycle)
-        for report in heldReports { apply(report, &cycle) }
+        settleDoubts(now: cycle.now)
+        let held = heldReports
         heldReports = []
+        for report in held { apply(report, &cycle) }
         for input in inputs {
             switch input {
             case .command(let command, let reply): apply(command, reply, &cycle)
@@ -191,7 +193,8 @@ extension Engine {
     }
 
     private func open(_ id: WorkflowID, _ cycle: inout Cycle) throws(RhythmError) -> (Workflow, Transition) {
-        guard let workflow = try find(id, cycle) else {
+        // What an earlier command of this cycle deletes is gone for the later ones.
+        guard let workflow = try find(id, cycle), !cycle.deletes(workflow) else {
             throw RhythmError(
                 .notFound, reason: "NO_SUCH_WORKFLOW", "there is no workflow '\(id)'", field: "workflow_id")
         }
@@ -201,7 +204,7 @@ extension Engine {
     /// The workflow as it is in this cycle, in memory, or in the store.
     private func find(_ id: WorkflowID, _ cycle: Cycle) throws(RhythmError) -> Workflow? {
         if let work = cycle.works[id] { return work.workflow }
-        if doubtful.contains(id) {
+        if doubtful[id] != nil {
             throw RhythmError(
                 storeTrouble ?? StoreError(.unavailable, "workflow \(id) has yet to be read again after a failure"))
         }
@@ -232,6 +235,7 @@ extension Engine {
             found = try find(report.workflowID, cycle)
         } catch {
             heldReports.append(report)
+            retryAt = cycle.now + Self.storeRetryInterval
             return
         }
         cycle.reports.append(report)
@@ -259,7 +263,7 @@ extension Engine {
             deadlines.removeMin()
             guard scheduled[next.id] == next.at else { continue }
             scheduled[next.id] = nil
-            guard !doubtful.contains(next.id),
+            guard doubtful[next.id] == nil,
                 var workflow = cycle.works[next.id]?.workflow ?? active[next.id]
             else { continue }
             var transition = newTransition(cycle)
@@ -289,22 +293,13 @@ extension Engine {
         var publication = Publication()
         for id in cycle.order {
             guard let work = cycle.works[id], !batch.deletions.contains(id) else { continue }
-            if work.needsCommit {
-                unsavedProgress[id] = nil
-            } else if !work.touched.isEmpty {
-                unsavedProgress[id, default: []].formUnion(work.touched)
-            }
-            if work.needsCommit || !work.found.isEmpty {
-                publication.changes.append(.init(workflow: work.workflow, events: work.found + work.events))
-            }
+            if !work.touched.isEmpty { unsavedProgress[id, default: []].formUnion(work.touched) }
+            if work.needsCommit { publication.changes.append(.init(workflow: work.workflow, events: work.events)) }
             install(work.workflow)
         }
-        for change in batch.changes where cycle.works[change.workflow.id] == nil {
-            unsavedProgress[change.workflow.id] = nil
-        }
+        for change in batch.changes { unsavedProgress[change.workflow.id] = nil }
         progressDueAt = unsavedProgress.isEmpty ? nil : (progressDueAt ?? cycle.now + Self.progressInterval)
         for id in batch.deletions { forget(id, cycle, &publication) }
-        publication.deleted += cycle.foundDeleted
         if !cycle.effects.isEmpty { runner.perform(cycle.effects) }
         for (reply, result) in cycle.replies { reply(result) }
         publication.progress = cycle.progressOrder.compactMap { cycle.progress[$0] }
@@ -313,24 +308,22 @@ extension Engine {
 
     private func makeBatch(_ cycle: inout Cycle) -> CommitBatch {
         var batch = CommitBatch()
+        let savesProgress = progressDueAt.map { $0 <= cycle.now } ?? false
+        if savesProgress { progressDueAt = nil }
         for id in cycle.order {
             guard let work = cycle.works[id] else { continue }
-            if work.workflow.deletesWhenSettled && work.workflow.isSettled {
+            let touched = work.touched.union(unsavedProgress[id] ?? [])
+            if cycle.deletes(work.workflow) {
                 batch.deletions.append(id)
-            } else if work.needsCommit {
+            } else if work.needsCommit || (savesProgress && !touched.isEmpty) {
                 batch.changes.append(
-                    WorkflowChange(
-                        workflow: work.workflow, isNew: work.isNew,
-                        touched: work.touched.union(unsavedProgress[id] ?? []), events: work.events))
+                    WorkflowChange(workflow: work.workflow, isNew: work.isNew, touched: touched, events: work.events))
             }
         }
-        if let due = progressDueAt, due <= cycle.now {
-            progressDueAt = nil
-            for (id, positions) in unsavedProgress.sorted(by: { $0.key < $1.key }) where cycle.works[id] == nil {
-                guard let workflow = active[id] else { continue }
-                batch.changes.append(
-                    WorkflowChange(workflow: workflow, isNew: false, touched: positions, events: []))
-            }
+        guard savesProgress else { return batch }
+        for (id, positions) in unsavedProgress.sorted(by: { $0.key < $1.key }) {
+            guard cycle.works[id] == nil, doubtful[id] == nil, let workflow = active[id] else { continue }
+            batch.changes.append(WorkflowChange(workflow: workflow, isNew: false, touched: positions, events: []))
         }
         return batch
     }
@@ -341,41 +334,66 @@ extension Engine {
         storeTrouble = error
         let failure = RhythmError(error)
         for (reply, result) in cycle.replies {
-            if case .failure = result { reply(result) } else { reply(.failure(failure)) }
+            // Any other refusal may rest on what another command of this cycle did, which now has not happened.
+            if case .failure(let error) = result, error.code == .invalidArgument {
+                reply(result)
+            } else {
+                reply(.failure(failure))
+            }
         }
-        heldReports = cycle.reports.filter { if case .progress = $0.observation { false } else { true } } + heldReports
+        heldReports = Self.worthKeeping(cycle.reports) + heldReports
         retryAt = cycle.now + Self.storeRetryInterval
         progressDueAt = unsavedProgress.isEmpty ? nil : retryAt
-        if error.outcomeUnknown {
-            doubtful.formUnion(batch.changes.map(\.workflow.id))
-            doubtful.formUnion(batch.deletions)
+        if error.outcomeUnknown || error.code == .conflict {
+            for change in batch.changes {
+                doubtful[change.workflow.id] = Doubt(change.workflow, events: change.events)
+            }
+            for id in batch.deletions {
+                guard let work = cycle.works[id] else { continue }
+                doubtful[id] = Doubt(work.workflow, events: work.events)
+            }
         }
         for id in cycle.order { if let workflow = active[id] { schedule(workflow) } }
     }
 
-    /// Reads again what may or may not have been stored, and performs what may or may not have been performed.
-    private func settleDoubts(_ cycle: inout Cycle) {
-        for id in doubtful.sorted() {
+    /// Of each attempt all but its progress, and of that the latest: the store may be away for long.
+    private static func worthKeeping(_ reports: [Report]) -> [Report] {
+        var seen: Set<TaskID> = []
+        let kept = reports.reversed().filter { report in
+            if case .progress = report.observation { seen.insert(report.taskID).inserted } else { true }
+        }
+        return kept.reversed()
+    }
+
+    /// Reads again what may or may not have been stored, then performs what may not have been performed and tells what
+    /// nobody was told. All of that is stored already, so it is done at once, whatever becomes of this cycle.
+    private func settleDoubts(now: Timestamp) {
+        for (id, doubt) in doubtful.sorted(by: { $0.key < $1.key }) {
             let found: Workflow?
-            let known = active[id]?.version ?? 0
             var events: [Event] = []
             do throws(StoreError) {
                 found = try store.load(id)
-                if found != nil { events = try store.reader.events(of: id, after: known, limit: .max) }
+                if found != nil { events = try store.reader.events(of: id, after: doubt.known, limit: .max) }
             } catch {
                 storeTrouble = error
-                retryAt = cycle.now + Self.storeRetryInterval
+                retryAt = now + Self.storeRetryInterval
                 return
             }
-            doubtful.remove(id)
+            doubtful[id] = nil
             unsavedProgress[id] = nil
-            guard let found else {
-                if active.removeValue(forKey: id) != nil { cycle.foundDeleted.append(id) }
-                continue
+            var publication = Publication()
+            if let found {
+                install(found)
+                let effects = found.outstandingEffects
+                if !effects.isEmpty { runner.perform(effects) }
+                if !events.isEmpty { publication.changes.append(.init(workflow: found, events: events)) }
+            } else if doubt.known > 0 {
+                active[id] = nil
+                scheduled[id] = nil
+                runner.purge(doubt.tasks)
+                publication.deleted.append(id)
             }
-            install(found)
-            cycle.effects += found.outstandingEffects
-            cycle.set(.init(workflow: found, isNew: false, found: events))
+            if !publication.isEmpty { publish(publication) }
         }
     }
 
@@ -408,6 +426,19 @@ extension Engine {
             runner.purge(work.workflow.steps.flatMap { $0.attempts.map(\.id) })
         }
         publication.deleted.append(id)
+    }
+}
+
+/// What was known of a workflow before a commit of unknown outcome.
+private struct Doubt {
+    /// The version that watchers were told of last; 0 if it was new.
+    let known: Int64
+    /// Its attempts, to be purged should it turn out to be deleted.
+    let tasks: [TaskID]
+
+    init(_ workflow: Workflow, events: [Event]) {
+        known = workflow.version - Int64(events.count)
+        tasks = workflow.steps.flatMap { $0.attempts.map(\.id) }
     }
 }
 

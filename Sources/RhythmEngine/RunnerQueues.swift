@@ -82,23 +82,24 @@ package struct RunnerQueues<ID: Hashable> {
     package mutating func takeStartable(limit: Int = .max) -> [ID] {
         guard !waiting.isEmpty else { return [] }
         var started: [ID] = []
-        for name in Array(queues.keys) {
-            while started.count < limit, let id = takeNext(from: name) { started.append(id) }
+        for index in queues.indices {
+            while started.count < limit, let id = takeNext(fromQueueAt: index) { started.append(id) }
         }
         return started
     }
 
-    private mutating func takeNext(from name: String) -> ID? {
-        guard var queue = queues[name], queue.waiting > 0, queue.running < queue.concurrency else { return nil }
-        queues[name] = nil
-        defer { queues[name] = queue }
-        for priority in queue.lines.indices.reversed() {
-            while let (id, ticket) = queue.lines[priority].pop() {
-                guard waiting[id]?.ticket == ticket else { continue }
-                waiting[id] = nil
-                running[id] = name
-                queue.waiting -= 1
-                queue.running += 1
+    /// Changes the queue in its place: neither its name is looked up again nor its lines are copied.
+    private mutating func takeNext(fromQueueAt index: Dictionary<String, Queue>.Index) -> ID? {
+        guard queues.values[index].waiting > 0, queues.values[index].running < queues.values[index].concurrency else {
+            return nil
+        }
+        for priority in (0...9).reversed() {
+            while let (id, ticket) = queues.values[index].lines[priority].pop() {
+                guard let place = waiting.index(forKey: id), waiting.values[place].ticket == ticket else { continue }
+                waiting.remove(at: place)
+                running[id] = queues.keys[index]
+                queues.values[index].waiting -= 1
+                queues.values[index].running += 1
                 return id
             }
         }

@@ -1,4 +1,3 @@
-import Glibc
 public import RhythmCore
 
 /// The machine's wall clock.
@@ -7,9 +6,5 @@ public struct SystemClock: EngineClock {
     public init() {}
 
     /// The time now.
-    public func now() -> Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)
-    }
+    public func now() -> Timestamp { .wallClock }
 }

@@ -4,14 +4,14 @@ public import RhythmCore
 public import RhythmEngine
 import Synchronization
 
-/// Runs attempts as closures of this process, registered by name: for services that embed the engine, for tests, and for
-/// measuring the engine itself.
+/// Runs attempts as closures of this process, registered by name: for services that embed the engine, for tests, and
+/// for measuring the engine itself.
 ///
 /// Its attempts die with the process. The engine dispatches them again after a restart, and then they run again.
 /// Any thread; nothing blocks.
 public final class InProcessRunner: TaskRunner {
-    /// A closure that may wait. It runs in a task of its own, which a revoke cancels. It returns the attempt's result (a
-    /// JSON array), or nil to pass its argument on; a thrown ``Failure`` is reported as it is.
+    /// A closure that may wait. It runs in a task of its own, which a revoke cancels. It returns the attempt's result
+    /// (a JSON array), or nil to pass its argument on; a thrown ``Failure`` is reported as it is.
     public typealias AsyncBody = @Sendable (Invocation) async throws -> JSON?
     /// A closure that is done in microseconds and never waits.
     public typealias SynchronousBody = @Sendable (Invocation) throws -> JSON?

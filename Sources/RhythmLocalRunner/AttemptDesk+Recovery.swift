@@ -5,8 +5,9 @@ import RhythmEngine
 
 /// What an earlier server left, and what a dead supervisor left.
 extension AttemptDesk {
-    /// How long processes get to vanish after SIGKILL before it is sent again.
-    private static let clearingInterval = DispatchTimeInterval.milliseconds(100)
+    /// How long processes get to vanish after SIGKILL before it is sent again; then twice as long, and so on.
+    private static let clearingPauseMin = Duration.milliseconds(50)
+    private static let clearingPauseMax = Duration.seconds(5)
 
     /// Finds the attempts on disk. None of them belongs to anybody until an effect names it.
     func findAttempts() {
@@ -72,8 +73,8 @@ extension AttemptDesk {
     /// Ends what is left of an attempt before anything is said about its end.
     func clear(_ id: TaskID, leader: TaskLeader?) {
         entries[id]?.phase = .clearing(leader)
-        guard !clearingIsScheduled else { return }
-        clearingIsScheduled = true
+        guard clearingPause == nil else { return }
+        clearingPause = Self.clearingPauseMin
         lane.async { self.clearLeftovers() }
     }
 
@@ -85,10 +86,12 @@ extension AttemptDesk {
             }
             let left = Leftovers.end(all)
             for id in all.keys where !left.contains(id) { nothingIsLeft(of: id) }
-            clearingIsScheduled = !left.isEmpty
-            if clearingIsScheduled {
-                lane.asyncAfter(deadline: .now() + Self.clearingInterval) { self.clearLeftovers() }
+            guard !left.isEmpty, let pause = clearingPause else {
+                clearingPause = nil
+                return
             }
+            clearingPause = min(pause * 2, Self.clearingPauseMax)
+            lane.asyncAfter(deadline: .now() + .milliseconds(Int(pause.wholeMilliseconds))) { self.clearLeftovers() }
         }
     }
 

@@ -73,6 +73,11 @@ extension AttemptDesk {
         case .finished:
             finish(id, directory)
         case .supervised:
+            if let child = running.child, Supervisor.isGone(child) {
+                // It was not the one that got the lock.
+                running.child = nil
+                entries[id]?.phase = .running(running)
+            }
             readStart(id)
             readProgress(id)
         case .abandoned:
@@ -90,7 +95,7 @@ extension AttemptDesk {
                 finish(id, directory)
             } else if running.dispatch != nil, running.spawns < Self.spawnsMax {
                 spawn(id, running)
-            } else {
+            } else if !Files.exists(directory.path) || (try? directory.forbid()) == true {
                 fail(id, "SupervisorLost", "no supervisor could be started for it")
             }
         }

@@ -49,7 +49,8 @@ final class AttemptDesk: @unchecked Sendable {
     var queues: RunnerQueues<TaskID>
     /// Supervisors that wrote their outcome and are about to exit.
     var leaving: Set<pid_t> = []
-    var clearingIsScheduled = false
+    /// The wait before the next look at what is left of attempts without a supervisor; nil if none is planned.
+    var clearingPause: Duration?
     private var outbox: [Report] = []
     /// From then on the directory may belong to another runner.
     private var isStopped = false

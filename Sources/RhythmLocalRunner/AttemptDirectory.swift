@@ -29,16 +29,18 @@ struct AttemptDirectory {
         try Files.replace(file("spec"), with: spec.specBytes)
     }
 
-    /// Looks in the order that leaves no gap: the lock is free only after the outcome was written.
+    /// Looks in the order that leaves no gap. A supervisor takes the lock, creates `started`, writes the outcome, lets
+    /// go of the lock: so whoever finds the lock free after `started` was there, and then no outcome, finds it dead.
     func state() -> State {
         guard Files.exists(path) else { return .absent }
+        let wasBegun = Files.exists(file("started"))
         if Files.exists(file("outcome")) { return .finished }
         switch rhythm_lock_probe(file("lock")) {
         case RHYTHM_LOCK_HELD, RHYTHM_LOCK_UNKNOWN: return .supervised
         default: break
         }
         if Files.exists(file("outcome")) { return .finished }
-        return Files.exists(file("started")) ? .abandoned : .unstarted
+        return wasBegun ? .abandoned : .unstarted
     }
 
     /// Makes sure that an unstarted attempt never begins, whatever supervisor may still be on its way.

@@ -46,7 +46,7 @@ public final class LocalRunner: TaskRunner {
         }
     }
 
-    deinit { wakeUps.end() }
+    deinit { stop() }
 
     // MARK: TaskRunner
 

@@ -17,13 +17,11 @@ enum Supervisor {
     static func isGone(_ child: pid_t) -> Bool { rhythm_child_is_gone(child) }
 
     /// Tells the supervisor of an attempt to revoke it; the wish has been put down before. A supervisor that is found
-    /// neither as a child nor by the lock has not looked for the wish yet, or has nothing to revoke any more.
+    /// neither as a child nor by the lock has not looked for the wish yet, or has nothing to revoke any more. The two
+    /// may differ: after a crash in the wrong moment one is started beside another, and either may get the lock.
     static func revoke(_ directory: AttemptDirectory, child: pid_t?) {
-        if let child {
-            // Not waited for yet, so the number is its own.
-            kill(child, SIGTERM)
-            return
-        }
+        // Not waited for yet, so the number is its own.
+        if let child { kill(child, SIGTERM) }
         guard let pid = directory.supervisor, pid > 1 else { return }
         let descriptor = rhythm_pidfd_open(pid)
         guard descriptor >= 0 else { return }

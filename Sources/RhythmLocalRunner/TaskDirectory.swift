@@ -11,11 +11,11 @@ struct TaskDirectory: Sendable {
             throw Self.failure("TaskNotAllowed", "\(Self.shown(name)) is not the plain name of a file")
         }
         guard let root = Self.realPath(path) else {
-            throw Self.failure("TaskNotFound", "the tasks directory cannot be read: \(String(cString: strerror(errno)))")
+            throw Self.failure("TaskNotFound", "the tasks directory cannot be read: \(Self.systemError)")
         }
         guard let file = Self.realPath(root + "/" + name) else {
             let type = errno == ENOENT ? "TaskNotFound" : "TaskNotExecutable"
-            throw Self.failure(type, "there is no task \(Self.shown(name)): \(String(cString: strerror(errno)))")
+            throw Self.failure(type, "there is no task \(Self.shown(name)): \(Self.systemError)")
         }
         guard file.utf8.starts(with: (root == "/" ? root : root + "/").utf8) else {
             throw Self.failure("TaskNotAllowed", "\(Self.shown(name)) is a link out of the tasks directory")
@@ -25,7 +25,7 @@ struct TaskDirectory: Sendable {
             throw Self.failure("TaskNotExecutable", "\(Self.shown(name)) is not a regular file")
         }
         guard access(file, X_OK) == 0 else {
-            throw Self.failure("TaskNotExecutable", "\(Self.shown(name)) is not executable: \(String(cString: strerror(errno)))")
+            throw Self.failure("TaskNotExecutable", "\(Self.shown(name)) is not executable: \(Self.systemError)")
         }
         return file
     }
@@ -41,6 +41,8 @@ struct TaskDirectory: Sendable {
         defer { free(resolved) }
         return String(cString: resolved)
     }
+
+    private static var systemError: String { String(cString: strerror(errno)) }
 
     /// The name as a message can hold it.
     private static func shown(_ name: String) -> String { JSON.string(String(name.prefix(100))).text }

@@ -7,20 +7,29 @@ import Synchronization
 ///
 /// SQLite's own way (`wal_autocheckpoint`) makes the commit that passes 1,000 pages pay for the copy and two fsyncs; with
 /// group commits of a thousand workflows that is nearly every commit. So it is switched off, and a connection of our own
-/// checkpoints in the background as soon as `backgroundPages` are in the WAL (8 MiB: a recovery reads that in a moment).
-/// A background checkpoint never catches up with a writer that does not rest, and the WAL begins again from its start
-/// only when it was copied whole: above `foregroundPages` (64 MiB) the writer checkpoints itself, which by then has only the
-/// latest pages left to copy. A checkpoint that fails loses nothing, the WAL still holds everything; the next commit
-/// tries again.
+/// checkpoints in the background, once for every `pagesBetween` that were added to the WAL (8 MiB: a recovery reads that
+/// in a moment, and pages that change all the time are copied once for many changes).
 ///
-/// SAFETY: `@unchecked` for `queue` alone, a GRDB connection that is used only on `lane`.
+/// A background checkpoint never quite catches up with a writer that does not rest, and the WAL begins again from its
+/// start, where it overwrites blocks that the disk has already (which makes an fsync half as long), only when it was
+/// copied whole. So after each one the writer copies the little that came in meanwhile. A reader on an old snapshot
+/// keeps the WAL from that, and a checkpoint that fails loses nothing: the WAL still holds everything; the next
+/// `pagesBetween` try again.
+///
+/// SAFETY: `@unchecked` for `queue`, a GRDB connection that is used only on `lane`, and `begunAt`, which is used only
+/// inside writes of the store's one writing connection.
 final class Checkpointer: @unchecked Sendable {
-    static let backgroundPages = 2_048
-    static let foregroundPages = 16_384
+    static let pagesBetween = 2_048
+
+    private enum Phase: UInt8, AtomicRepresentable {
+        case idle, running, finished
+    }
 
     private let lane = DispatchQueue(label: "rhythm.store.checkpoint", qos: .utility)
     private let queue: DatabaseQueue
-    private let isBusy = Atomic(false)
+    private let phase = Atomic(Phase.idle)
+    /// How many pages the WAL held when the latest checkpoint began.
+    private var begunAt = 0
 
     init(path: String, configuration: Configuration) throws {
         queue = try DatabaseQueue(path: path, configuration: configuration)
@@ -28,15 +37,22 @@ final class Checkpointer: @unchecked Sendable {
 
     /// Called after a commit with the number of pages in the WAL, inside the write.
     func committed(pages: Int, _ db: Database) {
-        if pages < Self.backgroundPages || isBusy.load(ordering: .acquiring) { return }
-        if pages >= Self.foregroundPages {
+        switch phase.load(ordering: .acquiring) {
+        case .running: break
+        case .finished:
+            phase.store(.idle, ordering: .releasing)
             _ = try? db.checkpoint(.passive)
-            return
-        }
-        isBusy.store(true, ordering: .releasing)
-        lane.async { [self] in
-            _ = try? queue.inDatabase { db in try db.checkpoint(.passive) }
-            isBusy.store(false, ordering: .releasing)
+            begunAt = pages
+        case .idle:
+            // Fewer than before: it began again from its start.
+            if pages < begunAt { begunAt = 0 }
+            guard pages - begunAt >= Self.pagesBetween else { break }
+            begunAt = pages
+            phase.store(.running, ordering: .releasing)
+            lane.async { [self] in
+                _ = try? queue.inDatabase { db in try db.checkpoint(.passive) }
+                phase.store(.finished, ordering: .releasing)
+            }
         }
     }
 

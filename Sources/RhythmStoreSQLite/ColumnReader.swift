@@ -59,7 +59,11 @@ struct ColumnReader {
         return text
     }
 
-    mutating func json() throws(StoreError) -> JSON { try parsed(try text()) }
+    mutating func json() throws(StoreError) -> JSON {
+        // In two steps: in one, `parsed` would blame the column before.
+        let text = try text()
+        return try parsed(text)
+    }
 
     mutating func jsonIfAny() throws(StoreError) -> JSON? {
         guard let text = try textIfAny() else { return nil }

@@ -23,7 +23,8 @@ public final class SQLiteStore: Store {
     // In this order, which is that of their release: statements before the connection that made them, the lock last.
     private var statements: CommitStatements?
     private var checkpointer: Checkpointer?
-    private let pool: DatabasePool
+    /// For this module's tests beside the store itself.
+    let pool: DatabasePool
     private let gauge = WALGauge()
     private let sqliteReader: SQLiteReader
     private var lock: StoreLock?
@@ -110,7 +111,8 @@ public final class SQLiteStore: Store {
             committing = true
             try db.commit()
         } catch {
-            let code = sqlite3_system_errno(db.sqliteConnection)
+            // SQLite keeps the number for most failed statements, but not for a failed COMMIT.
+            let code = [errno, sqlite3_system_errno(db.sqliteConnection)].first { StoreError.isFull($0) } ?? 0
             // SQLite has rolled back by itself after some errors; GRDB knows, and then does nothing.
             try? db.rollback()
             guard let error = error as? DatabaseError else { throw error }

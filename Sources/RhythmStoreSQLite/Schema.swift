@@ -35,8 +35,9 @@ enum Schema {
     static func check(_ db: Database, path: String) throws {
         let application = try Int64.fetchOne(db, sql: "PRAGMA application_id") ?? 0
         let found = try Int64.fetchOne(db, sql: "PRAGMA user_version") ?? 0
-        let isEmpty = try Int64.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0
-        if isEmpty, application == 0, found == 0 { return }
+        // The migrator's own table comes before our first transaction: a process may have ended in between.
+        let tables = try Int64.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE '%grdb_%'")
+        if tables == 0, application == 0, found == 0 { return }
         guard application == applicationID else {
             throw StoreError(
                 .corrupt, "\(path) is a database of another program (application id \(application)); name another file")

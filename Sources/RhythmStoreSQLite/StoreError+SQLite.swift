@@ -12,7 +12,7 @@ extension StoreError {
             self.init(.permission, "\(path): \(why); let the server's user read and write the file and its directory")
         case EROFS:
             self.init(.readOnly, "\(path): \(why); the server needs a file system that it can write to")
-        case ENOSPC, EDQUOT:
+        case _ where Self.isFull(code):
             self.init(.full, "\(path): \(why); free some space")
         case ENOENT, ENOTDIR:
             self.init(.unavailable, "\(path): \(why); create the directory, or name another file")
@@ -20,6 +20,9 @@ extension StoreError {
             self.init(.unavailable, "\(path): \(why)")
         }
     }
+
+    /// The disk, the quota, or what a file may hold is full.
+    static func isFull(_ errno: Int32) -> Bool { errno == ENOSPC || errno == EDQUOT || errno == EFBIG }
 
     /// What SQLite said about the file at `path`. `errno` is the system's error number behind it, 0 if unknown;
     /// `committing` tells that it was said by COMMIT.
@@ -41,14 +44,15 @@ extension StoreError {
             self.init(.unavailable, "\(path) is locked by another program; end it, then repeat the request: \(said)")
         case .SQLITE_CONSTRAINT:
             self.init(.conflict, "\(path): what was to be stored contradicts what is stored: \(said)")
-        case .SQLITE_IOERR where [ENOSPC, EDQUOT, EFBIG].contains(code):
+        case .SQLITE_IOERR where Self.isFull(code):
             self.init(.full, "\(path): \(String(cString: strerror(code))); free some space: \(said)")
         case .SQLITE_IOERR:
             // A COMMIT whose sync failed may have left a whole transaction in the WAL: it counts if the process ends
-            // before the next commit overwrites it.
+            // before the next commit overwrites it. One whose write failed has no end in the WAL and never counts.
+            let outcomeUnknown = committing && error.extendedResultCode != .SQLITE_IOERR_WRITE
             self.init(
                 .unavailable, "\(path): the disk reports an error; look at the system's log: \(said)",
-                outcomeUnknown: committing)
+                outcomeUnknown: outcomeUnknown)
         default:
             self.init(.unavailable, "\(path): \(said)")
         }

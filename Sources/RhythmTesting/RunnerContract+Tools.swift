@@ -35,6 +35,16 @@ package final class RunnerUnderTest: Sendable {
         return try #require(ends(of: id).first, sourceLocation: sourceLocation)
     }
 
+    func startTime(of id: TaskID) -> Timestamp? {
+        for case .started(let at, _) in reports(of: id) { return at }
+        return nil
+    }
+
+    func endTime(of id: TaskID) -> Timestamp? {
+        for case .succeeded(_, let at) in reports(of: id) { return at }
+        return nil
+    }
+
     func onlyRevokes(of id: TaskID) -> Bool { ends(of: id).allSatisfy(\.isRevoked) }
 
     package func expectSuccess(
@@ -44,6 +54,13 @@ package final class RunnerUnderTest: Sendable {
         #expect(end.isSuccess(text), "\(end)", sourceLocation: sourceLocation)
     }
 
+    package func expectFailure(
+        of id: TaskID, _ type: String, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        let end = try await end(of: id, sourceLocation: sourceLocation)
+        #expect(end.failure?.type == type, "\(end)", sourceLocation: sourceLocation)
+    }
+
     package func expectRevoked(of id: TaskID, sourceLocation: SourceLocation = #_sourceLocation) async throws {
         let end = try await end(of: id, sourceLocation: sourceLocation)
         #expect(end.isRevoked, "\(end)", sourceLocation: sourceLocation)
@@ -51,7 +68,7 @@ package final class RunnerUnderTest: Sendable {
 
     /// Waits until something is true of the reports.
     package func wait(
-        seconds: Double = 20, sourceLocation: SourceLocation = #_sourceLocation,
+        seconds: Double = 60, sourceLocation: SourceLocation = #_sourceLocation,
         until condition: (RunnerUnderTest) -> Bool
     ) async throws {
         try await waitUntil("the reports are \(all.suffix(10))", seconds: seconds, sourceLocation: sourceLocation) {
@@ -88,7 +105,7 @@ package struct RunnerMarks: Sendable {
     package func wait(
         sourceLocation: SourceLocation = #_sourceLocation, until condition: (RunnerMarks) -> Bool
     ) async throws {
-        try await waitUntil("the attempts begun are \(order)", seconds: 20, sourceLocation: sourceLocation) {
+        try await waitUntil("the attempts begun are \(order)", seconds: 60, sourceLocation: sourceLocation) {
             condition(self)
         }
     }

@@ -10,9 +10,13 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 // Above everything that the child moves its descriptors to.
 #define SAFE_DESCRIPTOR 10
 #define REPORT_DESCRIPTOR 3
+#define BUSY_RETRIES 100
+#define BUSY_RETRY_MS 20
 
 // Both ends of every pipe; [0] is read, [1] is written.
 struct pipes {
@@ -115,7 +119,16 @@ static _Noreturn void child_runs(const struct pipes *pipes, const struct spec *s
     }
     reset_signals();
     char *const arguments[] = {(char *)spec->exec, NULL};
-    execve(spec->exec, arguments, spec->env);
+    // Busy: somebody still has the file open for writing. It is being installed, or some process that was just forked
+    // has not closed what it inherited; either is over in a moment.
+    for (int retries = BUSY_RETRIES; retries >= 0; retries--) {
+        execve(spec->exec, arguments, spec->env);
+        if (errno != ETXTBSY) {
+            break;
+        }
+        clock_sleep_ms(BUSY_RETRY_MS);
+        errno = ETXTBSY;
+    }
     child_fails(status, STAGE_EXEC);
 }
 

@@ -30,7 +30,7 @@ struct LocalPlace: RunnerPlace {
             for task in ContractTask.allCases { place.write(task.rawValue, script(task)) }
             try await body(place)
             // Nothing may be left of any test.
-            try await waitUntil("\(place.living) are left", seconds: 10) { place.living.isEmpty }
+            try await waitUntil("\(place.living) are left", seconds: 60) { place.living.isEmpty }
         }
     }
 
@@ -41,6 +41,8 @@ struct LocalPlace: RunnerPlace {
         configuration.defaultConcurrency = 8
         configuration.grace = .milliseconds(500)
         configuration.environment = ["MARKS": marks.directory]
+        // Wake-ups have to do, except where a test takes them away.
+        configuration.sweepInterval = .seconds(3600)
         return configuration
     }
 

@@ -29,6 +29,13 @@ package struct FrameError: Error, Sendable, Hashable {
     /// The frames after it cannot be found any more, or its sender speaks another protocol: close the connection.
     package let isFatal: Bool
 
+    /// Makes an error.
+    package init(kind: Kind, callID: UInt64?, isFatal: Bool) {
+        self.kind = kind
+        self.callID = callID
+        self.isFatal = isFatal
+    }
+
     /// Whether a status with ``callID`` reaches the one who has to know.
     package var isAnswerable: Bool { (callID ?? 0) != 0 }
 }

@@ -49,8 +49,13 @@ extension Arena {
     }
 
     /// A list of messages.
-    func list<Value: WireCoded>(_ values: some Collection<Value>) -> (Int, CList<Value.C>?) {
-        list(values) { $0.write(in: self) }
+    func list<Value: WireCoded>(_ values: [Value]) -> (Int, CList<Value.C>?) {
+        guard !values.isEmpty else { return (0, nil) }
+        let elements = need(values.count * MemoryLayout<UnsafeMutablePointer<Value.C>?>.stride)
+            .bindMemory(to: UnsafeMutablePointer<Value.C>?.self, capacity: values.count)
+        // By index: a loop over the values would copy each of these large structs and retain all its parts.
+        for index in values.indices { (elements + index).initialize(to: values[index].write(in: self)) }
+        return (values.count, elements)
     }
 
     /// A list of structs.

@@ -30,10 +30,10 @@ package struct Metadata: Sendable, Hashable {
     }
 }
 
-/// What a client says.
+/// What a client says. Large payloads are boxed, so that a frame is cheap to hand on.
 package enum ClientBody: Sendable, Hashable {
     /// The first frame.
-    case hello(Hello)
+    indirect case hello(Hello)
     /// Ends the call that the frame's call id names.
     case cancel
     case ping(UInt64)
@@ -43,18 +43,18 @@ package enum ClientBody: Sendable, Hashable {
     case call(Request)
 }
 
-/// What a call asks for.
+/// What a call asks for. Large payloads are boxed, as in ``ClientBody``.
 package enum Request: Sendable, Hashable {
-    case startWorkflow(StartWorkflow)
-    case pauseWorkflow(PauseWorkflow)
-    case resumeWorkflow(ResumeWorkflow)
-    case cancelWorkflow(CancelWorkflow)
+    indirect case startWorkflow(StartWorkflow)
+    indirect case pauseWorkflow(PauseWorkflow)
+    indirect case resumeWorkflow(ResumeWorkflow)
+    indirect case cancelWorkflow(CancelWorkflow)
     case deleteWorkflow(DeleteWorkflow)
     case getStatus(GetStatus)
-    case listWorkflows(ListWorkflows)
+    indirect case listWorkflows(ListWorkflows)
     case resolveID(ResolveID)
-    case watchProgress(WatchProgress)
-    case tailLog(TailLog)
+    indirect case watchProgress(WatchProgress)
+    indirect case tailLog(TailLog)
     case getServerInfo
 
     /// Whether it is answered by a stream instead of one reply.

@@ -14,32 +14,32 @@ package struct ServerFrame: Sendable, Hashable {
     }
 }
 
-/// What the server says.
+/// What the server says. Large payloads are boxed, so that a frame is cheap to hand on.
 package enum ServerBody: Sendable, Hashable {
-    case helloReply(HelloReply)
-    case goAway(GoAway)
+    indirect case helloReply(HelloReply)
+    indirect case goAway(GoAway)
     case ping(UInt64)
     /// Answers a ping with its data.
     case pong(UInt64)
     /// Ends a call that failed, and ends a stream: nil is a stream's normal end.
-    case status(RhythmError?)
+    indirect case status(RhythmError?)
     /// Ends a call with its answer.
     case reply(Reply)
     /// One of many; the stream ends with a status.
     case watchEvent(WatchEvent)
     /// One of many; the stream ends with a status.
-    case logData(LogData)
+    indirect case logData(LogData)
 }
 
-/// The answer to a call.
+/// The answer to a call. Large payloads are boxed, as in ``ServerBody``.
 package enum Reply: Sendable, Hashable {
-    case startWorkflow(StartReply)
-    case pauseWorkflow(CommandReply)
-    case resumeWorkflow(CommandReply)
-    case cancelWorkflow(CommandReply)
+    indirect case startWorkflow(StartReply)
+    indirect case pauseWorkflow(CommandReply)
+    indirect case resumeWorkflow(CommandReply)
+    indirect case cancelWorkflow(CommandReply)
     case deleteWorkflow(DeleteReply)
-    case getStatus(GetStatusReply)
-    case listWorkflows(ListReply)
+    indirect case getStatus(GetStatusReply)
+    indirect case listWorkflows(ListReply)
     case resolveID(ResolveReply)
-    case getServerInfo(ServerInfo)
+    indirect case getServerInfo(ServerInfo)
 }

@@ -38,14 +38,14 @@ package struct WatchTarget: Sendable, Hashable {
     }
 }
 
-/// What a watch sees.
+/// What a watch sees. Large payloads are boxed, as in ``ServerBody``.
 package enum WatchEvent: Sendable, Hashable {
     /// A workflow as it is; transitions from its version on follow.
-    case snapshot(Snapshot)
+    indirect case snapshot(Snapshot)
     /// One change of a workflow.
-    case transition(Event)
+    indirect case transition(Event)
     /// The latest progress of an attempt.
-    case progress(ProgressUpdate)
+    indirect case progress(ProgressUpdate)
     /// Transitions up to before `oldestVersion` are no longer kept; a snapshot follows.
     case gap(WorkflowID, oldestVersion: Int64)
     case deleted(WorkflowID)

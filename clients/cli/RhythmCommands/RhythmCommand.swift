@@ -1,1 +1,90 @@
-package struct RhythmCommand { package static func main() async {} }
+import ArgumentParser
+import Foundation
+import RhythmCore
+
+/// The program `rhythm`.
+package enum RhythmCommand {
+    /// Runs the program with the arguments of the process, and ends it.
+    package static func main() async {
+        signal(SIGPIPE, SIG_DFL)
+        let status = await run(Array(CommandLine.arguments.dropFirst()))
+        exit(status.rawValue)
+    }
+
+    /// Runs a command.
+    package static func run(_ arguments: [String]) async -> ExitStatus {
+        do {
+            var command = try Rhythm.parseAsRoot(arguments)
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+            return .done
+        } catch {
+            return report(error, arguments: arguments)
+        }
+    }
+
+    /// The help of a command, as it is printed.
+    package static func help(_ arguments: [String], columns: Int = 100) -> String {
+        do {
+            _ = try Rhythm.parseAsRoot(arguments + ["--help"])
+            return ""
+        } catch {
+            return Rhythm.fullMessage(for: error, columns: columns) + "\n"
+        }
+    }
+
+    /// The names of all commands.
+    package static var commandNames: [String] {
+        Rhythm.configuration.subcommands.map { $0._commandName }
+    }
+
+    private static func report(_ error: any Error, arguments: [String]) -> ExitStatus {
+        let terminal = Terminal.standard
+        switch error {
+        case let failure as CommandFailure:
+            terminal.err(failure.text)
+            return failure.status
+        case let error as RhythmError:
+            let failure = CommandFailure(error)
+            terminal.err(failure.text)
+            return failure.status
+        default: break
+        }
+        if Rhythm.exitCode(for: error) == .success {
+            terminal.line(Rhythm.fullMessage(for: error, columns: terminal.size.columns))
+            return .done
+        }
+        let message = Rhythm.message(for: error)
+        let command = arguments.first { commandNames.contains($0) }
+        let help = command.map { "rhythm \($0) --help" } ?? "rhythm --help"
+        let failure = CommandFailure(.usage, message, advice: "See '\(help)'.")
+        terminal.err(failure.text)
+        return .usage
+    }
+}
+
+/// The root of the commands.
+struct Rhythm: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rhythm",
+        abstract: "Start, watch and control workflows.",
+        discussion: """
+            Wherever a command takes the id of a workflow, the beginning of it is enough as long as it is unambiguous.
+
+            ENVIRONMENT:
+              RHYTHM_SERVER  where the server is, unless --server says otherwise: HOST:PORT or unix:PATH
+              RHYTHM_TOKEN   what the server asks of its clients, if it does
+              NO_COLOR       no colours
+
+            \(ExitStatus.explanation)
+            """,
+        version: "rhythm 1.0.0",
+        subcommands: [
+            StartCommand.self, StatusCommand.self, WatchCommand.self, ListCommand.self, LogsCommand.self,
+            PauseCommand.self, ResumeCommand.self, CancelCommand.self, DeleteCommand.self, ValidateCommand.self,
+            PingCommand.self, InfoCommand.self,
+        ])
+}

@@ -6,7 +6,7 @@ package enum ClientError {
     package static func unreachable(_ endpoint: String, why: String, effect: RhythmError.Effect) -> RhythmError {
         RhythmError(
             .unavailable, reason: "UNREACHABLE",
-            "cannot reach rhythmd at \(endpoint): \(why); see that it runs there, or give another address",
+            "cannot reach rhythmd at \(endpoint): \(why)",
             effect: effect)
     }
 

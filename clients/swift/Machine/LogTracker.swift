@@ -38,6 +38,8 @@ package struct LogTracker: Sendable {
         taskID = piece.taskID
         next = max(next ?? 0, offset + Int64(bytes.count))
         taken += Int64(bytes.count)
-        return LogChunk(taskID: piece.taskID, offset: offset, bytes: bytes, isComplete: piece.isComplete)
+        return LogChunk(
+            taskID: piece.taskID, offset: offset, bytes: bytes, endOffset: piece.endOffset,
+            isComplete: piece.isComplete)
     }
 }

@@ -1,0 +1,47 @@
+import Foundation
+import RhythmTesting
+import Testing
+
+/// Many simulated lives. `RHYTHM_SIM_SEED=n` runs just that one and tells its whole story; `RHYTHM_SIM_SEEDS=n` runs so
+/// many fresh ones.
+@Suite struct SimulationTests {
+    static let environment = ProcessInfo.processInfo.environment
+    static let only = environment["RHYTHM_SIM_SEED"].flatMap { UInt64($0) }
+    static let count = environment["RHYTHM_SIM_SEEDS"].flatMap { Int($0) } ?? 300
+
+    @Test(.enabled(if: only == nil), arguments: 0..<2)
+    func manyLives(share: Int) throws {
+        let base = UInt64.random(in: 0...UInt64(UInt32.max))
+        var sum = Simulation.Tally()
+        for index in 0..<UInt64(Self.count / 2) {
+            do {
+                sum += try Simulation.run(seed: base + index)
+            } catch {
+                Issue.record("after \(index) good seeds: \(error)")
+                return
+            }
+        }
+        print("\(Self.count / 2) simulated lives from seed \(base): \(sum)")
+        // A world in which nothing happens proves nothing.
+        #expect(sum.crashes > Self.count && sum.faults > Self.count && sum.workflows > Self.count)
+        #expect(sum.attempts > 4 * Self.count && sum.acknowledged > 10 * Self.count)
+    }
+
+    @Test(.enabled(if: only != nil))
+    func oneLife() throws {
+        let simulation = Simulation(seed: Self.only ?? 0, records: true)
+        let problem = simulation.live(120)
+        print(simulation.history.joined(separator: "\n"))
+        #expect(problem == nil)
+    }
+
+    @Test func sameSeedSameLife() {
+        let lives = (0..<2).map { _ in
+            let simulation = Simulation(seed: 42, records: true)
+            _ = simulation.live(200)
+            return simulation.history
+        }
+        #expect(lives[0] == lives[1])
+        #expect(lives[0].count > 200)
+    }
+}

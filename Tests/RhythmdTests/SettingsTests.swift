@@ -1,0 +1,138 @@
+import Logging
+import RhythmWire
+import Testing
+
+@testable import rhythmd
+
+@Suite struct SettingsTests {
+    private func resolve(_ partial: PartialSettings) throws(SettingsError) -> Settings {
+        try partial.resolved(home: "/home/op") { $0.hasPrefix("127.") }
+    }
+
+    @Test("nothing given: loopback, the state directory of the user, tasks beside the data")
+    func defaults() throws {
+        let settings = try resolve(PartialSettings())
+        #expect(settings.listen == [.tcp(host: "127.0.0.1", port: 7744)])
+        #expect(settings.data == "/home/op/.local/state/rhythm")
+        #expect(settings.tasks == "/home/op/.local/state/rhythm/tasks")
+        #expect(settings.insecure == false && settings.logLevel == .info)
+        #expect(settings.drainGrace == .seconds(5) && settings.taskGrace == .seconds(10))
+    }
+
+    @Test("a flag wins over a variable, a variable over the file")
+    func precedence() throws {
+        let flags = PartialSettings(data: "/flag")
+        let variables = try PartialSettings(environment: [
+            "RHYTHM_DATA": "/variable", "RHYTHM_TASKS": "/variable-tasks",
+        ])
+        let file = try PartialSettings(yaml: "data: /file\ntasks: /file-tasks\nlog_level: debug\n", path: "f.yaml")
+        let settings = try resolve(flags.over(variables).over(file))
+        #expect(settings.data == "/flag")
+        #expect(settings.tasks == "/variable-tasks")
+        #expect(settings.logLevel == .debug)
+    }
+
+    @Test("a file says everything that flags can say")
+    func wholeFile() throws {
+        let yaml = """
+            listen: ["127.0.0.1:1", "unix:/run/r.sock"]
+            data: /d
+            tasks: /t
+            queues: {archive: 2, stage: 1}
+            default_concurrency: 8
+            insecure: false
+            log_level: warning
+            drain_grace: 1.5
+            task_grace: 30
+            supervisor: /s
+            """
+        let settings = try resolve(PartialSettings(yaml: yaml, path: "f.yaml"))
+        #expect(
+            settings
+                == Settings(
+                    listen: [.tcp(host: "127.0.0.1", port: 1), .unix(path: "/run/r.sock")], data: "/d", tasks: "/t",
+                    queues: ["archive": 2, "stage": 1], defaultConcurrency: 8, insecure: false, logLevel: .warning,
+                    drainGrace: .milliseconds(1500), taskGrace: .seconds(30), supervisor: "/s"))
+    }
+
+    @Test("variables say the same, empty ones say nothing")
+    func variables() throws {
+        let partial = try PartialSettings(environment: [
+            "RHYTHM_LISTEN": "127.0.0.1:1,unix:/run/r.sock", "RHYTHM_QUEUES": "archive=2,stage=1",
+            "RHYTHM_DEFAULT_CONCURRENCY": "8", "RHYTHM_INSECURE": "1", "RHYTHM_DRAIN_GRACE": "2",
+            "RHYTHM_TASK_GRACE": "3", "RHYTHM_DATA": "",
+        ])
+        #expect(
+            partial
+                == PartialSettings(
+                    listen: ["127.0.0.1:1", "unix:/run/r.sock"], queues: ["archive": 2, "stage": 1],
+                    defaultConcurrency: 8, insecure: true, drainGraceSeconds: 2, taskGraceSeconds: 3))
+    }
+
+    @Test(
+        "what cannot be used is named with its value and what would be right",
+        arguments: [
+            (PartialSettings(listen: ["nowhere"]), "listen: 'nowhere' is neither"),
+            (PartialSettings(listen: []), "listen: the list is empty"),
+            (PartialSettings(listen: ["0.0.0.0:7744"]), "--insecure"),
+            (PartialSettings(queues: ["q": 0]), "queue: 'q=0'"),
+            (PartialSettings(defaultConcurrency: 0), "default_concurrency: 0"),
+            (PartialSettings(logLevel: "loud"), "log_level: 'loud' is none of trace"),
+            (PartialSettings(drainGraceSeconds: -1), "drain_grace: -1.0"),
+            (PartialSettings(taskGraceSeconds: 1e9), "task_grace:"),
+        ])
+    func refusals(partial: PartialSettings, message: String) {
+        let error = #expect(throws: SettingsError.self) { try resolve(partial) }
+        #expect(error?.description.contains(message) == true, "\(String(describing: error))")
+    }
+
+    @Test("without a home directory the data directory must be named")
+    func noHome() {
+        #expect(throws: SettingsError.self) { try PartialSettings().resolved(home: nil) { _ in true } }
+    }
+
+    @Test("other machines are let in only if asked")
+    func insecure() throws {
+        let settings = try resolve(PartialSettings(listen: ["0.0.0.0:7744"], insecure: true))
+        #expect(settings.listen == [.tcp(host: "0.0.0.0", port: 7744)])
+    }
+
+    @Test(
+        "mistakes in a file name the line and the key",
+        arguments: [
+            ("task: /t", "f.yaml:1: task: no such setting"), ("data: [1]", "f.yaml:1: data: expected a text"),
+            ("- a", "expected keys and values"), ("a: [", "f.yaml: not YAML"),
+            ("data: /d\nqueues: 3", "f.yaml:2: queues: expected names and numbers"),
+            ("queues: {a: many}", "queues.a: expected a whole number"), ("insecure: perhaps", "expected true or false"),
+        ])
+    func fileMistakes(yaml: String, message: String) {
+        let error = #expect(throws: SettingsError.self) { try PartialSettings(yaml: yaml, path: "f.yaml") }
+        #expect(error?.description.contains(message) == true, "\(String(describing: error))")
+    }
+
+    @Test("an empty file says nothing")
+    func emptyFile() throws {
+        #expect(try PartialSettings(yaml: "# nothing\n", path: "f.yaml") == PartialSettings())
+    }
+
+    @Test("entries of the form NAME=N", arguments: ["x", "=1", "x=", "x=many"])
+    func queues(entry: String) {
+        #expect(throws: SettingsError.self) { try PartialSettings.queues([entry], source: "--queue") }
+    }
+}
+
+@Suite struct EndpointTests {
+    @Test(
+        "addresses that can be read, and how they are written",
+        arguments: [
+            ("127.0.0.1:7744", Endpoint.tcp(host: "127.0.0.1", port: 7744)), ("host:0", .tcp(host: "host", port: 0)),
+            ("[::1]:80", .tcp(host: "::1", port: 80)), ("unix:/run/r.sock", .unix(path: "/run/r.sock")),
+        ])
+    func good(text: String, endpoint: Endpoint) {
+        #expect(Endpoint(text) == endpoint)
+        #expect(endpoint.description == text)
+    }
+
+    @Test("and those that cannot", arguments: ["", "host", ":1", "::1:80", "host:65536", "host:-1", "unix:", "h\0:1"])
+    func bad(text: String) { #expect(Endpoint(text) == nil) }
+}

@@ -1,0 +1,181 @@
+import ArgumentParser
+import Foundation
+import RhythmClient
+import RhythmCore
+
+struct PauseCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pause",
+        abstract: "Hold a workflow.",
+        discussion: """
+            EXAMPLE:
+              rhythm pause 36b598c1 --after-step
+
+            The running step is stopped, and run again by 'rhythm resume'; with --after-step it may finish first.
+            """)
+
+    @Argument(help: "The workflow, or the beginning of its id.")
+    var id: String
+
+    @Flag(help: "Let the running step finish.")
+    var afterStep = false
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let client = try server.client()
+        let workflow = try await client.workflow(id)
+        let result = try await client.pause(
+            workflow, mode: afterStep ? .afterStep : .now, requestID: UUID().uuidString.lowercased())
+        try ReceiptReport(workflow, result).print(json: server.json)
+    }
+}
+
+struct ResumeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "resume",
+        abstract: "Let a workflow that failed or was paused go on.",
+        discussion: """
+            EXAMPLE:
+              rhythm resume 36b598c1 --from inspect --args '["batch-8"]'
+
+            The pending step runs again with the arguments it had; steps that succeeded are not repeated.
+            """)
+
+    @Argument(help: "The workflow, or the beginning of its id.")
+    var id: String
+
+    @Option(help: ArgumentHelp("Other arguments, a JSON array.", valueName: "json"))
+    var args: JSONArgument?
+
+    @Option(help: ArgumentHelp("Run again from this earlier step on.", valueName: "step"))
+    var from: String?
+
+    @Flag(help: "Also if it is running: the running step is stopped and run again.")
+    var force = false
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let client = try server.client()
+        let workflow = try await client.workflow(id)
+        let result = try await client.resume(
+            workflow, args: args?.json, fromStep: from, force: force, requestID: UUID().uuidString.lowercased())
+        try ReceiptReport(workflow, result).print(json: server.json)
+    }
+}
+
+struct CancelCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cancel",
+        abstract: "Give a workflow up for good.",
+        discussion: """
+            EXAMPLE:
+              rhythm cancel 36b598c1
+
+            The running step is stopped. A cancelled workflow cannot be resumed; its record stays until it is deleted.
+            """)
+
+    @Argument(help: "The workflow, or the beginning of its id.")
+    var id: String
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let client = try server.client()
+        let workflow = try await client.workflow(id)
+        let result = try await client.cancel(workflow, requestID: UUID().uuidString.lowercased())
+        try ReceiptReport(workflow, result).print(json: server.json)
+    }
+}
+
+struct DeleteCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "delete",
+        abstract: "Remove a workflow with its attempts and logs.",
+        discussion: """
+            EXAMPLE:
+              rhythm delete 36b598c1 --cancel
+            """)
+
+    @Argument(help: "The workflow, or the beginning of its id.")
+    var id: String
+
+    @Flag(help: "Cancel it first if it is active.")
+    var cancel = false
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let client = try server.client()
+        let workflow = try await client.workflow(id)
+        let outcome: DeleteOutcome
+        do {
+            outcome = try await client.delete(workflow, cancelFirst: cancel)
+        } catch {
+            guard error.code == .failedPrecondition, !cancel else { throw error }
+            throw CommandFailure(.refused, error.message, advice: "Use --cancel to cancel it first.")
+        }
+        if server.json {
+            return Terminal.standard.line(
+                JSONValue.object([
+                    .init("id", .string(workflow.rawValue)), .init("deleted", .bool(outcome == .deleted)),
+                    .init("pending", .bool(outcome == .pending)),
+                ]).prettyText)
+        }
+        switch outcome {
+        case .deleted: Terminal.standard.line("Deleted \(workflow)")
+        case .pending: Terminal.standard.line("Cancelled \(workflow); it is deleted as soon as nothing of it runs")
+        }
+    }
+}
+
+/// What a pause, a resume or a cancel did, for people or programs.
+struct ReceiptReport {
+    private let workflow: WorkflowID
+    private let result: CommandResult
+
+    init(_ workflow: WorkflowID, _ result: CommandResult) {
+        self.workflow = workflow
+        self.result = result
+    }
+
+    /// Prints it.
+    /// - Throws: ``CommandFailure`` if the command was refused.
+    func print(json: Bool) throws {
+        if json { Terminal.standard.line(result.json(for: workflow).prettyText) }
+        guard result.receipt.accepted else {
+            let why = result.receipt.message.isEmpty ? result.receipt.reason : result.receipt.message
+            throw CommandFailure(.refused, "\(workflow): \(why)", advice: refusalAdvice)
+        }
+        if !json { Terminal.standard.out(ReceiptReport.text(result.receipt, of: workflow)) }
+    }
+
+    private var refusalAdvice: String {
+        let id = Phrases.short(workflow)
+        return result.receipt.command == .resume
+            ? "'rhythm status \(id)' shows what it is doing; --force restarts a running step."
+            : "'rhythm status \(id)' shows what it is doing."
+    }
+
+    /// The lines for people.
+    static func text(_ receipt: Receipt, of workflow: WorkflowID) -> String {
+        let id = Phrases.short(workflow)
+        var text: String
+        switch receipt.command {
+        case .pause:
+            text = receipt.already ? "Was paused before: \(id)" : receipt.status == .revoked ? "Paused \(id)" : "Pauses \(id) after the running step"
+        case .resume: text = receipt.already ? "Was resumed before: \(id)" : "Resumed \(id)"
+        case .cancel: text = receipt.already ? "Was cancelled before: \(id)" : "Cancelled \(id)"
+        }
+        if let step = receipt.revokedStep { text += "; step '\(step.step.printable)' is stopped" }
+        if let step = receipt.restartedStep { text += "; step '\(step.step.printable)' runs again" }
+        text += "\n"
+        if !receipt.quiesced, receipt.command != .resume {
+            text += "Something of it still runs; 'rhythm status \(id)' shows when it is gone\n"
+        }
+        if receipt.command == .pause { text += "Let it go on with: rhythm resume \(id)\n" }
+        if receipt.command == .resume { text += "Watch it with: rhythm watch \(id)\n" }
+        return text
+    }
+}
