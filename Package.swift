@@ -152,7 +152,7 @@ let package = Package(
             name: "RhythmServerTests",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmWire", "RhythmServer", "RhythmClient", "RhythmTesting",
-                "RhythmStoreSQLite", "RhythmInProcessRunner",
+                "RhythmStoreSQLite", "RhythmInProcessRunner", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(

@@ -1,0 +1,81 @@
+import RhythmCore
+import RhythmEngine
+import RhythmStoreSQLite
+import Synchronization
+
+/// What a store is to refuse, and with what.
+final class Faults: Sendable {
+    private let commitFault = Mutex<StoreError?>(nil)
+
+    var commit: StoreError? {
+        get { commitFault.withLock { $0 } }
+        set { commitFault.withLock { $0 = newValue } }
+    }
+}
+
+/// The real store, which can be told to refuse.
+final class FaultyStore: Store {
+    private let inner: SQLiteStore
+    private let faults: Faults
+
+    init(inner: SQLiteStore, faults: Faults) {
+        self.inner = inner
+        self.faults = faults
+    }
+
+    func loadUnsettled() throws(StoreError) -> [Workflow] { try inner.loadUnsettled() }
+    func load(_ id: WorkflowID) throws(StoreError) -> Workflow? { try inner.load(id) }
+    func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID? {
+        try inner.workflow(forRequest: requestID)
+    }
+    func commit(_ batch: CommitBatch) throws(StoreError) {
+        if let fault = faults.commit { throw fault }
+        try inner.commit(batch)
+    }
+    var reader: any StoreReader { inner.reader }
+}
+
+/// Logs that a test writes.
+final class FakeLogs: LogSource {
+    private struct Log {
+        var bytes: [UInt8] = []
+        var isComplete = false
+    }
+
+    private let logs = Mutex<[TaskID: Log]>([:])
+
+    func write(_ text: String, to task: TaskID) {
+        logs.withLock { $0[task, default: Log()].bytes += Array(text.utf8) }
+    }
+
+    func finish(_ task: TaskID) { logs.withLock { $0[task, default: Log()].isComplete = true } }
+
+    func readLog(of task: TaskID, from offset: Int64, limit: Int) -> LogChunk? {
+        logs.withLock { logs in
+            guard let log = logs[task] else { return nil }
+            let end = Int64(log.bytes.count)
+            let start = max(0, min(end, offset < 0 ? end + offset : offset))
+            let bytes = Array(log.bytes[Int(start)..<Int(min(end, start + Int64(limit)))])
+            return LogChunk(offset: start, bytes: bytes, end: end, isComplete: log.isComplete)
+        }
+    }
+}
+
+/// The real runner, with logs.
+final class LoggingRunner: TaskRunner {
+    private let inner: any TaskRunner
+    private let fakeLogs: FakeLogs
+
+    init(inner: any TaskRunner, logs: FakeLogs) {
+        self.inner = inner
+        fakeLogs = logs
+    }
+
+    func start(outstanding: [Effect], report: @escaping @Sendable ([Report]) -> Void) {
+        inner.start(outstanding: outstanding, report: report)
+    }
+    func perform(_ effects: [Effect]) { inner.perform(effects) }
+    func purge(_ tasks: [TaskID]) { inner.purge(tasks) }
+    func stop() { inner.stop() }
+    var logs: (any LogSource)? { fakeLogs }
+}

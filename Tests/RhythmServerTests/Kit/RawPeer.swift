@@ -1,0 +1,237 @@
+import Dispatch
+import Glibc
+import RhythmCore
+import RhythmWire
+
+/// A client that speaks frames, or any other bytes, over a bare socket. Every wait has a deadline, and none of them
+/// holds a thread of Swift's own pool, on which the tasks under test run.
+final class RawPeer {
+    enum Trouble: Error { case cannotConnect(Int32), timeout(String), closed, cannotSend(Int32), unexpected(ServerBody) }
+
+    private let descriptor: Int32
+    private let queue = DispatchQueue(label: "raw-peer")
+    private var decoder = FrameDecoder(limit: 64 << 20)
+    private var unread: [ServerFrame] = []
+    private(set) var isAtEnd = false
+    /// Everything that came, byte by byte.
+    private(set) var receivedBytes = 0
+    var lastCallID: UInt64 = 0
+    var answersPings = true
+
+    /// - Parameter receiveBuffer: bytes the kernel keeps for this peer; small ones make the server feel it stall.
+    init(_ endpoint: Endpoint, receiveBuffer: Int32? = nil) throws {
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        switch endpoint {
+        case .tcp(let host, let port):
+            descriptor = socket(AF_INET, kind, 0)
+            if var size = receiveBuffer { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, 4) }
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = port.bigEndian
+            inet_pton(AF_INET, host, &address.sin_addr)
+            try Self.connect(descriptor, &address)
+        case .unix(let path):
+            descriptor = socket(AF_UNIX, kind, 0)
+            if var size = receiveBuffer { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, 4) }
+            var address = sockaddr_un()
+            address.sun_family = sa_family_t(AF_UNIX)
+            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+            try Self.connect(descriptor, &address)
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    private static func connect<Address>(_ descriptor: Int32, _ address: inout Address) throws {
+        let code = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<Address>.size))
+            }
+        }
+        guard code == 0 else { throw Trouble.cannotConnect(errno) }
+    }
+
+    // MARK: Sending
+
+    /// Sends bytes as they are; gives up if the server takes none for the whole of `limit`.
+    func send(_ bytes: [UInt8], within limit: Duration = patience) async throws {
+        let descriptor = descriptor
+        let code = await withCheckedContinuation { (done: CheckedContinuation<Int32, Never>) in
+            queue.async { done.resume(returning: Self.send(bytes, to: descriptor, limit)) }
+        }
+        guard code == 0 else { throw Trouble.cannotSend(code) }
+    }
+
+    func send(_ frame: ClientFrame) async throws { try await send(Self.bytes(frame)) }
+
+    /// Opens a call.
+    @discardableResult
+    func begin(_ request: Request, timeout: UInt32 = 0) async throws -> UInt64 {
+        lastCallID += 1
+        try await send(ClientFrame(callID: lastCallID, timeoutMilliseconds: timeout, body: .call(request)))
+        return lastCallID
+    }
+
+    /// Says that nothing more will be sent.
+    func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    static func bytes(_ frame: ClientFrame) throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        try frame.append(to: &bytes)
+        return bytes
+    }
+
+    static func hello(version: UInt32 = protocolVersion) -> ClientFrame {
+        ClientFrame(callID: 0, body: .hello(Hello(protocolVersion: version, clientName: "test", clientVersion: "1")))
+    }
+
+    /// Says Hello and takes the answer.
+    @discardableResult
+    func greet() async throws -> HelloReply {
+        try await send(Self.hello())
+        let frame = try await next()
+        guard case .helloReply(let reply) = frame.body else { throw Trouble.unexpected(frame.body) }
+        return reply
+    }
+
+    // MARK: Receiving
+
+    /// The next frame, whatever it belongs to.
+    func next(within limit: Duration = patience) async throws -> ServerFrame {
+        let deadline = ContinuousClock.now + limit
+        while unread.isEmpty {
+            if isAtEnd { throw Trouble.closed }
+            let left = ContinuousClock.now.duration(to: deadline)
+            guard left > .zero else { throw Trouble.timeout("no frame") }
+            try await receive(within: left)
+        }
+        return unread.removeFirst()
+    }
+
+    /// The next frame of one call; frames of others stay where they are.
+    func next(of call: UInt64, within limit: Duration = patience) async throws -> ServerBody {
+        let deadline = ContinuousClock.now + limit
+        while true {
+            if let index = unread.firstIndex(where: { $0.callID == call }) { return unread.remove(at: index).body }
+            if isAtEnd { throw Trouble.closed }
+            let left = ContinuousClock.now.duration(to: deadline)
+            guard left > .zero else { throw Trouble.timeout("no frame of call \(call)") }
+            try await receive(within: left)
+        }
+    }
+
+    /// Whether nothing comes within a time: for what must not happen.
+    func isSilent(for time: Duration) async throws -> Bool {
+        do {
+            unread.insert(try await next(within: time), at: 0)
+            return false
+        } catch Trouble.timeout { return true }
+    }
+
+    /// Reads until the server has closed the connection; gives every frame that came before.
+    func untilClosed(within limit: Duration = patience) async throws -> [ServerFrame] {
+        var frames: [ServerFrame] = []
+        while true {
+            do { frames.append(try await next(within: limit)) } catch Trouble.closed { return frames }
+        }
+    }
+
+    /// A call with one answer.
+    func call(_ request: Request, timeout: UInt32 = 0) async throws -> Reply {
+        let id = try await begin(request, timeout: timeout)
+        return try await reply(of: id)
+    }
+
+    func reply(of id: UInt64) async throws -> Reply {
+        switch try await next(of: id) {
+        case .reply(let reply): return reply
+        case .status(let error?): throw error
+        case let other: throw Trouble.unexpected(other)
+        }
+    }
+
+    /// How a call failed.
+    func failure(of id: UInt64) async throws -> RhythmError {
+        let body = try await next(of: id)
+        guard case .status(let error?) = body else { throw Trouble.unexpected(body) }
+        return error
+    }
+
+    private func receive(within limit: Duration) async throws {
+        let descriptor = descriptor
+        let bytes = await withCheckedContinuation { (done: CheckedContinuation<[UInt8]?, Never>) in
+            queue.async { done.resume(returning: Self.receive(from: descriptor, limit)) }
+        }
+        guard let bytes else { return }
+        guard !bytes.isEmpty else { isAtEnd = true; return }
+        receivedBytes += bytes.count
+        var pings: [UInt64] = []
+        try bytes.withUnsafeBytes { buffer in
+            var rest = buffer
+            while let frame = try decoder.nextServerFrame(from: &rest) {
+                if case .ping(let data) = frame.body, answersPings { pings.append(data) } else { unread.append(frame) }
+            }
+        }
+        for data in pings { try? await send(ClientFrame(callID: 0, body: .pong(data))) }
+    }
+
+    // MARK: System calls
+
+    /// - Returns: 0, or why not all of it was taken.
+    private static func send(_ bytes: [UInt8], to descriptor: Int32, _ limit: Duration) -> Int32 {
+        let flags = Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
+        return bytes.withUnsafeBytes { buffer in
+            var rest = buffer[...]
+            while !rest.isEmpty {
+                let part = UnsafeRawBufferPointer(rebasing: rest)
+                let count = Glibc.send(descriptor, part.baseAddress, part.count, flags)
+                if count > 0 {
+                    rest = rest.dropFirst(count)
+                } else if errno != EAGAIN || !wait(descriptor, Int16(POLLOUT), limit) {
+                    return errno
+                }
+            }
+            return 0
+        }
+    }
+
+    /// - Returns: nil if nothing came; nothing if nothing more will come.
+    private static func receive(from descriptor: Int32, _ limit: Duration) -> [UInt8]? {
+        guard wait(descriptor, Int16(POLLIN), limit) else { return nil }
+        var buffer = [UInt8](repeating: 0, count: 262_144)
+        let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+        return count > 0 ? Array(buffer[..<count]) : []
+    }
+
+    private static func wait(_ descriptor: Int32, _ event: Int16, _ limit: Duration) -> Bool {
+        var poll = pollfd(fd: descriptor, events: event, revents: 0)
+        return Glibc.poll(&poll, 1, Int32(clamping: limit.wholeMilliseconds + 1)) > 0
+    }
+}
+
+extension RawPeer {
+    func start(_ spec: WorkflowSpec, requestID: String = "") async throws -> Workflow {
+        let reply = try await call(.startWorkflow(StartWorkflow(spec: spec, requestID: requestID)))
+        guard case .startWorkflow(let started) = reply else { throw Trouble.unexpected(.reply(reply)) }
+        return started.workflow
+    }
+
+    func status(_ get: GetStatus) async throws -> Workflow {
+        let reply = try await call(.getStatus(get))
+        guard case .getStatus(let found) = reply else { throw Trouble.unexpected(.reply(reply)) }
+        return found.workflow
+    }
+
+    func status(_ id: WorkflowID) async throws -> Workflow { try await status(GetStatus(workflowID: id)) }
+
+    func info() async throws -> ServerInfo {
+        let reply = try await call(.getServerInfo)
+        guard case .getServerInfo(let info) = reply else { throw Trouble.unexpected(.reply(reply)) }
+        return info
+    }
+
+    /// Waits until the workflow has a status.
+    func until(_ id: WorkflowID, is status: WorkflowStatus) async throws {
+        try await eventually("\(id) is \(status)") { try await self.status(id).status == status }
+    }
+}

@@ -1,0 +1,133 @@
+import Foundation
+import Glibc
+import Logging
+import RhythmCore
+import RhythmEngine
+import RhythmInProcessRunner
+import RhythmServer
+import RhythmStoreSQLite
+import RhythmWire
+
+/// A real server over a real engine, a SQLite file of its own, and tasks that do what the test tells them.
+final class Rig {
+    let folder: String
+    let gates = Gates()
+    let faults = Faults()
+    let logs = FakeLogs()
+    private(set) var endpoints: [Endpoint] = []
+    private var engine: EngineService?
+    private var server: Server?
+    private let configuration: ServerConfiguration
+    private let eventsKept: Int
+
+    /// Makes a rig, runs `body`, and takes everything down again.
+    static func with(
+        eventsKept: Int = 1000, _ change: (inout ServerConfiguration) -> Void = { _ in },
+        _ body: (Rig) async throws -> Void
+    ) async throws {
+        let rig = try await Rig(eventsKept: eventsKept, change)
+        do { try await body(rig) } catch {
+            await rig.stop()
+            throw error
+        }
+        await rig.stop()
+        try? FileManager.default.removeItem(atPath: rig.folder)
+    }
+
+    private init(eventsKept: Int, _ change: (inout ServerConfiguration) -> Void) async throws {
+        folder = NSTemporaryDirectory() + "rhythm-" + RandomUUID.make().prefix(13)
+        self.eventsKept = eventsKept
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        var configuration = ServerConfiguration()
+        configuration.endpoints = [.tcp(host: "127.0.0.1", port: 0), .unix(path: folder + "/s")]
+        configuration.serverID = "the-server"
+        configuration.epoch = 7
+        configuration.runners = ["in-process"]
+        change(&configuration)
+        self.configuration = configuration
+        try await start()
+    }
+
+    var tcp: Endpoint { endpoints[0] }
+    var unix: Endpoint { endpoints[1] }
+
+    func start() async throws {
+        let runner = InProcessRunner(worker: "tester")
+        gates.register(with: runner)
+        let service = EngineService(
+            store: try await openStore(), runner: LoggingRunner(inner: runner, logs: logs),
+            logger: Logger(label: "engine") { _ in SwiftLogNoOpLogHandler() })
+        try await service.start()
+        let server = Server(
+            engine: service, configuration: configuration,
+            logger: Logger(label: "server") { _ in SwiftLogNoOpLogHandler() })
+        endpoints = try await server.start()
+        engine = service
+        self.server = server
+    }
+
+    /// The store's lock goes with the last reference to the store, which threads of the old engine may hold a little.
+    private func openStore() async throws -> sending FaultyStore {
+        let deadline = ContinuousClock.now + patience
+        while true {
+            do throws(StoreError) {
+                return FaultyStore(
+                    inner: try SQLiteStore(path: folder + "/flows.sqlite", eventsKept: eventsKept), faults: faults)
+            } catch {
+                guard error.code == .inUse, ContinuousClock.now < deadline else { throw error }
+            }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+
+    func drain(grace: Duration) async { await server?.drain(grace: grace) }
+
+    func stop() async {
+        await server?.drain(grace: .milliseconds(50))
+        await engine?.stop()
+        server = nil
+        engine = nil
+    }
+
+    /// Engine, store and server go and come again over the same file.
+    func restart() async throws {
+        await stop()
+        try await start()
+    }
+
+    /// A connection that has said Hello.
+    func peer(receiveBuffer: Int32? = nil, onUnix: Bool = false) async throws -> RawPeer {
+        let peer = try RawPeer(onUnix ? unix : tcp, receiveBuffer: receiveBuffer)
+        try await peer.greet()
+        return peer
+    }
+
+    /// A workflow of steps that wait for orders.
+    static func gated(
+        _ steps: [String] = ["one"], id: WorkflowID? = nil, name: String = "flow", appID: String = "tests",
+        labels: [String: String] = [:], args: JSON = .emptyArray
+    ) -> WorkflowSpec {
+        WorkflowSpec(
+            id: id, name: name, appID: appID, labels: labels, args: args,
+            steps: steps.map { StepSpec(name: $0, task: Gates.task) })
+    }
+
+    /// One that needs nobody.
+    static func quick(
+        _ count: Int = 1, id: WorkflowID? = nil, name: String = "flow", appID: String = "tests",
+        labels: [String: String] = [:], args: JSON = .emptyArray
+    ) -> WorkflowSpec {
+        WorkflowSpec(
+            id: id, name: name, appID: appID, labels: labels, args: args,
+            steps: (0..<count).map { StepSpec(name: "s\($0)", task: "quick") })
+    }
+
+    /// How many descriptors this process has open.
+    static var openDescriptors: Int { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0 }
+
+    /// Bytes of memory this process has in use.
+    static var residentBytes: Int {
+        let statm = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8)) ?? ""
+        return (Int(statm.split(separator: " ").dropFirst().first ?? "") ?? 0) * 4096
+    }
+}
