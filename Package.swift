@@ -114,7 +114,7 @@ let package = Package(
             name: "rhythm-bench",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmStoreSQLite", "RhythmInProcessRunner", "RhythmLocalRunner",
-                "RhythmWire", "RhythmServer", "RhythmClient",
+                "RhythmWire", "RhythmServer", "CRhythmShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),

@@ -425,7 +425,7 @@ extension Connection {
     func lookAfter(now: UInt64, pingInterval: UInt64, stallTimeout: UInt64) {
         guard phase == .ready else { return }
         let silence = now &- lastHeardAt
-        if silence > 3 * pingInterval {
+        if silence > 2 * pingInterval {
             server.logger.info("peer is silent, closing", metadata: ["peer": "\(peer)"])
             close()
         } else if silence > pingInterval, blockedSince == nil {

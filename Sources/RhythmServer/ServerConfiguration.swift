@@ -18,7 +18,7 @@ package struct ServerConfiguration: Sendable {
     package var helloTimeout = Duration.seconds(5)
     /// A frame must be complete this long after its first byte.
     package var frameTimeout = Duration.seconds(10)
-    /// A peer that was silent for this long is pinged; one that was silent for three times as long is gone.
+    /// A peer that was silent for this long is pinged; one that was silent for twice as long is gone.
     package var pingInterval = Duration.seconds(20)
     /// How long a call with one answer may take if the client does not say.
     package var defaultTimeout = Duration.seconds(30)

@@ -6,12 +6,12 @@ import RhythmCore
 /// What narrows a filter most drives the search: ids, else labels, else the name, else the application, else nothing;
 /// the unary `+` keeps the planner from driving by anything else. The last three use indexes of the form
 /// `(..., status, time, id)`: one ordered range for each wanted status (five if any will do), each cut to a page,
-/// merged and cut again. So a page reads a few hundred index entries, however many workflows there are. Ids and labels
-/// are looked up and sorted.
+/// merged and cut again. So a page reads a few hundred index entries, however many workflows there are. Ids are looked
+/// up and sorted.
 ///
-/// By update time, only the index without name and application is ordered: two more indexes would have to be rewritten
-/// with every transition. So a probe (``init(probe:)``) tells whether the filter means few workflows, which are looked up
-/// and sorted, or many, of which the ordered index soon brings a page.
+/// Labels are in no such index, and by update time only the index without name, application and creation is ordered:
+/// any other would have to be rewritten with every transition. There a probe (``init(probe:most:)``) tells whether the
+/// filter means few workflows, which are looked up and sorted, or many, of which an ordered index soon brings a page.
 struct ListStatement {
     /// A value for a `?`.
     enum Argument: Hashable {
@@ -30,33 +30,40 @@ struct ListStatement {
         w.created_at, w.updated_at, w.started_at, w.ended_at
         """
 
-    /// As many matches as are looked up and sorted without a second thought.
-    static let fewMatches = 2_000
-
-    /// Whether ``init(probe:)`` has to be asked before a page of this query.
+    /// Whether ``init(probe:most:)`` has to be asked before a page of this query.
     static func needsProbe(_ query: ListQuery) -> Bool {
-        guard query.sort == .updatedAt else { return false }
-        let driver = driver(of: query.filter)
-        return driver == .name || driver == .app
+        let filter = query.filter
+        switch driver(of: filter) {
+        case .ids: return false
+        case .labels: return true
+        case .name, .app: return query.sort == .updatedAt
+        case .none: return query.sort == .updatedAt && (filter.createdFrom != nil || filter.createdBefore != nil)
+        }
     }
 
-    /// How many matches the index alone tells of, at most ``fewMatches``.
-    init(probe filter: WorkflowFilter) {
-        let driver = Self.driver(of: filter)
-        sql = "SELECT count(*) FROM (SELECT 1 FROM workflows "
-        addIndexed(filter, driver: driver)
-        sql += " LIMIT \(Self.fewMatches))"
+    /// How many matches the index that the filter drives tells of, at most `most`.
+    init(probe filter: WorkflowFilter, most: Int) {
+        if let label = Self.driver(of: filter) == .labels ? Self.labels(filter).first : nil {
+            sql = "SELECT count(*) FROM (SELECT 1 FROM labels WHERE key = ? AND value = ?"
+            arguments = [.text(label.key), .text(label.value)]
+        } else {
+            sql = "SELECT count(*) FROM (SELECT 1 FROM workflows "
+            addIndexed(filter, driver: Self.driver(of: filter))
+        }
+        sql += " LIMIT ?)"
+        arguments.append(.integer(Int64(most)))
     }
 
     /// The rows of a page, at most `limit`.
     ///
-    /// `isFew`: the filter means fewer than ``fewMatches``.
+    /// `isFew`: the probe counted few matches, or there is no need to ask.
     init(list query: ListQuery, limit: Int, isFew: Bool = false) {
         let time = query.sort.rawValue
         let direction = query.ascending ? "ASC" : "DESC"
         let order = "ORDER BY \(time) \(direction), id \(direction) LIMIT ?"
         let selection = "SELECT key, \(time), id FROM workflows"
-        let driver = Self.driver(of: query.filter)
+        var driver = Self.driver(of: query.filter)
+        if driver == .labels, !isFew { driver = Self.driver(ofColumns: query.filter) }
         switch driver {
         case .ids, .labels:
             sql = "SELECT * FROM (\(selection) WHERE "
@@ -65,7 +72,7 @@ struct ListStatement {
             addCursor(query)
             sql += " \(order))"
             arguments.append(.integer(Int64(limit)))
-        case .name where isFew, .app where isFew:
+        case _ where isFew && query.sort == .updatedAt:
             sql = "SELECT * FROM (\(selection) "
             addIndexed(query.filter, driver: driver)
             addCursor(query)
@@ -82,7 +89,8 @@ struct ListStatement {
                 arguments.append(.integer(Int64(limit)))
             }
         }
-        sql = "SELECT \(Self.columns) FROM (\(sql) \(order)) p CROSS JOIN workflows w ON w.key = p.key "
+        sql =
+            "SELECT \(Self.columns) FROM (\(sql) \(order)) p CROSS JOIN workflows w ON w.key = p.key "
             + "ORDER BY p.\(time) \(direction), p.id \(direction)"
         arguments.append(.integer(Int64(limit)))
     }
@@ -104,9 +112,17 @@ struct ListStatement {
 
     private static func driver(of filter: WorkflowFilter) -> Driver {
         if filter.ids != nil { return .ids }
-        if !filter.labels.isEmpty { return .labels }
+        return filter.labels.isEmpty ? driver(ofColumns: filter) : .labels
+    }
+
+    private static func driver(ofColumns filter: WorkflowFilter) -> Driver {
         if filter.name != nil { return .name }
         return filter.appID == nil ? .none : .app
+    }
+
+    /// In a fixed order, so that one set of names makes one text.
+    private static func labels(_ filter: WorkflowFilter) -> [(key: String, value: String)] {
+        filter.labels.sorted { $0.key < $1.key }
     }
 
     private static func index(driver: Driver, sort: ListQuery.Sort) -> String {
@@ -138,9 +154,11 @@ struct ListStatement {
             conditions.append("id IN (SELECT value FROM json_each(?))")
             arguments.append(.text(JSONValue.array(ids.map { .string($0.rawValue) }).compactText))
         }
-        for (index, label) in filter.labels.sorted(by: { $0.key < $1.key }).enumerated() {
-            let column = driver == .labels && index == 0 ? "key" : "+key"
-            conditions.append("\(column) IN (SELECT l.workflow FROM labels l WHERE l.key = ? AND l.value = ?)")
+        for (index, label) in Self.labels(filter).enumerated() {
+            conditions.append(
+                driver == .labels && index == 0
+                    ? "key IN (SELECT l.workflow FROM labels l WHERE l.key = ? AND l.value = ?)"
+                    : "EXISTS (SELECT 1 FROM labels l WHERE l.key = ? AND l.value = ? AND l.workflow = workflows.key)")
             arguments += [.text(label.key), .text(label.value)]
         }
         if let name = filter.name {

@@ -6,10 +6,13 @@ import RhythmEngine
 final class SQLiteReader: StoreReader {
     private let pool: DatabasePool
     private let path: String
+    private let fewMatches: Int
 
-    init(pool: DatabasePool, path: String) {
+    /// `fewMatches`: so many matches of a filter are looked up and sorted without a second thought.
+    init(pool: DatabasePool, path: String, fewMatches: Int) {
         self.pool = pool
         self.path = path
+        self.fewMatches = fewMatches
     }
 
     func load(_ id: WorkflowID) throws(StoreError) -> Workflow? {
@@ -49,9 +52,11 @@ final class SQLiteReader: StoreReader {
             var found: WorkflowID?
             // The second condition is what the partial index asks for.
             let sql = "SELECT id FROM workflows WHERE request_id = ? AND request_id <> ''"
-            try Self.statement(db, sql).forEachRow(of: "workflows", { $0.bind(requestID) }, row: { row in
-                found = WorkflowID(try row.text())
-            })
+            try Self.statement(db, sql).forEachRow(
+                of: "workflows", { $0.bind(requestID) },
+                row: { row in
+                    found = WorkflowID(try row.text())
+                })
             return found
         }
     }
@@ -59,7 +64,8 @@ final class SQLiteReader: StoreReader {
     func ids(withPrefix prefix: String, limit: Int) throws(StoreError) -> [WorkflowID] {
         try read { db in
             var ids: [WorkflowID] = []
-            // A range, not LIKE, so that no character of the prefix has a meaning. Nothing in an id sorts after the end.
+            // A range, not LIKE, so that no character of the prefix has a meaning. Nothing in an id sorts after the
+            // end.
             let sql = "SELECT id FROM workflows WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
             let bind = { (binder: inout ArgumentBinder) in
                 binder.bind(prefix)
@@ -93,9 +99,9 @@ final class SQLiteReader: StoreReader {
         var rows = try read { db in
             var isFew = false
             if ListStatement.needsProbe(query) {
-                let probe = ListStatement(probe: query.filter)
+                let probe = ListStatement(probe: query.filter, most: fewMatches)
                 try Self.statement(db, probe.sql).forEachRow(of: "workflows", { probe.bind(to: &$0) }) { row in
-                    isFew = try row.int() < ListStatement.fewMatches
+                    isFew = try row.int() < fewMatches
                 }
             }
             let statement = ListStatement(list: query, limit: limit + 1, isFew: isFew)
@@ -141,8 +147,9 @@ extension SQLiteReader {
     ) throws -> [Workflow] {
         var keys: [Int64] = []
         var found: [Workflow] = []
+        var latest: (text: String, steps: [StepSpec]) = ("", [])
         try statement(db, workflows).forEachRow(of: "workflows", bind) { row in
-            let (key, workflow) = try WorkflowRow.read(&row)
+            let (key, workflow) = try WorkflowRow.read(&row, latest: &latest)
             keys.append(key)
             found.append(workflow)
         }

@@ -7,8 +7,8 @@ public import RhythmEngine
 /// Keeps workflows in one SQLite file, for one server: the store of a server on one machine.
 ///
 /// Durable in the strict sense: WAL with `synchronous=FULL`, so every commit is one write and one fsync of the WAL, and
-/// what was acknowledged survives `kill -9` and power loss. Reads run beside the writer, each on a snapshot. Checkpoints
-/// run in the background (``Checkpointer``).
+/// what was acknowledged survives `kill -9` and power loss. Reads run beside the writer, each on a snapshot.
+/// Checkpoints run in the background (``Checkpointer``).
 ///
 /// All functions but ``reader``'s are called on one thread at a time; they block, so never on a thread of the
 /// cooperative pool.
@@ -38,8 +38,16 @@ public final class SQLiteStore: Store {
     ///   - busyTimeout: How many seconds to wait for another program (a backup, a `sqlite3` shell) that holds a lock.
     /// - Throws: ``StoreError``: `inUse` if another server has it, `tooNew` if a newer version wrote it, `corrupt` if it
     ///   is no database or not ours, `readOnly`, `permission`, `full` or `unavailable` for what the system refuses.
-    public init(
+    public convenience init(
         path: String, readers: Int = 4, eventsKept: Int = SQLiteStore.eventsKeptByDefault, busyTimeout: Double = 5
+    ) throws(StoreError) {
+        try self.init(
+            path: path, readers: readers, eventsKept: eventsKept, busyTimeout: busyTimeout, fewMatches: 2_000)
+    }
+
+    /// Tests lower `fewMatches` (see ``SQLiteReader``), so that few workflows suffice to take every way of a list.
+    init(
+        path: String, readers: Int, eventsKept: Int, busyTimeout: Double, fewMatches: Int
     ) throws(StoreError) {
         precondition(readers > 0 && eventsKept > 0, "\(readers) readers, \(eventsKept) events")
         let path = try Self.resolve(path)
@@ -58,7 +66,7 @@ public final class SQLiteStore: Store {
             }
             return (pool, statements, try Checkpointer(path: path, configuration: configuration))
         }
-        sqliteReader = SQLiteReader(pool: pool, path: path)
+        sqliteReader = SQLiteReader(pool: pool, path: path, fewMatches: fewMatches)
         self.lock = lock
     }
 
@@ -77,6 +85,7 @@ public final class SQLiteStore: Store {
         lock = nil
     }
 
+    /// Reads for everybody else, on connections of their own.
     public var reader: any StoreReader { sqliteReader }
 
     public func loadUnsettled() throws(StoreError) -> [Workflow] { try sqliteReader.loadUnsettled() }

@@ -20,7 +20,7 @@ enum WorkflowRow {
 
     static let insertSpec = "INSERT INTO specs (workflow, description, args, kwargs, steps) VALUES (?, ?, ?, ?, ?)"
 
-    /// The columns that ``read(_:)`` reads, from `workflows w` and `specs s`.
+    /// The columns that ``read(_:latest:)`` reads, from `workflows w` and `specs s`.
     static let columns = """
         w.key, w.id, w.name, w.app_id, w.labels, w.created_at, w.request_id, w.control, w.resume_from, w.resume_args,
         w.deletes_when_settled, w.version, w.updated_at, w.started_at, w.ended_at, w.requests, s.description, s.args,
@@ -76,7 +76,11 @@ enum WorkflowRow {
     }
 
     /// The row's key and the workflow, its steps without attempts.
-    static func read(_ row: inout ColumnReader) throws(StoreError) -> (key: Int64, workflow: Workflow) {
+    ///
+    /// `latest` holds the steps of the row before: many workflows in a row have the same ones.
+    static func read(
+        _ row: inout ColumnReader, latest: inout (text: String, steps: [StepSpec])
+    ) throws(StoreError) -> (key: Int64, workflow: Workflow) {
         let key = try row.int64()
         row.id = "with key \(key)"
         let id = try row.text()
@@ -102,7 +106,14 @@ enum WorkflowRow {
         let description = try row.text()
         let args = try row.json()
         let kwargs = try row.json()
-        guard let steps = StepSpecsCoding.steps(try row.json()) else { throw row.corrupt("holds no steps") }
+        let text = try row.text()
+        if text != latest.text {
+            guard let json = try? JSON(parsing: text), let steps = StepSpecsCoding.steps(json) else {
+                throw row.corrupt("holds no steps")
+            }
+            latest = (text, steps)
+        }
+        let steps = latest.steps
         if case .resuming(let plan) = control, let from = plan.from, !steps.indices.contains(from) {
             throw row.corrupt("has no step \(from), where resume_from points")
         }

@@ -1,5 +1,5 @@
-/// Random numbers that a seed brings back: SplitMix64 (https://prng.di.unimi.it/splitmix64.c), so that a failed test can
-/// be run again exactly. Print ``seed`` with every failure.
+/// Random numbers that a seed brings back: SplitMix64 (https://prng.di.unimi.it/splitmix64.c), so that a failed test
+/// can be run again exactly. Print ``seed`` with every failure.
 public struct SeededGenerator: RandomNumberGenerator, Sendable {
     /// What this generator was made with.
     public let seed: UInt64

@@ -144,7 +144,8 @@ extension Simulation {
     func comeToRest() throws {
         note("-- peace")
         disk.heal()
-        try restart()
+        // What got lost is told again by a restart; all else must come right without one.
+        if lostReports || random.once(in: 4) { try restart() }
         disk.heal()
         fuse.arm(after: .max)
         for round in 0..<3000 {

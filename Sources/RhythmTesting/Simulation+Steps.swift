@@ -74,7 +74,7 @@ extension Simulation {
             var left: [Report] = []
             for report in mailbox {
                 switch Int.random(in: 0..<20, using: &random) {
-                case 0: lost = lost || report.observation.isEnd
+                case 0 where losesReports: lost = true
                 case 1..<6: left.append(report)
                 case 6..<9:
                     taken.append(report)

@@ -58,6 +58,8 @@ package final class Simulation {
     var dispatched: Set<TaskID> = []
     /// Whether attempts run in the server process and die with it.
     let attemptsDie: Bool
+    /// Whether reports may get lost on their way.
+    let losesReports: Bool
     /// Whether a report was lost; until the next restart some workflow may wait for it.
     var lostReports = false
     let records: Bool
@@ -70,6 +72,7 @@ package final class Simulation {
         machine = SimulationMachine(journal)
         runner = SimulationRunner(machine, fuse)
         attemptsDie = random.once(in: 4)
+        losesReports = random.once(in: 3)
     }
 
     /// Runs a seed; if it fails, runs it again to tell how.

@@ -1,5 +1,5 @@
-import RhythmEngine
 import RhythmCore
+import RhythmEngine
 public import Testing
 
 /// What every ``Store`` has to do, as tests that run against any of them:

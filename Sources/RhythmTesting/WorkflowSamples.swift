@@ -158,7 +158,8 @@ extension SeededGenerator {
         }
         let high = next()
         let low = next()
-        return "\(hex(high >> 32, 8))-\(hex(high >> 16, 4))-4\(hex(high, 3))-\(hex(8 | low >> 62, 1))\(hex(low >> 48, 3))"
+        return
+            "\(hex(high >> 32, 8))-\(hex(high >> 16, 4))-4\(hex(high, 3))-\(hex(8 | low >> 62, 1))\(hex(low >> 48, 3))"
             + "-\(hex(low, 12))"
     }
 }

@@ -10,6 +10,8 @@ final class Latencies: Sendable {
         histogram.withLock { _ = $0.record(min(nanoseconds, Self.nanosecondsMax)) }
     }
 
+    func reset() { histogram.withLock { $0.reset() } }
+
     var count: UInt64 { histogram.withLock { $0.totalCount } }
 
     func microseconds(atPercentile percentile: Double) -> Double {

@@ -28,6 +28,16 @@ enum SystemFigures {
         return times.reduce(0) { $0 + Double($1.tv_sec) + Double($1.tv_usec) / 1e6 }
     }
 
+    /// The same of another process: all its threads, by the scheduler's own count. Nil if there is none.
+    static func processorSeconds(of process: pid_t) -> Double? {
+        let tasks = "/proc/\(process)/task"
+        guard let threads = try? FileManager.default.contentsOfDirectory(atPath: tasks) else { return nil }
+        return threads.reduce(0) { sum, thread in
+            let text = (try? String(contentsOfFile: "\(tasks)/\(thread)/schedstat", encoding: .utf8)) ?? ""
+            return sum + (text.split(separator: " ").first.flatMap { Double($0) } ?? 0) / 1e9
+        }
+    }
+
     /// How many processes wanted a processor in the last minute: what else the machine was doing.
     static var loadAverage: Double {
         var loads: [Double] = [0]

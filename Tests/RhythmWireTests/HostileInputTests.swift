@@ -87,6 +87,7 @@ import Testing
         #expect(refusal(field(1, 300) + broken)?.callID == 300)
         #expect(refusal(field(1, 300) + broken)?.isFatal == false)
         #expect(refusal(field(98, [1]) + field(1, 300) + broken)?.callID == 300)
+        #expect(refusal(field(2, 5) + field(1, 300) + broken)?.callID == 300)
         #expect(refusal(broken)?.isFatal == true)
         #expect(refusal([0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF])?.isFatal == true)
         #expect(refusal([8])?.callID == nil)

@@ -133,4 +133,21 @@ import Testing
         expected.message = "before\u{FFFD}after"
         #expect(decoder.server(try frame.encoded) == [.frame(ServerFrame(callID: 1, body: .status(expected)))])
     }
+
+    @Test func aStatusLeavesOutWhatNobodyAskedFor() {
+        var generator = Generator(seed: freshSeed())
+        var workflow = generator.workflow()
+        var attempts = [generator.attempt(), generator.attempt(), generator.attempt()]
+        for index in attempts.indices { attempts[index].result = .emptyArray }
+        workflow.steps = [
+            Step(spec: generator.stepSpec(), attempts: attempts), Step(spec: generator.stepSpec()),
+        ]
+        let plain = GetStatusReply(workflow, for: GetStatus(workflowID: "w")).workflow
+        #expect(plain.steps.map(\.attempts) == [[attempts[2]], []])
+        let all = GetStatusReply(workflow, for: GetStatus(workflowID: "w", includePreviousAttempts: true)).workflow
+        #expect(all == workflow)
+        let bare = GetStatusReply(workflow, for: GetStatus(workflowID: "w", omitResults: true)).workflow
+        #expect(bare.steps[0].attempts.map(\.result) == [nil])
+        #expect(bare.status == workflow.status)
+    }
 }

@@ -90,7 +90,8 @@ import Testing
         #expect(error?.message.contains("column kind") == true)
     }
 
-    /// The WAL is cut, or overwritten from there on, at random places: exactly the commits that lie before it are there.
+    /// The WAL is cut, or overwritten from there on, at random places: exactly the commits that lie before it are
+    /// there.
     @Test(arguments: [false, true]) func tornWALLosesOnlyItsTail(isGarbled: Bool) throws {
         var samples = WorkflowSamples(.unseeded())
         let wal = fixture.path + "-wal"

@@ -1,16 +1,19 @@
 import Foundation
 import RhythmEngine
-import RhythmStoreSQLite
 import RhythmTesting
+
+@testable import RhythmStoreSQLite
 
 /// A SQLite store in a directory of its own.
 final class SQLiteFixture: StoreFixture {
     let directory: URL
     private(set) var store: SQLiteStore?
     private let eventsKept: Int
+    private let fewMatches: Int
 
-    init(eventsKept: Int = SQLiteStore.eventsKeptByDefault) throws {
+    init(eventsKept: Int = SQLiteStore.eventsKeptByDefault, fewMatches: Int = 2_000) throws {
         self.eventsKept = eventsKept
+        self.fewMatches = fewMatches
         directory = FileManager.default.temporaryDirectory.appendingPathComponent("rhythm-store-\(UUID())")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     }
@@ -25,7 +28,8 @@ final class SQLiteFixture: StoreFixture {
     func open() throws -> any Store { try openSQLite() }
 
     func openSQLite() throws -> SQLiteStore {
-        let store = try SQLiteStore(path: path, eventsKept: eventsKept)
+        let store = try SQLiteStore(
+            path: path, readers: 4, eventsKept: eventsKept, busyTimeout: 5, fewMatches: fewMatches)
         self.store = store
         return store
     }
@@ -36,7 +40,8 @@ final class SQLiteFixture: StoreFixture {
     }
 
     /// Takes the files as they are while the store is open, which is what a dead process leaves behind, and puts them
-    /// back when the store, which tidies up as it closes, is gone. The shared-memory file is not needed and may be torn.
+    /// back when the store, which tidies up as it closes, is gone. The shared-memory file is not needed and may be
+    /// torn.
     func crash() throws {
         try copyFiles(to: "crashed.db")
         try close()

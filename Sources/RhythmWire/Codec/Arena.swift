@@ -1,9 +1,9 @@
 import CProtobufC
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #else
-    import Darwin
+import Darwin
 #endif
 
 /// Memory for the C structs of one frame: handed out front to back, never given back singly, and gone as a whole when

@@ -75,7 +75,7 @@ private func appendFrame(
     guard size > 0 else { return .success(()) }
     output.append(addingCapacity: size) { span in
         span.withUnsafeMutableBufferPointer { buffer, count in
-            // SAFETY: the buffer has room for `size` bytes, and that is what pack writes for the same, unchanged struct.
+            // SAFETY: the buffer has room for `size` bytes, and pack writes that many: the struct is the same.
             count = protobuf_c_message_pack(message, buffer.baseAddress)
         }
     }

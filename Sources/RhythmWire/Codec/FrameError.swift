@@ -90,7 +90,8 @@ extension FrameError {
         switch kind {
         case .tooLong(let length, let limit):
             RhythmError(
-                .resourceExhausted, reason: "FRAME_TOO_LONG", "the frame has \(length) bytes; at most \(limit) are allowed")
+                .resourceExhausted, reason: "FRAME_TOO_LONG",
+                "the frame has \(length) bytes; at most \(limit) are allowed")
         case .malformed:
             RhythmError(.invalidArgument, reason: "MALFORMED_FRAME", "the frame is no message of this protocol")
         case .overBudget(let bytes):

@@ -3,9 +3,9 @@ import CRhythmProto
 import RhythmCore
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #else
-    import Darwin
+import Darwin
 #endif
 
 // What filling C structs has in common.

@@ -26,4 +26,19 @@ package struct GetStatusReply: Sendable, Hashable {
 
     /// Makes an answer.
     package init(workflow: Workflow) { self.workflow = workflow }
+
+    /// Makes the answer to a request: leaves out what it did not ask for.
+    package init(_ workflow: Workflow, for request: GetStatus) {
+        self.workflow = workflow
+        for index in self.workflow.steps.indices {
+            if !request.includePreviousAttempts {
+                self.workflow.steps[index].attempts.removeFirst(
+                    max(0, self.workflow.steps[index].attempts.count - 1))
+            }
+            guard request.omitResults else { continue }
+            for attempt in self.workflow.steps[index].attempts.indices {
+                self.workflow.steps[index].attempts[attempt].result = nil
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ import Glibc
 /// no case inherits the memory, the caches or the threads of another.
 struct CaseCommand: AsyncParsableCommand {
     enum Name: String, ExpressibleByArgument, CaseIterable {
-        case starts, steps, local, memory, build, recovery
+        case starts, steps, local, memory, build, recovery, serve
     }
 
     static let configuration = CommandConfiguration(
@@ -26,6 +26,7 @@ struct CaseCommand: AsyncParsableCommand {
         case .local: result = try await LocalCase.run(in: folder, supervisor: supervisor, quick: quick)
         case .memory: result = try await MemoryCase.run(in: folder, quick: quick)
         case .recovery: result = try await RecoveryCase.run(in: folder, active: active)
+        case .serve: return try await ServeCase.run(in: folder)
         case .build:
             try StoredWorkflows.build(in: folder, count: stored, active: active)
             print("{}")

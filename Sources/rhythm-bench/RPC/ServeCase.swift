@@ -1,0 +1,28 @@
+import Foundation
+import Logging
+import RhythmCore
+import RhythmEngine
+import RhythmServer
+import RhythmWire
+
+/// A server over a real engine, for another process to call: it prints where it listens and serves until its standard
+/// input ends.
+enum ServeCase {
+    static func run(in folder: String) async throws {
+        let engine = try await EngineBed.start(in: folder, runner: StartsCase.heldRunner())
+        var configuration = ServerConfiguration()
+        configuration.endpoints = [.tcp(host: "127.0.0.1", port: 0)]
+        configuration.serverID = "bench"
+        var logger = Logger(label: "rhythm.bench") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = .warning
+        let server = Server(engine: engine, configuration: configuration, logger: logger)
+        let endpoints = try await server.start()
+        guard case .started(let workflow, _) = try await engine.submit(
+            .start(EngineBed.spec(steps: 3, task: "held"), requestID: ""))
+        else { throw BenchError("no workflow") }
+        FileHandle.standardOutput.write(Data("\(endpoints[0]) \(workflow.id)\n".utf8))
+        while !FileHandle.standardInput.availableData.isEmpty {}
+        await server.drain(grace: .zero)
+        await engine.stop()
+    }
+}
