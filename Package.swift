@@ -156,7 +156,7 @@ let package = Package(
             ],
             swiftSettings: house),
         .testTarget(
-            name: "RhythmClientTests", dependencies: ["RhythmCore", "RhythmLane", "RhythmWire", "RhythmClient"],
+            name: "RhythmClientTests", dependencies: ["RhythmCore", "RhythmWire", "RhythmClient", "CRhythmShims"],
             swiftSettings: house),
         .testTarget(
             name: "RhythmdTests",

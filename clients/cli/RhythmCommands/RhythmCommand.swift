@@ -26,14 +26,11 @@ package enum RhythmCommand {
         }
     }
 
-    /// The help of a command, as it is printed.
-    package static func help(_ arguments: [String], columns: Int = 100) -> String {
-        do {
-            _ = try Rhythm.parseAsRoot(arguments + ["--help"])
-            return ""
-        } catch {
-            return Rhythm.fullMessage(for: error, columns: columns) + "\n"
-        }
+    /// The help of a command, or of the program, as it is printed.
+    package static func help(of name: String? = nil, columns: Int = 100) -> String {
+        let command = Rhythm.configuration.subcommands.first { $0._commandName == name }
+        guard let command else { return Rhythm.helpMessage(columns: columns) + "\n" }
+        return Rhythm.helpMessage(for: command, columns: columns) + "\n"
     }
 
     /// The names of all commands.
