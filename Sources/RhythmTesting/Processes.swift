@@ -19,6 +19,11 @@ package enum Processes {
         }
     }
 
+    /// Processes whose working directory is below a folder: tasks and whatever they have begun.
+    package static func working(in folder: String) -> [pid_t] {
+        numbers().filter { $0 != getpid() && isAlive($0) && workingDirectory(of: $0).hasPrefix(folder) }
+    }
+
     /// Whether there is such a process that has not ended; one that nobody has waited for yet counts as ended.
     package static func isAlive(_ pid: pid_t) -> Bool {
         guard let status = text("/proc/\(pid)/stat"), let end = status.lastIndex(of: ")") else { return false }
