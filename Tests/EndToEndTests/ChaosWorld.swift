@@ -17,6 +17,8 @@ final class ChaosWorld: Sendable {
     private struct State {
         var kills = 0
         var repeatedStarts = 0
+        /// Starts that had been accepted when the server was killed before it could say so.
+        var lostAnswers = 0
         var acknowledged: [Int: WorkflowID] = [:]
         var watches: [WorkflowID: Task<Sighting, any Error>] = [:]
         var dashboard: [WorkflowID: Sighting] = [:]
@@ -68,6 +70,7 @@ final class ChaosWorld: Sendable {
         while true {
             do {
                 let started = try await client.start(spec, requestID: requestID, timeout: .milliseconds(300))
+                if started.replayed { state.withLock { $0.lostAnswers += 1 } }
                 guard workflow.isMultiple(of: 4) else { return started.workflow.id }
                 // Once more, as a client does that has forgotten the answer.
                 let again = try await client.start(spec, requestID: requestID)
@@ -135,11 +138,11 @@ final class ChaosWorld: Sendable {
         try await waitUntil("the dashboard shows what ended as active", seconds: 15) {
             state.withLock { $0.dashboard.values.allSatisfy { $0.status?.isDone == true } }
         }
-        let (acknowledged, watches, kills, repeated) = state.withLock {
-            ($0.acknowledged, $0.watches, $0.kills, $0.repeatedStarts)
+        let (acknowledged, watches, dashboard, kills) = state.withLock {
+            ($0.acknowledged, $0.watches, $0.dashboard, $0.kills)
         }
-        let dashboard = state.withLock { $0.dashboard }
-        print("chaos: seed \(plan.seed): \(kills) kills, \(repeated) starts repeated, \(dashboard.count) on the dashboard")
+        let (repeated, lost) = state.withLock { ($0.repeatedStarts, $0.lostAnswers) }
+        print("chaos: \(kills) kills, \(repeated) starts repeated, \(lost) answers lost, \(dashboard.count) on the dashboard")
         #expect(kills == plan.kills)
         #expect(acknowledged.count == plan.workflows)
         #expect(Set(acknowledged.values).count == plan.workflows, "two starts were given one workflow")
