@@ -26,7 +26,7 @@ demo: deps ## Run a workflow over real files, with a pause and a kill -9 (DIRECT
 
 test: deps ## Run every test
 	$(SWIFT_BUILD) --build-tests
-	swift test --scratch-path $(BUILD) --skip-build
+	@BUILD=$(BUILD) .ci/test
 
 sim: deps ## Simulate the engine's life with fresh seeds (SEEDS=20000)
 	$(SWIFT_BUILD) -c release --build-tests -Xswiftc -enable-testing

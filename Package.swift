@@ -126,7 +126,7 @@ let package = Package(
             name: "RhythmTesting",
             dependencies: ["RhythmCore", "RhythmEngine", .product(name: "Logging", package: "swift-log")],
             swiftSettings: house),
-        .testTarget(name: "RhythmCoreTests", dependencies: ["RhythmCore"], swiftSettings: house),
+        .testTarget(name: "RhythmCoreTests", dependencies: ["RhythmCore", "RhythmTesting"], swiftSettings: house),
         .testTarget(
             name: "RhythmEngineTests",
             dependencies: [

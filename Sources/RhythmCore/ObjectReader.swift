@@ -113,7 +113,9 @@ extension String {
     /// The word that this one is most likely a misspelling of; nil if none is close.
     public func nearest(in words: [String]) -> String? {
         let ranked = words.map { ($0, distance(to: $0)) }.min { $0.1 < $1.1 }
-        guard let (word, distance) = ranked, distance <= max(2, word.count / 3), distance < word.count else { return nil }
+        guard let (word, distance) = ranked, distance <= max(2, word.count / 3), distance < word.count else {
+            return nil
+        }
         return word
     }
 

@@ -72,13 +72,16 @@ public struct Progress: Sendable, Hashable {
             return true
         }
         let elapsed = report.at.since(updatedAt).inSeconds
+        let newTotal = report.total.flatMap { $0.isFinite && $0 > 0 ? $0 : nil }
+        // A runner may tell the same report again, such as the last one together with the end.
+        if elapsed == 0, report.done == done, newTotal == total { return false }
         if elapsed > 0 {
             weightedSum = Self.alpha * weightedSum + (1 - Self.alpha) * (report.done - done) / elapsed
             weight = Self.alpha * weight + (1 - Self.alpha)
             updatedAt = report.at
         }
         done = report.done
-        total = report.total.flatMap { $0.isFinite && $0 > 0 ? $0 : nil }
+        total = newTotal
         return true
     }
 

@@ -1,9 +1,9 @@
 extension Workflow {
     /// The workflow as one JSON object, for programs that read the output of the command line.
     ///
-    /// Every key of the object that the Python library `sca-rhythm` returns from `get_embellished_workflow` is here with
-    /// the same meaning, so its readers can stay; `labels`, `args`, `kwargs`, `version`, `started_at`, `ended_at`,
-    /// `paused` and `cancelled` are added. Dates are ISO 8601 in UTC with a `Z`.
+    /// Every key of the object that the Python library `sca-rhythm` returns from `get_embellished_workflow` is here
+    /// with the same meaning, so its readers can stay; `labels`, `args`, `kwargs`, `version`, `started_at`,
+    /// `ended_at`, `paused` and `cancelled` are added. Dates are ISO 8601 in UTC with a `Z`.
     /// - Parameter previousTaskRuns: also give the attempts before the last one of each step.
     public func embellished(previousTaskRuns: Bool = false) -> JSONValue {
         .object([
@@ -27,6 +27,7 @@ extension Workflow {
             .init("ended_at", .optional(endedAt?.iso8601)),
             .init("paused", .bool(isPaused)),
             .init("cancelled", .bool(isCancelled)),
+            .init("quiesced", .bool(isQuiesced)),
         ])
     }
 

@@ -25,7 +25,8 @@ extension WorkflowSpec {
             appID: try reader.string("app_id") ?? Self.defaultAppID,
             description: try reader.string("description") ?? "",
             labels: try Self.labels(reader),
-            args: try reader.array("args", hint: "write [\"x\"] for one argument").map { JSON(.array($0)) } ?? .emptyArray,
+            args: try reader.array("args", hint: "write [\"x\"] for one argument").map { JSON(.array($0)) }
+                ?? .emptyArray,
             kwargs: try reader.object("kwargs") ?? .emptyObject,
             steps: specs)
     }

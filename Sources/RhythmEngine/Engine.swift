@@ -86,7 +86,7 @@ public final class Engine {
     }
 
     /// One cycle: applies the inputs and all that is due, stores the result in one commit, performs the effects,
-    /// answers, publishes.
+    /// publishes, answers.
     public func process(_ inputs: [Input]) {
         var cycle = Cycle(now: clock.now())
         retryAt = nil
@@ -301,9 +301,10 @@ extension Engine {
         progressDueAt = unsavedProgress.isEmpty ? nil : (progressDueAt ?? cycle.now + Self.progressInterval)
         for id in batch.deletions { forget(id, cycle, &publication) }
         if !cycle.effects.isEmpty { runner.perform(cycle.effects) }
-        for (reply, result) in cycle.replies { reply(result) }
         publication.progress = cycle.progressOrder.compactMap { cycle.progress[$0] }
+        // Before the answers: whoever got one and looks must see at least what it says.
         if !publication.isEmpty { publish(publication) }
+        for (reply, result) in cycle.replies { reply(result) }
     }
 
     private func makeBatch(_ cycle: inout Cycle) -> CommitBatch {

@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import RhythmCore
 import RhythmEngine
@@ -38,7 +39,9 @@ extension AttemptDesk {
         var running = running
         do throws(LocalRunnerError) {
             try directory.prepare(spec)
-            running.child = try Supervisor.spawn(configuration.supervisorPath, directory: directory)
+            let child = try Supervisor.spawn(configuration.supervisorPath, directory: directory)
+            Supervisor.watch(child, on: lane) { self.supervisorIsGone(child, of: id) }
+            running.child = child
         } catch {
             // Nothing was started, and nothing of this directory ever will be.
             if running.spawns == 0 { directory.remove() }
@@ -54,6 +57,16 @@ extension AttemptDesk {
         end(id, [.failed(Failure(type: type, message: message, isRetriable: isRetriable), at: .wallClock)])
     }
 
+    /// Whatever it left: an outcome, or an attempt that nobody watches over any more.
+    private func supervisorIsGone(_ child: pid_t, of id: TaskID) {
+        turn {
+            guard case .running(var running) = entries[id]?.phase else { return }
+            if running.child == child { running.child = nil }
+            entries[id]?.phase = .running(running)
+            refresh(id)
+        }
+    }
+
     // MARK: What the files say
 
     func notified(_ id: TaskID, _ event: NotifyFifo.Event) {
@@ -67,30 +80,21 @@ extension AttemptDesk {
 
     /// Reads everything that there is about a running attempt and acts on it.
     func refresh(_ id: TaskID) {
-        guard let entry = entries[id], case .running(var running) = entry.phase else { return }
+        guard let entry = entries[id], case .running(let running) = entry.phase else { return }
         let directory = places.attempt(id)
         switch directory.state() {
         case .finished:
             finish(id, directory)
         case .supervised:
-            if let child = running.child, Supervisor.isGone(child) {
-                // It was not the one that got the lock.
-                running.child = nil
-                entries[id]?.phase = .running(running)
-            }
             readStart(id)
             readProgress(id)
         case .abandoned:
             readStart(id)
             readProgress(id)
-            if let child = running.child { leaving.insert(child) }
             clear(id, leader: directory.leader)
         case .unstarted, .absent:
-            if let child = running.child {
-                guard Supervisor.isGone(child) else { return }
-                running.child = nil
-                entries[id]?.phase = .running(running)
-            }
+            // Its supervisor is on its way.
+            guard running.child == nil else { return }
             if case .finished = directory.state() {
                 finish(id, directory)
             } else if running.dispatch != nil, running.spawns < Self.spawnsMax {
@@ -125,7 +129,6 @@ extension AttemptDesk {
         if outcome.survivors > 0, outcome.kind != .lost {
             // What its supervisor could not end may still end: until then the attempt is not over.
             logger.warning("attempt \(id) left \(outcome.survivors) processes that cannot be ended")
-            if case .running(let running) = entries[id]?.phase, let child = running.child { leaving.insert(child) }
             clear(id, leader: directory.leader)
             return
         }

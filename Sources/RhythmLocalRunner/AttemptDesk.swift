@@ -47,8 +47,6 @@ final class AttemptDesk: @unchecked Sendable {
 
     var entries: [TaskID: Entry] = [:]
     var queues: RunnerQueues<TaskID>
-    /// Supervisors that wrote their outcome and are about to exit.
-    var leaving: Set<pid_t> = []
     /// The wait before the next look at what is left of attempts without a supervisor; nil if none is planned.
     var clearingPause: Duration?
     private var outbox: [Report] = []
@@ -114,7 +112,6 @@ final class AttemptDesk: @unchecked Sendable {
         guard !isStopped else { return }
         body()
         while !isStopped, let id = queues.takeStartable(limit: 1).first { launch(id) }
-        leaving = leaving.filter { !Supervisor.isGone($0) }
         let reports = outbox
         outbox = []
         if !reports.isEmpty, !isStopped { report?(reports) }
@@ -208,7 +205,6 @@ final class AttemptDesk: @unchecked Sendable {
     /// The attempt is over: frees its place and says so; one that nobody asked for is dropped at once.
     func end(_ id: TaskID, _ observations: [Observation]) {
         queues.release(id)
-        if case .running(let running) = entries[id]?.phase, let child = running.child { leaving.insert(child) }
         entries[id]?.phase = .ended(observations)
         if entries[id]?.workflowID == nil { forget(id) } else { tell(id, observations) }
     }

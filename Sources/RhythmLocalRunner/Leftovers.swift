@@ -5,8 +5,8 @@ import RhythmCore
 /// Ends what is left of attempts whose supervisor is dead: nobody else keeps their processes together any more.
 ///
 /// A process belongs to an attempt if its environment says so (`RHYTHM_TASK_ID`, inherited through every fork), or if
-/// it is in the group of a leader that is still the very process that the supervisor started. A group whose leader is gone
-/// is not enough: its number may have been given to strangers.
+/// it is in the group of a leader that is still the very process that the supervisor started. A group whose leader is
+/// gone is not enough: its number may have been given to strangers.
 enum Leftovers {
     /// Sends SIGKILL to everything that is left of the attempts; says of which of them there was anything.
     static func end(_ attempts: [TaskID: TaskLeader?]) -> Set<TaskID> {

@@ -3,19 +3,22 @@ import RhythmCore
 /// One call of one connection, from its request to its answer. Exactly one reply or status ends it.
 final class Call {
     let id: UInt64
-    /// It is answered by many frames and has no end of its own; a server that goes ends it at once.
-    let isStream: Bool
+    /// It waits for what may never come: a stream, or a status that is to change. A server that goes ends it at once,
+    /// and so does a client that has sent its last.
+    var isOpenEnded: Bool
     /// Weak, because a call may outlive its connection in the hands of the engine.
     private(set) weak var connection: Connection?
     /// What is to be undone when it ends, however it ends.
     var onEnd: (() -> Void)?
     /// The timer of its deadline.
     var deadline: UInt64?
+    /// What to do when its time is over, if that is no failure.
+    var whenOverdue: (() -> Void)?
     private(set) var isEnded = false
 
-    init(id: UInt64, isStream: Bool, connection: Connection) {
+    init(id: UInt64, isOpenEnded: Bool, connection: Connection) {
         self.id = id
-        self.isStream = isStream
+        self.isOpenEnded = isOpenEnded
         self.connection = connection
     }
 
@@ -25,5 +28,6 @@ final class Call {
         isEnded = true
         onEnd?()
         onEnd = nil
+        whenOverdue = nil
     }
 }

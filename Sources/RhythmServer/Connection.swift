@@ -26,6 +26,8 @@ final class Connection {
     private let descriptor: Int32
     private var decoder = FrameDecoder()
     private var output = OutputBuffer()
+    /// What was read and not looked at, because too much waits for the peer.
+    private var held: [UInt8] = []
     private var lastCallID: UInt64 = 0
     private var readSource: (any DispatchSourceRead)?
     private var writeSource: (any DispatchSourceWrite)?
@@ -36,6 +38,7 @@ final class Connection {
     /// The timer for the Hello, and later for a frame that has begun.
     private var frameTimer: UInt64?
     private var blockedSince: UInt64?
+    private var lastPingAt: UInt64 = 0
     private var isFlushing = false
 
     init(id: UInt64, descriptor: Int32, peer: String, server: ServerCore) {
@@ -60,8 +63,6 @@ final class Connection {
 
     /// Bytes wait for the peer beyond what streams may add to.
     var isCongested: Bool { output.count >= ServerConfiguration.streamHighWater }
-    /// When the peer stopped taking what waits for it; nil if it does not.
-    var congestedSince: UInt64? { blockedSince }
 }
 
 // MARK: Reading
@@ -69,6 +70,11 @@ final class Connection {
 extension Connection {
     /// Reads until nothing is left: after a hang-up the source may fire only once.
     func readable() {
+        if !held.isEmpty, !readIsSuspended {
+            let bytes = held
+            held = []
+            bytes.withUnsafeBytes { take($0) }
+        }
         var rounds = 0
         while phase != .closed, !readIsCancelled, !readIsSuspended {
             let count = recv(descriptor, server.readBuffer.baseAddress, server.readBuffer.count, 0)
@@ -98,6 +104,11 @@ extension Connection {
         var rest = bytes
         var isNewFrame = !decoder.isMidFrame
         while phase != .closed {
+            // A few bytes can ask for a lot: no more is looked at until the peer has taken the answers.
+            if output.count > ServerConfiguration.readHighWater, !write(), readIsSuspended {
+                held = Array(rest)
+                break
+            }
             do throws(FrameError) {
                 guard let frame = try decoder.nextClientFrame(from: &rest) else { break }
                 handle(frame)
@@ -118,7 +129,11 @@ extension Connection {
         }
         guard hasBegun, frameTimer == nil else { return }
         frameTimer = server.timers.schedule(after: server.configuration.frameTimeout) { [weak self] in
-            self?.refuse("FRAME_TIMEOUT", "a frame was not complete in time")
+            guard let self else { return }
+            frameTimer = nil
+            // While nothing is read, it is not the peer who keeps its rest back.
+            if readIsSuspended { return watchFrame(hasBegun: true, isNew: false) }
+            refuse("FRAME_TIMEOUT", "a frame was not complete within \(server.configuration.frameTimeout)")
         }
     }
 
@@ -162,11 +177,11 @@ extension Connection {
 
     private func open(_ frame: ClientFrame, _ request: Request) {
         guard frame.callID > lastCallID else {
-            refuse("CALL_ID", "call id \(frame.callID) is not higher than \(lastCallID), the highest before it")
+            refuseCallID(frame.callID)
             return
         }
         lastCallID = frame.callID
-        let call = Call(id: frame.callID, isStream: request.isStream, connection: self)
+        let call = Call(id: frame.callID, isOpenEnded: request.isStream, connection: self)
         if phase == .leaving || server.isDraining {
             fail(
                 call,
@@ -192,9 +207,19 @@ extension Connection {
         if error.isFatal || phase == .awaitingHello {
             refuse("PROTOCOL", "\(error)")
         } else if let callID = error.callID, callID != 0 {
-            if callID > lastCallID { lastCallID = callID }
+            // What this version does not know about a call of before may be ignored. Anything else would be a second
+            // call with this id, and a status could be taken for the end of the first.
+            guard callID > lastCallID else {
+                if error.kind != .unknownBody { refuseCallID(callID) }
+                return
+            }
+            lastCallID = callID
             send(.status(error.rhythmError), call: callID)
         }
+    }
+
+    private func refuseCallID(_ callID: UInt64) {
+        refuse("CALL_ID", "call id \(callID) is not higher than \(lastCallID), the highest before it")
     }
 }
 
@@ -236,7 +261,7 @@ extension Connection {
             try ServerFrame(callID: call, body: body)
                 .append(to: &output.bytes, limit: server.configuration.maxResponseBytes)
         } catch {
-            sendTooLong(error, call: call)
+            refuseTooLong(call: call, what: "\(error.rhythmError.message)")
         }
         server.markDirty(self)
     }
@@ -244,15 +269,22 @@ extension Connection {
     /// Appends a frame around a body that many watches share.
     func send(_ shared: EncodedBody, call: UInt64) {
         guard phase != .closed else { return }
-        shared.append(callID: call, to: &output.bytes)
+        let length = shared.frameLength(callID: call)
+        if length <= server.configuration.maxResponseBytes {
+            shared.append(callID: call, to: &output.bytes)
+        } else {
+            refuseTooLong(call: call, what: "the event has \(length) bytes")
+        }
         server.markDirty(self)
     }
 
-    private func sendTooLong(_ error: FrameError, call: UInt64) {
+    /// Says so in place of what is too long. A stream ends with that; any other call has ended with its answer.
+    private func refuseTooLong(call: UInt64, what: String) {
         let status = RhythmError(
             .resourceExhausted, reason: "ANSWER_TOO_LONG",
-            "the answer is longer than max_response_bytes (\(server.configuration.maxResponseBytes)): \(error);"
-                + " ask for less, such as omit_results", effect: .unknown)
+            "\(what); max_response_bytes is \(server.configuration.maxResponseBytes); ask for less, such as omit_results",
+            effect: .unknown)
+        if let open = calls[call] { _ = finish(open) }
         // A status is short; if even that fails there is nothing left to say.
         try? ServerFrame(callID: call, body: .status(status)).append(to: &output.bytes)
     }
@@ -280,6 +312,7 @@ extension Connection {
             if readIsSuspended, phase != .closed {
                 readIsSuspended = false
                 readSource?.resume()
+                if !held.isEmpty { server.later { [weak self] in self?.readable() } }
             }
             return true
         case .blocked:
@@ -331,12 +364,12 @@ extension Connection {
     private func peerLeft() {
         readIsCancelled = true
         readSource?.cancel()
-        guard phase == .ready else {
+        guard phase != .awaitingHello else {
             close()
             return
         }
         leave()
-        for call in Array(calls.values) where call.isStream { _ = finish(call) }
+        for call in Array(calls.values) where call.isOpenEnded { _ = finish(call) }
         closeIfIdle()
         server.timers.schedule(after: .seconds(5)) { [weak self] in self?.close() }
     }
@@ -358,7 +391,7 @@ extension Connection {
                     reason: reason, message: message, graceMilliseconds: UInt32(clamping: grace.wholeMilliseconds),
                     lastCallID: lastCallID)), call: 0)
         leave()
-        for call in Array(calls.values) where call.isStream {
+        for call in Array(calls.values) where call.isOpenEnded {
             fail(
                 call,
                 RhythmError(
@@ -387,6 +420,7 @@ extension Connection {
     func close() {
         guard phase != .closed else { return }
         phase = .closed
+        held = []
         if let frameTimer { server.timers.cancel(frameTimer) }
         for call in Array(calls.values) { _ = finish(call) }
         readIsCancelled = true
@@ -428,7 +462,8 @@ extension Connection {
         if silence > 2 * pingInterval {
             server.logger.info("peer is silent, closing", metadata: ["peer": "\(peer)"])
             close()
-        } else if silence > pingInterval, blockedSince == nil {
+        } else if silence > pingInterval, now &- lastPingAt > pingInterval, blockedSince == nil {
+            lastPingAt = now
             send(.ping(now), call: 0)
         } else if let blockedSince, now &- blockedSince > stallTimeout, readIsSuspended {
             server.logger.info("peer takes nothing, closing", metadata: ["peer": "\(peer)"])

@@ -8,12 +8,15 @@ final class Cursor {
         case reading
         /// What comes next is in the topic, or will be.
         case live
-        /// Nothing more will come: it was deleted and the watch was told.
+        /// Nothing more will come: it was deleted and the watch was told, or it had to make room.
         case ended
     }
 
     let id: WorkflowID
     unowned let watch: Watch
+    /// What it follows; nil before and after. Kept here as well as in the hub, which lets go of it with its workflow:
+    /// a new workflow of the same id has a topic of its own.
+    var topic: Topic?
     var state = State.reading
     /// The version of the transition to be sent next.
     var next: Int64 = 0
@@ -25,6 +28,8 @@ final class Cursor {
     var backlog: [Event] = []
     /// The highest progress sequence that was sent.
     var sentProgress: UInt64 = 0
+    /// Progress that was reported before this version is of no interest: what the watch knows is newer.
+    var progressFloor: Int64 = 0
     /// Before this time no progress is sent (uptime, nanoseconds).
     var progressNotBefore: UInt64 = 0
     var progressTimerIsSet = false

@@ -57,6 +57,7 @@ extension ServerCore {
             guard let self, let call, !call.isEnded else { return }
             call.deadline = timers.schedule(after: limit) { [weak call] in
                 guard let call else { return }
+                if let answer = call.whenOverdue { return answer() }
                 call.connection?.fail(
                     call,
                     RhythmError(
@@ -87,15 +88,22 @@ extension ServerCore {
     }
 
     private func getStatus(_ get: GetStatus, _ call: Call) {
-        find(get.workflowID) { [weak self] result in
+        if get.waitAfterVersion != nil {
+            // A long poll: looked at again when the workflow changes, and a last time when its time is over. It waits
+            // before it looks, so that no change falls in between.
+            hub.waitForChange(of: get.workflowID, call: call) { [weak self] in self?.getStatus(get, call) }
+            call.isOpenEnded = true
+            call.whenOverdue = { [weak self, unowned call] in
+                var now = get
+                now.waitAfterVersion = nil
+                self?.getStatus(now, call)
+            }
+        }
+        find(get.workflowID) { result in
             switch result {
             case .success(let workflow):
-                guard let after = get.waitAfterVersion, workflow.version <= after else {
-                    call.connection?.reply(call, .getStatus(.init(workflow: workflow.shown(for: get))))
-                    return
-                }
-                // A long poll: looked at again when the workflow's next transition comes by.
-                self?.hub.waitForChange(of: workflow.id, call: call) { self?.getStatus(get, call) }
+                if let after = get.waitAfterVersion, workflow.version <= after { return }
+                call.connection?.reply(call, .getStatus(.init(workflow: workflow.shown(for: get))))
             case .failure(let error): call.connection?.fail(call, error)
             }
         }

@@ -193,9 +193,10 @@ extension ServerCore {
         if connections.isEmpty { whenEmpty?() }
     }
 
-    /// Looks after every connection once a second: pings the silent, cuts off the dead.
+    /// Looks after every connection, often enough for the intervals there are: pings the silent, cuts off the dead.
     private func scheduleRound() {
-        timers.schedule(after: .seconds(1)) { [weak self] in
+        let shortest = min(configuration.pingInterval, configuration.bookmarkInterval, configuration.stallTimeout)
+        timers.schedule(after: min(.seconds(1), shortest / 2)) { [weak self] in
             guard let self else { return }
             let now = LaneTimers.now()
             let interval = UInt64(configuration.pingInterval.wholeMicroseconds) * 1000

@@ -73,7 +73,7 @@ final class Watch: OutgoingStream {
         return false
     }
 
-    /// Ends the call if that was asked for and every workflow is done.
+    /// Ends the call if that was asked for and every workflow is done or gone.
     func endIfDone() {
         guard request.untilDone, !call.isEnded, cursors.values.allSatisfy(\.isDone) else { return }
         call.connection?.complete(call)
@@ -88,17 +88,12 @@ final class Watch: OutgoingStream {
             connection.send(.watchEvent(.gap(cursor.id, oldestVersion: oldest)), call: callID)
             return true
         }
-        let topic = hub.topic(cursor.id)
+        guard let topic = cursor.topic else { return false }
         if let kept = cursor.snapshot {
-            let workflow = hub.server.engine.active(cursor.id) ?? kept
-            cursor.snapshot = nil
-            cursor.next = workflow.version + 1
-            cursor.status = workflow.status
-            cursor.sentProgress = topic?.lastSequence ?? 0
-            connection.send(.watchEvent(.snapshot(Snapshot(workflow))), call: callID)
+            sendSnapshot(of: cursor, kept, topic, connection)
             return true
         }
-        if let topic, sendProgress(of: cursor, topic, connection) { return true }
+        if sendProgress(of: cursor, topic, connection) { return true }
         while let event = cursor.backlog.popLast() {
             guard event.version >= cursor.next else { continue }
             cursor.next = event.version + 1
@@ -106,31 +101,44 @@ final class Watch: OutgoingStream {
             connection.send(.watchEvent(.transition(event)), call: callID)
             return true
         }
-        guard let topic else { return false }
-        if cursor.next <= topic.version {
-            guard let item = topic.event(cursor.next) else {
-                hub.readBacklog(of: cursor)
-                return false
-            }
+        if let item = topic.event(cursor.next) {
             cursor.next += 1
             cursor.status = item.status
             connection.send(item.encoded, call: callID)
             return true
         }
         if topic.isDeleted {
-            cursor.state = .ended
-            connection.send(.watchEvent(.deleted(cursor.id)), call: callID)
+            // What it missed, if anything, is gone with the workflow.
             hub.unfollow(cursor)
+            drop(cursor)
+            connection.send(.watchEvent(.deleted(cursor.id)), call: callID)
             return true
         }
+        if cursor.next <= topic.version { hub.readBacklog(of: cursor) }
         return false
+    }
+
+    private func sendSnapshot(of cursor: Cursor, _ kept: Workflow, _ topic: Topic, _ connection: Connection) {
+        // What is true now rather than what was true when it began to wait; but after a deletion the id may be another
+        // workflow's.
+        let active = topic.isDeleted ? nil : hub.server.engine.active(cursor.id)
+        let workflow = active ?? kept
+        cursor.snapshot = nil
+        cursor.next = workflow.version + 1
+        cursor.progressFloor = workflow.version
+        cursor.status = workflow.status
+        // Memory is never behind the topic, so the snapshot holds all progress that is known here.
+        if active != nil { cursor.sentProgress = topic.lastSequence }
+        connection.send(.watchEvent(.snapshot(Snapshot(workflow))), call: callID)
     }
 
     /// Progress belongs behind the transition after which it was reported and before the next one, so that the last
     /// progress of an attempt comes before its end.
     private func sendProgress(of cursor: Cursor, _ topic: Topic, _ connection: Connection) -> Bool {
         guard !request.withoutProgress, topic.lastSequence > cursor.sentProgress,
-            let item = topic.progress.first(where: { $0.sequence > cursor.sentProgress }), item.version < cursor.next
+            let item = topic.progress.first(where: {
+                $0.sequence > cursor.sentProgress && $0.version >= cursor.progressFloor
+            }), item.version < cursor.next
         else { return false }
         let now = LaneTimers.now()
         // What is followed by a transition already is sent without waiting: it is the last of its attempt.

@@ -24,8 +24,6 @@ final class WatchHub {
 
     var watchCount: Int { watches.count }
 
-    func topic(_ id: WorkflowID) -> Topic? { topics[id] }
-
     func now() -> Timestamp { SystemClock().now() }
 
     /// Takes what one cycle of the engine changed.
@@ -36,9 +34,7 @@ final class WatchHub {
             if let topic {
                 for event in change.events { topic.append(event) }
                 wakeFollowers(of: topic)
-                let waiters = topic.waiters
-                topic.waiters = [:]
-                for call in waiters.keys.sorted() { waiters[call]?() }
+                wakeWaiters(of: topic)
                 discardIfUnused(topic)
             }
             if !filterWatches.isEmpty, !change.workflow.isSettled { join(change.workflow) }
@@ -49,9 +45,10 @@ final class WatchHub {
             wakeFollowers(of: topic)
         }
         for id in publication.deleted {
-            guard let topic = topics[id] else { continue }
+            guard let topic = topics.removeValue(forKey: id) else { continue }
             topic.markDeleted()
             wakeFollowers(of: topic)
+            wakeWaiters(of: topic)
         }
     }
 
@@ -145,6 +142,7 @@ extension WatchHub {
             return
         }
         cursor.next = version + 1
+        cursor.progressFloor = version
         if version < workflow.version {
             readBacklog(of: cursor)
         } else {
@@ -186,20 +184,28 @@ extension WatchHub {
         let topic = topics[cursor.id] ?? Topic(id: cursor.id, version: version ?? 0)
         topics[cursor.id] = topic
         topic.followers[ObjectIdentifier(cursor)] = cursor
+        cursor.topic = topic
     }
 
     func unfollow(_ cursor: Cursor) {
-        guard let topic = topics[cursor.id] else { return }
+        guard let topic = cursor.topic else { return }
+        cursor.topic = nil
         topic.followers[ObjectIdentifier(cursor)] = nil
         discardIfUnused(topic)
     }
 
     private func discardIfUnused(_ topic: Topic) {
-        if topic.isUnused { topics[topic.id] = nil }
+        if topic.isUnused, topics[topic.id] === topic { topics[topic.id] = nil }
     }
 
     private func wakeFollowers(of topic: Topic) {
         for cursor in topic.followers.values { cursor.watch.wake(cursor) }
+    }
+
+    private func wakeWaiters(of topic: Topic) {
+        let waiters = topic.waiters
+        topic.waiters = [:]
+        for call in waiters.keys.sorted() { waiters[call]?() }
     }
 
     /// Wakes the cursor when `nanoseconds` have passed.
@@ -213,7 +219,7 @@ extension WatchHub {
         }
     }
 
-    /// Calls `action` after the next transition of the workflow, or never if the call ends before.
+    /// Calls `action` after the next transition of the workflow or its deletion, or never if the call ends before.
     func waitForChange(of id: WorkflowID, call: Call, action: @escaping () -> Void) {
         let topic = topics[id] ?? Topic(id: id, version: server.engine.active(id)?.version ?? 0)
         topics[id] = topic
@@ -257,6 +263,11 @@ extension WatchHub {
             case .success(let workflow):
                 cursor.gap = events.first?.version ?? workflow.version
                 cursor.snapshot = workflow
+                cursor.state = .live
+                cursor.watch.wake(cursor)
+            case .failure(let error) where error.code == .notFound:
+                // Deleted meanwhile. The topic knows, or is about to be told.
+                cursor.next = .max
                 cursor.state = .live
                 cursor.watch.wake(cursor)
             case .failure(let error): cursor.watch.call.connection?.fail(cursor.watch.call, error)

@@ -23,7 +23,9 @@ extension Simulation {
             }
         }
         for id in clients.pauses.keys where clients.isHeld(id) {
-            guard let workflow = image.workflows[id], !workflow.status.isDone, workflow.control != .pausing else { continue }
+            guard let workflow = image.workflows[id], !workflow.status.isDone, workflow.control != .pausing else {
+                continue
+            }
             throw Problem(text: "I6: the acknowledged pause of \(id) is gone: \(workflow.status), \(workflow.control)")
         }
     }
@@ -120,7 +122,9 @@ extension Simulation {
     private func checkPublication(_ publication: Publication, _ image: SimulationDisk.Image) throws {
         for change in publication.changes {
             let id = change.workflow.id
-            note("  published \(id) \(change.events.map { "\($0.version) \($0.kind.rawValue)" }), \(change.workflow.status)")
+            note(
+                "  published \(id) \(change.events.map { "\($0.version) \($0.kind)" }), \(change.workflow.status)"
+            )
             let before = told[id] ?? change.events.first.map { $0.version - 1 } ?? change.workflow.version
             let versions = change.events.map(\.version)
             guard versions == (0..<versions.count).map({ before + 1 + Int64($0) }),
@@ -174,10 +178,13 @@ extension Simulation {
     private func checkRest() throws {
         let image = disk.image
         if let (id, _) = machine.attempts.first { throw Problem(text: "\(id) has ended, but was never settled") }
-        if let active = engine?.activeCount, active > 0 { throw Problem(text: "\(active) workflows are active for ever") }
+        if let active = engine?.activeCount, active > 0 {
+            throw Problem(text: "\(active) workflows are active for ever")
+        }
         for (id, workflow) in image.workflows.sorted(by: { $0.key < $1.key }) {
             tally.workflows += 1
             try checkRecord(workflow, image.events[id] ?? [])
+            if clients.doomed.contains(id) { throw Problem(text: "I6: \(id) was to be deleted, but is there") }
             if !workflow.isSettled { throw Problem(text: "I5: \(id) is \(workflow.status) for ever") }
             if let told = told[id], told != workflow.version {
                 throw Problem(text: "I7: watchers of \(id) were told up to \(told) of \(workflow.version)")

@@ -16,12 +16,22 @@ extension Simulation {
         case 40..<75: work()
         case 75..<90: try passTime()
         case 90..<96: spoilStore()
-        case 96..<97: try restart()
+        case 96: try restart()
+        case 97: performAgain()
         default:
             // Somewhere in the next cycle the process is killed.
             fuse.arm(after: Int.random(in: 0...9, using: &random))
             try cycle(commands: Int.random(in: 1...4, using: &random))
         }
+    }
+
+    /// Whatever the records ask for may be asked for twice.
+    private func performAgain() {
+        let workflows = disk.image.workflows.values.sorted { $0.id < $1.id }
+        guard !workflows.isEmpty else { return }
+        let workflow = random.pick(workflows)
+        note("the effects of \(workflow.id) are performed again")
+        for effect in workflow.outstandingEffects { machine.perform(effect) }
     }
 
     private func spoilStore() {
@@ -30,9 +40,10 @@ extension Simulation {
             disk.isAway = true
             return note("the store is away")
         }
-        let fault = random.pick([
-            .refuse(.full), .refuse(.unavailable), .loseAnswer(stored: true), .loseAnswer(stored: false),
-        ] as [SimulationDisk.Fault])
+        let fault = random.pick(
+            [
+                .refuse(.full), .refuse(.unavailable), .loseAnswer(stored: true), .loseAnswer(stored: false),
+            ] as [SimulationDisk.Fault])
         let faults = Array(repeating: fault, count: random.once(in: 3) ? 3 : 1)
         note("the next commits meet \(faults)")
         disk.fail(faults)
@@ -115,7 +126,9 @@ extension Simulation {
 
     func advance(_ id: TaskID, _ attempt: SimulationMachine.Attempt, gently: Bool) {
         let now = clock.now()
-        if attempt.stopAsked, gently || random.once(in: 2) { return end(id, random.pick(["revoked", "success", "both"])) }
+        if attempt.stopAsked, gently || random.once(in: 2) {
+            return end(id, random.pick(["revoked", "success", "both"]))
+        }
         if attempt.phase == .queued {
             if !gently, random.once(in: 20) { return end(id, "poison") }
             note("\(id) begins")

@@ -32,6 +32,8 @@ struct SimulationClients {
     /// Deletes that took, or may have taken, effect.
     private(set) var deletes: [WorkflowID: Set<Int>] = [:]
     private(set) var deleted: Set<WorkflowID> = []
+    /// To be deleted as soon as nothing of them runs.
+    private(set) var doomed: Set<WorkflowID> = []
     private var receipts: [WorkflowID: [String: Receipt]] = [:]
     private var remembered: [WorkflowID: [String]] = [:]
 
@@ -79,7 +81,7 @@ struct SimulationClients {
         case (.success(.receipt(let receipt, let replayed)), let id?):
             return take(receipt, replayed, of: id, request)
         case (.success(.deleted(let gone)), let id?):
-            if gone { deleted.insert(id) }
+            if gone { deleted.insert(id) } else { doomed.insert(id) }
             return nil
         case (.failure(let error), let id?):
             if error.effect == .none {
@@ -117,7 +119,9 @@ struct SimulationClients {
             return mayBeDeleted(earlier) ? nil : "I8: request '\(request.requestID)' started \(earlier) and \(id)"
         }
         // With whichever body came first.
-        if case .start(let spec, _) = request.command { starts[request.requestID] = Start(spec: spec, acknowledged: id) }
+        if case .start(let spec, _) = request.command {
+            starts[request.requestID] = Start(spec: spec, acknowledged: id)
+        }
         known.append(id)
         return nil
     }

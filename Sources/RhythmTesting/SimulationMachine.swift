@@ -154,7 +154,8 @@ package final class SimulationMachine: Sendable {
         if state.settled.contains(id) { journal.append(.problem("\(id) is dispatched after its end was settled")) }
         let others = state.attempts.filter { $0.value.isLive && $0.value.dispatch.workflowID == dispatch.workflowID }
         if !others.isEmpty {
-            journal.append(.problem("I2: \(id) of \(dispatch.workflowID) is dispatched while \(others.keys.sorted()) run"))
+            journal.append(
+                .problem("I2: \(id) of \(dispatch.workflowID) is dispatched while \(others.keys.sorted()) run"))
         }
         state.attempts[id] = Attempt(dispatch: dispatch)
         journal.append(.dispatched(dispatch))

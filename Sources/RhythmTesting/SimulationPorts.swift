@@ -2,8 +2,8 @@ package import RhythmCore
 package import RhythmEngine
 import Synchronization
 
-/// The life of one simulated server process. Once it has burnt through, nothing the process does has any effect: that is
-/// what `kill -9` at that very point looks like from outside.
+/// The life of one simulated server process. Once it has burnt through, nothing the process does has any effect: so
+/// `kill -9` at that very point looks from outside.
 package final class SimulationFuse: Sendable {
     private let state = Mutex((left: Int.max, isBurnt: false))
 

@@ -120,7 +120,9 @@ extension SimulationDisk.Image {
         for (index, step) in workflow.steps.enumerated() {
             let old = before?.steps[index].attempts ?? []
             stored.steps[index].attempts = step.attempts.indices.compactMap { number in
-                if change.touched.contains(AttemptPosition(step: index, attempt: number)) { return step.attempts[number] }
+                if change.touched.contains(AttemptPosition(step: index, attempt: number)) {
+                    return step.attempts[number]
+                }
                 return number < old.count ? old[number] : nil
             }
         }

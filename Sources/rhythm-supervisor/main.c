@@ -1,8 +1,8 @@
 // rhythm-supervisor ATTEMPT_DIR: runs one attempt of one step and outlives the server that started it.
 //
 // Everything it is told and everything it finds out is a file in the attempt directory, so that any server, now or
-// after a crash, can read it. It holds the lock of the directory for as long as it lives, and the last file it writes is
-// `outcome`.
+// after a crash, can read it. It holds the lock of the directory for as long as it lives, and the last file it writes
+// is `outcome`.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -4,10 +4,11 @@ import RhythmCore
 import Testing
 
 @Suite struct CLIExitStatusTests {
-    @Test(arguments: [
-        ([], 0, "USAGE: rhythm"), (["--help"], 0, "EXIT STATUS"), (["help", "start"], 0, "EXAMPLE"),
-        (["--version"], 0, "rhythm"), (["validate", "-"], 0, "is valid"),
-    ] as [([String], Int32, String)])
+    @Test(
+        arguments: [
+            ([], 0, "USAGE: rhythm"), (["--help"], 0, "EXIT STATUS"), (["help", "start"], 0, "EXAMPLE"),
+            (["--version"], 0, "rhythm"), (["validate", "-"], 0, "is valid"),
+        ] as [([String], Int32, String)])
     func goodUse(_ arguments: [String], _ status: Int32, _ words: String) async throws {
         let outcome = try await CLIProgram.rhythm(arguments, input: "{name: w, steps: [{name: s, task: t}]}")
         #expect(outcome.status == status)
@@ -18,7 +19,8 @@ import Testing
     @Test(arguments: [
         ["nonsense"], ["start"], ["start", "/nowhere/file.yaml"], ["status"], ["list", "--limit", "0"],
         ["list", "--status", "BROKEN"], ["list", "--since", "soon"], ["start", "-", "a", "--args", "[]"],
-        ["start", "-", "--args", "{"], ["watch", "x", "--name", "y"], ["ping", "-n", "0"], ["info", "--server", "nowhere"],
+        ["start", "-", "--args", "{"], ["watch", "x", "--name", "y"], ["ping", "-n", "0"],
+        ["info", "--server", "nowhere"],
         ["validate", "-"], ["start", "-", "--label", "nokey"], ["info", "--timeout", "never"],
     ])
     func wrongUse(_ arguments: [String]) async throws {

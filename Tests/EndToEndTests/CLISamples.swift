@@ -88,7 +88,8 @@ enum CLISamples {
     }
 
     static func event(
-        _ version: Int64, _ kind: Event.Kind, _ status: WorkflowStatus, done: Int, step: String = "", detail: String = "",
+        _ version: Int64, _ kind: Event.Kind, _ status: WorkflowStatus, done: Int, step: String = "",
+        detail: String = "",
         attempt: Int = 1
     ) -> Event {
         Event(

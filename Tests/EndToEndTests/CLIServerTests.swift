@@ -62,7 +62,9 @@ import Testing
             let file = try server.file("w.yaml", twoSteps)
             let started = try await server.rhythm("start", file, "--watch")
             #expect(started.status == 1, "\(started)")
+            #expect(started.err.contains("ended in FAILURE"))
             let id = try await server.onlyID()
+            #expect(try await server.rhythm("watch", id, "--until-done", "--json").status == 1)
             let status = try await server.rhythm("status", id)
             #expect(status.status == 1)
             #expect(status.out.contains("no such thing"), "\(status.out)")
@@ -119,7 +121,9 @@ import Testing
             for line in outcome.out.split(separator: "\n") {
                 let update = try object(String(line))
                 if let version = update["version"] as? Int { versions.append(version) }
-                if let workflow = update["workflow"] as? [String: Any] { versions.append(workflow["version"] as? Int ?? 0) }
+                if let workflow = update["workflow"] as? [String: Any] {
+                    versions.append(workflow["version"] as? Int ?? 0)
+                }
             }
             let first = try #require(versions.first)
             #expect(versions == Array(first..<first + versions.count), "each version once, in order")

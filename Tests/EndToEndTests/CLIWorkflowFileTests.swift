@@ -44,7 +44,8 @@ import Testing
                     kwargs: try JSON(parsing: #"{"pace":6}"#), timeout: .seconds(5400),
                     retry: RetryPolicy(
                         maxAttempts: 3, backoff: .milliseconds(500), factor: 1.5, maxBackoff: .seconds(60))),
-                StepSpec(name: "2", task: "tasks.stage", timeout: .milliseconds(90_500), retry: RetryPolicy(maxAttempts: 2)),
+                StepSpec(
+                    name: "2", task: "tasks.stage", timeout: .milliseconds(90_500), retry: RetryPolicy(maxAttempts: 2)),
                 StepSpec(name: "last", task: "t"),
             ])
         expected.steps[1].kwargs = try JSON(parsing: #"{"pace":6}"#)
@@ -53,8 +54,10 @@ import Testing
 
     @Test func jsonSaysTheSame() throws {
         let spec = try WorkflowFile.spec(#"{"name": "w", "steps": [{"name": "s", "task": "t", "timeout": "2h"}]}"#)
-        #expect(spec == WorkflowSpec(
-            name: "w", appID: "default", steps: [StepSpec(name: "s", task: "t", timeout: .seconds(7200))]))
+        #expect(
+            spec
+                == WorkflowSpec(
+                    name: "w", appID: "default", steps: [StepSpec(name: "s", task: "t", timeout: .seconds(7200))]))
         #expect(try WorkflowFile.spec("{name: w, steps: [{name: s, task: t, timeout: 2h}]}") == spec, "flow style YAML")
     }
 
@@ -120,26 +123,31 @@ import Testing
     @Test func aBombIsRefusedInTime() {
         var text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
         for level in 1...12 {
-            text += "a\(level): &a\(level) [" + Array(repeating: "*a\(level - 1)", count: 10).joined(separator: ", ") + "]\n"
+            text +=
+                "a\(level): &a\(level) [" + Array(repeating: "*a\(level - 1)", count: 10).joined(separator: ", ")
+                + "]\n"
         }
         #expect(throws: RhythmError.self) { try WorkflowFile.spec(text) }
     }
 
-    @Test(arguments: [
-        ("90", 90), ("1.5", 1.5), ("90s", 90), ("15m", 900), ("2h", 7200), ("1d", 86_400), ("500ms", 0.5),
-        ("1h30m", 5400), ("", nil), ("s", nil), ("-1s", nil), ("1x", nil), ("1h30", nil), ("1 h", nil), ("1.s", nil),
-        ("nan", nil), ("1e9", nil), ("99999999999999999999d", nil),
-    ] as [(String, Double?)])
+    @Test(
+        arguments: [
+            ("90", 90), ("1.5", 1.5), ("90s", 90), ("15m", 900), ("2h", 7200), ("1d", 86_400), ("500ms", 0.5),
+            ("1h30m", 5400), ("", nil), ("s", nil), ("-1s", nil), ("1x", nil), ("1h30", nil), ("1 h", nil),
+            ("1.s", nil),
+            ("nan", nil), ("1e9", nil), ("99999999999999999999d", nil),
+        ] as [(String, Double?)])
     func durations(_ text: String, _ seconds: Double?) {
         #expect(Duration(parsing: text) == seconds.flatMap { Duration(seconds: $0) })
     }
 
-    @Test(arguments: [
-        ("1970-01-01", 0), ("2026-01-02T03:04:05.678901Z", 1_767_323_045_678_901),
-        ("2026-01-02T04:04:05.678901+01:00", 1_767_323_045_678_901), ("2000-02-29", 951_782_400_000_000),
-        ("1969-12-31 23:59:59Z", -1_000_000), ("2026-02-29", nil), ("2026-13-01", nil), ("2026-1-1", nil),
-        ("2026-01-01T", nil), ("2026-01-01T00:00:00ZZ", nil), ("now", nil),
-    ] as [(String, Int64?)])
+    @Test(
+        arguments: [
+            ("1970-01-01", 0), ("2026-01-02T03:04:05.678901Z", 1_767_323_045_678_901),
+            ("2026-01-02T04:04:05.678901+01:00", 1_767_323_045_678_901), ("2000-02-29", 951_782_400_000_000),
+            ("1969-12-31 23:59:59Z", -1_000_000), ("2026-02-29", nil), ("2026-13-01", nil), ("2026-1-1", nil),
+            ("2026-01-01T", nil), ("2026-01-01T00:00:00ZZ", nil), ("now", nil),
+        ] as [(String, Int64?)])
     func times(_ text: String, _ microseconds: Int64?) {
         #expect(Timestamp(iso8601: text)?.microseconds == microseconds)
         if let microseconds, let again = Timestamp(iso8601: Timestamp(microseconds: microseconds).iso8601) {

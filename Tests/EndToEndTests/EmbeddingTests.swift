@@ -3,17 +3,28 @@ import RhythmCore
 import RhythmEngine
 import RhythmInProcessRunner
 import RhythmStoreSQLite
+import Synchronization
 import Testing
 
 /// The engine inside another program, without server or processes.
 @Suite struct EmbeddingTests {
-    @Test("the README's example runs, and what it stored is there for the next one")
+    @Test("the README's example runs, and what it stored is there for the next program")
     func example() async throws {
         try await TestPlace.with { place in
             let path = place.data + "/flows.sqlite"
-            let workflow = try await embeddedExample(storePath: path)
-            #expect(workflow.status == .success)
-            #expect(workflow.steps.map { $0.current?.result?.text } == ["[6]", #"["the sum is 6"]"#])
+            let seen = Mutex<Workflow?>(nil)
+            try await embeddedExample(path) { engine, id in
+                let deadline = ContinuousClock.now + .seconds(20)
+                while try engine.workflow(id)?.status.isDone != true, ContinuousClock.now < deadline {
+                    try await Task.sleep(for: .milliseconds(2))
+                }
+                let workflow = try engine.workflow(id)
+                seen.withLock { $0 = workflow }
+                await engine.stop()
+            }
+            let workflow = try #require(seen.withLock { $0 })
+            #expect(workflow.status == .success && workflow.name == "greeting")
+            #expect(workflow.steps.allSatisfy { $0.current?.result?.text.hasPrefix("[\"hello, ") == true })
             let store = try SQLiteStore(path: path)
             #expect(try store.load(workflow.id)?.status == .success)
         }
@@ -22,16 +33,18 @@ import Testing
     @Test("the README shows the very example that is run here")
     func readme() throws {
         let file = URL(fileURLWithPath: #filePath)
-        let example = try example(in: String(contentsOf: file, encoding: .utf8), from: "// README {", to: "// README }")
+        let here = try lines(in: String(contentsOf: file, encoding: .utf8), from: "// README {\n", to: "// README }")
         let root = file.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         let readme = try String(contentsOf: root.appendingPathComponent("README.md"), encoding: .utf8)
-        let shown = try self.example(in: readme, from: "<!-- embedding -->\n```swift", to: "```")
-        #expect(shown == example)
+        let chapter = try #require(readme.range(of: "## Embedding the engine\n"))
+        let shown = try lines(in: String(readme[chapter.upperBound...]), from: "```swift\n", to: "```")
+            .filter { !$0.hasPrefix("import ") }
+        #expect(shown == here.map { $0.replacing("path: path", with: "path: \"flows.sqlite\"") })
     }
 
-    /// The lines between two marks, without their common indentation.
-    private func example(in text: String, from begin: String, to end: String) throws -> [String] {
-        let start = try #require(text.range(of: begin + "\n"))
+    /// The lines between two marks, without their common indentation and without empty ones.
+    private func lines(in text: String, from begin: String, to end: String) throws -> [String] {
+        let start = try #require(text.range(of: begin))
         let stop = try #require(text.range(of: end, range: start.upperBound..<text.endIndex))
         let lines = text[start.upperBound..<stop.lowerBound].split(separator: "\n").map { String($0) }
             .filter { !$0.allSatisfy(\.isWhitespace) }
@@ -40,31 +53,23 @@ import Testing
     }
 }
 
-private func embeddedExample(storePath: String) async throws -> Workflow {
+/// The README's example; `then` gets what it has made.
+private func embeddedExample(
+    _ path: String, then: (EngineService, WorkflowID) async throws -> Void
+) async throws {
     // README {
     let runner = InProcessRunner()
-    runner.register("sum") { invocation in
-        let numbers = invocation.argument?.value.arrayValue ?? []
-        return JSON(.array([.integer(numbers.compactMap(\.intValue).reduce(0, +))]))
+    runner.register("greet") { invocation in
+        JSON.array(of: [.string("hello, \(invocation.argument?.text ?? "nobody")")])
     }
-    runner.register("say") { invocation in
-        JSON(.array([.string("the sum is \(invocation.argument?.text ?? "unknown")")]))
-    }
-    let service = EngineService(store: try SQLiteStore(path: storePath), runner: runner)
-    try await service.start()
+    let engine = EngineService(store: try SQLiteStore(path: path), runner: runner)
+    try await engine.start()
 
-    let (events, sink) = AsyncStream.makeStream(of: Event.self)
-    service.observe { publication in
-        for change in publication.changes { for event in change.events { sink.yield(event) } }
-    }
-    let id: WorkflowID = "addition-17"
     let spec = WorkflowSpec(
-        id: id, name: "addition", appID: "example", args: try JSON(parsing: "[[1, 2, 3]]"),
-        steps: [StepSpec(name: "add", task: "sum"), StepSpec(name: "tell", task: "say")])
-    _ = try await service.submit(.start(spec, requestID: "order-17"))
-    for await event in events where event.workflowID == id && event.status.isDone { break }
-    let workflow = try service.workflow(id)
-    await service.stop()
+        name: "greeting", appID: "example", args: try JSON(parsing: "[\"world\"]"),
+        steps: [StepSpec(name: "greet", task: "greet"), StepSpec(name: "again", task: "greet")])
+    guard case .started(let workflow, _) = try await engine.submit(.start(spec, requestID: "greeting-1")) else { return }
+    print("durable as", workflow.id)
     // README }
-    return try #require(workflow)
+    try await then(engine, workflow.id)
 }

@@ -81,7 +81,8 @@ extension [ClientStateMachine.Action] {
         case .resolveID: "resolve"
         case .watchProgress(let watch):
             "watch " + (watch.filter == nil ? "" : "filter")
-                + watch.targets.map { "\($0.workflowID)>\($0.afterVersion.map { "\($0)" } ?? "-")" }.joined(separator: ",")
+                + watch.targets.map { "\($0.workflowID)>\($0.afterVersion.map { "\($0)" } ?? "-")" }.joined(
+                    separator: ",")
         case .tailLog(let log): "log \(log.offset)"
         case .getServerInfo: "info"
         }
@@ -160,7 +161,9 @@ enum Say {
 extension Request {
     static let resolve = Request.resolveID(ResolveID(prefix: "x"))
     static let delete = Request.deleteWorkflow(DeleteWorkflow(workflowID: "w"))
-    static func pause(_ requestID: String) -> Request { .pauseWorkflow(PauseWorkflow(workflowID: "w", requestID: requestID)) }
+    static func pause(_ requestID: String) -> Request {
+        .pauseWorkflow(PauseWorkflow(workflowID: "w", requestID: requestID))
+    }
 }
 
 extension CallKind {

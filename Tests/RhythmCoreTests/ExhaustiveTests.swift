@@ -1,8 +1,15 @@
+import Foundation
 import RhythmCore
+import RhythmTesting
 import Testing
 
 /// Every order in which people, timers and a runner may act on a small workflow, and long random lives of larger ones.
+///
+/// `RHYTHM_EXTRA_DEPTH=1` goes one act further than fits into a few seconds; each act more takes about four times as
+/// long.
 @Suite struct ExhaustiveTests {
+    static let extraDepth = ProcessInfo.processInfo.environment["RHYTHM_EXTRA_DEPTH"].flatMap { Int($0) } ?? 0
+
     struct Plan: Sendable, CustomTestStringConvertible {
         var testDescription: String
         var steps: Int
@@ -48,7 +55,8 @@ import Testing
         var frontier = [Node(try plan.makeWorld())]
         var seen: Set<Int> = [frontier[0].world.fingerprint]
         var transitions = 0
-        for _ in 0..<plan.depth {
+        let depth = plan.depth + Self.extraDepth
+        for _ in 0..<depth {
             var next: [Node] = []
             for node in frontier {
                 for act in node.world.possibleActs {
@@ -64,7 +72,7 @@ import Testing
             }
             frontier = next
         }
-        print("\(plan.testDescription): \(seen.count) states, \(transitions) transitions to depth \(plan.depth)")
+        print("\(plan.testDescription): \(seen.count) states, \(transitions) transitions to depth \(depth)")
         #expect(seen.count > 1000)
     }
 
@@ -75,15 +83,15 @@ import Testing
     }
 
     private func liveAndDrain(steps: Int, seed: UInt64) throws {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var world = try ModelWorld(
-            steps: steps, retry: random.oneIn(2) ? RetryPolicy(maxAttempts: 3) : nil,
-            timeout: random.oneIn(2) ? .seconds(5) : nil)
+            steps: steps, retry: random.once(in: 2) ? RetryPolicy(maxAttempts: 3) : nil,
+            timeout: random.once(in: 2) ? .seconds(5) : nil)
         var story: [ModelWorld.Act] = []
         do {
             for _ in 0..<Int.random(in: 10...80, using: &random) {
                 // People act seldom, or nothing would ever run.
-                world.commandsLeft = random.oneIn(6) ? 1 : 0
+                world.commandsLeft = random.once(in: 6) ? 1 : 0
                 guard let act = world.possibleActs.randomElement(using: &random) else { break }
                 story.append(act)
                 try world.perform(act)

@@ -1,5 +1,6 @@
 import Foundation
 import RhythmCore
+import RhythmTesting
 import Testing
 
 @Suite struct JSONTests {
@@ -87,11 +88,12 @@ import Testing
         _ = try JSON(parsing: "[" + Array(repeating: "[[]]", count: 1000).joined(separator: ",") + "]")
     }
 
-    @Test(arguments: [
-        ("[]", nil), ("[ ]", nil), ("{}", nil), ("7", nil), ("\"[1]\"", nil), ("[7]", "7"), ("[ 7 , 8]", "7"),
-        ("[[1, 2],3]", "[1, 2]"), (#"[{"a": "]"} , 1]"#, #"{"a": "]"}"#), (#"["a\"],b"]"#, #""a\"],b""#),
-        ("[null]", "null"), ("[12345678901234567890123]", "12345678901234567890123"), ("[NaN]", "NaN"),
-    ] as [(String, String?)])
+    @Test(
+        arguments: [
+            ("[]", nil), ("[ ]", nil), ("{}", nil), ("7", nil), ("\"[1]\"", nil), ("[7]", "7"), ("[ 7 , 8]", "7"),
+            ("[[1, 2],3]", "[1, 2]"), (#"[{"a": "]"} , 1]"#, #"{"a": "]"}"#), (#"["a\"],b"]"#, #""a\"],b""#),
+            ("[null]", "null"), ("[12345678901234567890123]", "12345678901234567890123"), ("[NaN]", "NaN"),
+        ] as [(String, String?)])
     func firstElement(text: String, first: String?) throws {
         #expect(try JSON(parsing: text).firstElement?.text == first)
     }
@@ -106,7 +108,7 @@ import Testing
         #expect(mine["b"] == .number("3"))
     }
 
-    static func tree(_ random: inout SeededRandom, depth: Int) -> JSONValue {
+    static func tree(_ random: inout SeededGenerator, depth: Int) -> JSONValue {
         switch Int.random(in: 0..<(depth > 0 ? 8 : 6), using: &random) {
         case 0: return .null
         case 1: return .bool(Bool.random(using: &random))
@@ -114,7 +116,7 @@ import Testing
         case 3: return .float(Double(bitPattern: random.next()))
         case 4, 5:
             let scalars = (0..<Int.random(in: 0...8, using: &random)).compactMap { _ in
-                Unicode.Scalar(UInt32.random(in: 0...(random.oneIn(2) ? 0x7F : 0x10FFFF), using: &random))
+                Unicode.Scalar(UInt32.random(in: 0...(random.once(in: 2) ? 0x7F : 0x10FFFF), using: &random))
             }
             var text = ""
             text.unicodeScalars.append(contentsOf: scalars)
@@ -130,7 +132,7 @@ import Testing
 
     @Test func randomRoundTrips() throws {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         for _ in 0..<500 {
             let value = Self.tree(&random, depth: 5)
             for text in [value.compactText, value.prettyText] {
@@ -146,7 +148,7 @@ import Testing
 
     @Test func randomDamageNeverTraps() throws {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         for _ in 0..<1000 {
             var bytes = Array(Self.tree(&random, depth: 4).compactText.utf8)
             for _ in 0..<Int.random(in: 1...3, using: &random) where !bytes.isEmpty {

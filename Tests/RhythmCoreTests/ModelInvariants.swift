@@ -12,7 +12,8 @@ extension ModelWorld {
             throw violation("a command that was refused, or was so already, changed something")
         }
         if !receipt.accepted && receipt.reason.isEmpty { throw violation("refused without a reason") }
-        if let revoked = receipt.revokedStep, workflow.position(of: revoked.taskID).map({ workflow[$0].isLive }) != true {
+        if let revoked = receipt.revokedStep, workflow.position(of: revoked.taskID).map({ workflow[$0].isLive }) != true
+        {
             throw violation("receipt names a revoked attempt that is not live")
         }
     }
@@ -73,7 +74,8 @@ extension ModelWorld {
         guard versions == (0..<versions.count).map({ version + 1 + Int64($0) }),
             workflow.version == version + Int64(versions.count)
         else { throw violation("I7: versions \(versions) after \(version), workflow at \(workflow.version)") }
-        if let last = transition.events.last, last.status != workflow.status || last.stepsDone != workflow.pendingIndex {
+        if let last = transition.events.last, last.status != workflow.status || last.stepsDone != workflow.pendingIndex
+        {
             throw violation("the last event tells another state")
         }
         if !workflow.status.isDone, transition.events.contains(where: { $0.kind != .created && $0.status.isDone }) {
@@ -108,7 +110,9 @@ extension ModelWorld {
             if counting.count > 1 || (counting.first != nil && step.attempts.last?.superseded == true) {
                 throw violation("step \(index) has \(counting.count) attempts that count")
             }
-            if step.attempts.map(\.number) != Array(1...max(1, step.attempts.count)).prefix(step.attempts.count).map({ $0 }) {
+            if step.attempts.map(\.number)
+                != Array(1...max(1, step.attempts.count)).prefix(step.attempts.count).map({ $0 })
+            {
                 throw violation("attempts are numbered \(step.attempts.map(\.number))")
             }
             if workflow.status == .success, counting.map(\.status) != [.success] {

@@ -47,7 +47,9 @@ struct ModelRunner: Hashable {
 
     init(copies: Int) { self.copies = copies }
 
-    var ids: [TaskID] { tasks.keys.sorted { $0.rawValue.count == $1.rawValue.count ? $0 < $1 : $0.rawValue.count < $1.rawValue.count } }
+    var ids: [TaskID] {
+        tasks.keys.sorted { $0.rawValue.count == $1.rawValue.count ? $0 < $1 : $0.rawValue.count < $1.rawValue.count }
+    }
     var running: [TaskID] { ids.filter { tasks[$0]?.runs == true } }
 
     /// Performs an effect; harmless to repeat.

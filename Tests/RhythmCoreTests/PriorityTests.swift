@@ -2,11 +2,13 @@ import RhythmCore
 import Testing
 
 @Suite struct PriorityTests {
-    @Test(arguments: [
-        // own priority, index, expected
-        (nil, 0, 1), (nil, 1, 2), (nil, 8, 9), (nil, 9, 9), (nil, 999, 9), (0, 0, 0), (0, 5, 0), (9, 0, 9), (5, 8, 5),
-        (-3, 2, 0), (42, 2, 9),
-    ] as [(Int?, Int, Int)])
+    @Test(
+        arguments: [
+            // own priority, index, expected
+            (nil, 0, 1), (nil, 1, 2), (nil, 8, 9), (nil, 9, 9), (nil, 999, 9), (0, 0, 0), (0, 5, 0), (9, 0, 9),
+            (5, 8, 5),
+            (-3, 2, 0), (42, 2, 9),
+        ] as [(Int?, Int, Int)])
     func rule(own: Int?, index: Int, expected: Int) {
         #expect(StepSpec(name: "s", task: "t", priority: own).effectivePriority(at: index) == expected)
     }

@@ -1,8 +1,10 @@
 import RhythmCore
+import RhythmTesting
 import Testing
 
 @Suite struct ProgressTests {
-    static func report(_ done: Double, of total: Double? = 100, second: Double, name: String = "copy") -> ProgressReport {
+    static func report(_ done: Double, of total: Double? = 100, second: Double, name: String = "copy") -> ProgressReport
+    {
         ProgressReport(
             name: name, done: done, total: total, units: "MB", at: Timestamp(microseconds: Int64(second * 1_000_000)))
     }
@@ -20,7 +22,7 @@ import Testing
 
     @Test(arguments: [1, 2, 3] as [UInt64])
     func ratesAreThoseOfTheReplacedLibrary(seed: UInt64) throws {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var reference = Reference()
         var second = 0.0
         var done = 0.0

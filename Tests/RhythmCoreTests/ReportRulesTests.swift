@@ -42,9 +42,10 @@ import Testing
         #expect(rig.dispatched.map(\.kwargs.text) == [#"{"k":1}"#])
     }
 
-    @Test(arguments: [
-        ("[1]", "[1]"), ("[[1, 2], 3]", "[[1, 2]]"), ("[null]", "[null]"), (nil, "[7]"),
-    ] as [(String?, String)])
+    @Test(
+        arguments: [
+            ("[1]", "[1]"), ("[[1, 2], 3]", "[[1, 2]]"), ("[null]", "[null]"), (nil, "[7]"),
+        ] as [(String?, String)])
     func handOff(result: String?, handed: String) throws {
         var rig = try Rig()
         rig.start()

@@ -1,20 +1,23 @@
 import Foundation
 import RhythmCore
+import RhythmTesting
 import Testing
 
 @Suite struct TimestampTests {
-    @Test(arguments: [
-        (0, "1970-01-01T00:00:00.000000Z"), (-1, "1969-12-31T23:59:59.999999Z"),
-        (951_782_400_000_000, "2000-02-29T00:00:00.000000Z"), (1_709_251_199_999_999, "2024-02-29T23:59:59.999999Z"),
-        (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"), (1_234_567, "1970-01-01T00:00:01.234567Z"),
-    ] as [(Int64, String)])
+    @Test(
+        arguments: [
+            (0, "1970-01-01T00:00:00.000000Z"), (-1, "1969-12-31T23:59:59.999999Z"),
+            (951_782_400_000_000, "2000-02-29T00:00:00.000000Z"),
+            (1_709_251_199_999_999, "2024-02-29T23:59:59.999999Z"),
+            (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"), (1_234_567, "1970-01-01T00:00:01.234567Z"),
+        ] as [(Int64, String)])
     func known(microseconds: Int64, text: String) {
         #expect(Timestamp(microseconds: microseconds).iso8601 == text)
     }
 
     @Test func agreesWithFoundation() throws {
         let seed: UInt64 = 20_261_123
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var calendar = Calendar(identifier: .gregorian)
         calendar.timeZone = try #require(TimeZone(identifier: "UTC"))
         for _ in 0..<2000 {

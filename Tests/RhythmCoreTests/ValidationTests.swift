@@ -154,7 +154,7 @@ import Testing
     @Test(arguments: accepted)
     func passes(_ right: Case) throws { try right.spec.validate() }
 
-    @Test func helpersMakeWhatTheySay() {
+    @Test func fillersHaveTheirSize() {
         #expect(Self.json(1 << 19).text.utf8.count == 1 << 19)
         #expect(Self.json(1 << 19, object: true).text.utf8.count == 1 << 19)
     }

@@ -164,6 +164,29 @@ import Testing
         #expect(rig.machine.settled.contains(task))
     }
 
+    /// Nothing in memory says what became of it, and the store cannot be asked.
+    @Test func lateReportsOfASettledWorkflowAreKept() throws {
+        let rig = try EngineRig()
+        _ = try rig.start(EngineRig.spec(steps: 1))
+        let task = rig.running[0]
+        rig.disk.fail([.loseAnswer(stored: true)])
+        rig.succeed(task)
+        rig.run()
+        rig.disk.isAway = true
+        try rig.sleepUntilWakeUp()
+        rig.disk.isAway = false
+        rig.run()
+        #expect(rig.engine.activeCount == 0)
+        #expect(rig.machine.settled.contains(task))
+
+        let late = Report(workflowID: "id-1", taskID: task, .revoked(detail: "again", at: rig.clock.now()))
+        rig.disk.isAway = true
+        rig.engine.process([.report(late)])
+        rig.disk.isAway = false
+        try rig.sleepUntilWakeUp()
+        #expect(rig.engine.nextWakeUp == nil)
+    }
+
     @Test func timersAreKeptWhileTheStoreIsAway() throws {
         let rig = try EngineRig()
         let workflow = try rig.start(EngineRig.spec { $0.timeout = .seconds(10) })

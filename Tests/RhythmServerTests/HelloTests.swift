@@ -3,98 +3,100 @@ import RhythmServer
 import RhythmWire
 import Testing
 
-/// The first frame, and what is said instead of it.
-@Suite struct HelloTests {
-    @Test(arguments: [false, true]) func announcesItselfAndItsLimits(onUnix: Bool) async throws {
-        try await Rig.with { $0.maxCalls = 17 } _: { rig in
-            let reply = try await RawPeer(onUnix ? rig.unix : rig.tcp).greet()
-            #expect(reply.protocolVersion == 1)
-            #expect(reply.serverName == "rhythmd")
-            #expect(reply.serverID == "the-server")
-            #expect(reply.epoch == 7)
-            #expect(
-                reply.limits
-                    == ConnectionLimits(
-                        maxRequestBytes: 1 << 20, maxResponseBytes: 16 << 20, maxCalls: 17,
-                        pingIntervalMilliseconds: 20_000))
-        }
-    }
-
-    @Test func mustComeFirst() async throws {
-        try await Rig.with { rig in
-            let peer = try RawPeer(rig.tcp)
-            try await peer.begin(.getServerInfo)
-            try await expectGoAway("HELLO_EXPECTED", peer)
-        }
-    }
-
-    @Test func mustHaveTheRightVersion() async throws {
-        try await Rig.with { rig in
-            let peer = try RawPeer(rig.tcp)
-            try await peer.send(RawPeer.hello(version: 2))
-            try await expectGoAway("PROTOCOL_VERSION", peer)
-        }
-    }
-
-    @Test func mustComeOnlyOnce() async throws {
-        try await Rig.with { rig in
-            let peer = try await rig.peer()
-            try await peer.send(RawPeer.hello())
-            try await expectGoAway("SECOND_HELLO", peer)
-        }
-    }
-
-    @Test func mustComeInTime() async throws {
-        try await Rig.with { $0.helloTimeout = .milliseconds(100) } _: { rig in
-            let silent = try RawPeer(rig.tcp)
-            let slow = try RawPeer(rig.tcp)
-            // Half a Hello is none.
-            try await slow.send(Array(try RawPeer.bytes(RawPeer.hello()).dropLast()))
-            let good = try await rig.peer()
-            try await expectGoAway("HELLO_TIMEOUT", silent)
-            try await expectGoAway("HELLO_TIMEOUT", slow)
-            _ = try await good.info()
-        }
-    }
-
-    @Test(arguments: [
-        Array("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8),
-        [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xFC, 0x03, 0x03, 0x42],
-        Array("SSH-2.0-OpenSSH_9.2\r\n".utf8),
-        [0xFF, 0xFF, 0xFF, 0xFF],
-        [0x00, 0x00, 0x10, 0x01],
-        [0x00, 0x00, 0x00, 0x02, 0xFF, 0xFF],
-        [0x00, 0x00, 0x00, 0x00],
-    ])
-    func anythingElseIsClosedAtOnce(bytes: [UInt8]) async throws {
-        try await Rig.with { rig in
-            let peer = try RawPeer(rig.tcp)
-            try await peer.send(bytes)
-            try await expectGoAway(nil, peer)
-            try await expectNothingIsLeft(rig)
-        }
-    }
-
-    @Test func impossibleLengthsCostNoMemory() async throws {
-        try await Rig.with { rig in
-            let before = Rig.residentBytes
-            for _ in 0..<300 {
-                let peer = try await rig.peer()
-                try await peer.send([0xFF, 0xFF, 0xFF, 0xFF])
-                _ = try await peer.untilClosed()
+extension ServerTests {
+    /// The first frame, and what is said instead of it.
+    @Suite struct HelloTests {
+        @Test(arguments: [false, true]) func announcesItselfAndItsLimits(onUnix: Bool) async throws {
+            try await Rig.with { $0.maxCalls = 17 } _: { rig in
+                let reply = try await RawPeer(onUnix ? rig.unix : rig.tcp).greet()
+                #expect(reply.protocolVersion == 1)
+                #expect(reply.serverName == "rhythmd")
+                #expect(reply.serverID == "the-server")
+                #expect(reply.epoch == 7)
+                #expect(
+                    reply.limits
+                        == ConnectionLimits(
+                            maxRequestBytes: 1 << 20, maxResponseBytes: 16 << 20, maxCalls: 17,
+                            pingIntervalMilliseconds: 20_000))
             }
-            try await expectNothingIsLeft(rig)
-            #expect(Rig.residentBytes - before < 64 << 20)
         }
-    }
 
-    private func expectGoAway(_ reason: String?, _ peer: RawPeer) async throws {
-        let frames = try await peer.untilClosed(within: .seconds(5))
-        guard case .goAway(let goAway)? = frames.last?.body else {
-            Issue.record("no GoAway but \(frames)")
-            return
+        @Test func mustComeFirst() async throws {
+            try await Rig.with { rig in
+                let peer = try RawPeer(rig.tcp)
+                try await peer.begin(.getServerInfo)
+                try await expectGoAway("HELLO_EXPECTED", peer)
+            }
         }
-        if let reason { #expect(goAway.reason == reason) }
+
+        @Test func mustHaveTheRightVersion() async throws {
+            try await Rig.with { rig in
+                let peer = try RawPeer(rig.tcp)
+                try await peer.send(RawPeer.hello(version: 2))
+                try await expectGoAway("PROTOCOL_VERSION", peer)
+            }
+        }
+
+        @Test func mustComeOnlyOnce() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                try await peer.send(RawPeer.hello())
+                try await expectGoAway("SECOND_HELLO", peer)
+            }
+        }
+
+        @Test func mustComeInTime() async throws {
+            try await Rig.with { $0.helloTimeout = .milliseconds(100) } _: { rig in
+                let silent = try RawPeer(rig.tcp)
+                let slow = try RawPeer(rig.tcp)
+                // Half a Hello is none.
+                try await slow.send(Array(try RawPeer.bytes(RawPeer.hello()).dropLast()))
+                let good = try await rig.peer()
+                try await expectGoAway("HELLO_TIMEOUT", silent)
+                try await expectGoAway("HELLO_TIMEOUT", slow)
+                _ = try await good.info()
+            }
+        }
+
+        @Test(arguments: [
+            Array("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8),
+            [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xFC, 0x03, 0x03, 0x42],
+            Array("SSH-2.0-OpenSSH_9.2\r\n".utf8),
+            [0xFF, 0xFF, 0xFF, 0xFF],
+            [0x00, 0x00, 0x10, 0x01],
+            [0x00, 0x00, 0x00, 0x02, 0xFF, 0xFF],
+            [0x00, 0x00, 0x00, 0x00],
+        ])
+        func anythingElseIsClosedAtOnce(bytes: [UInt8]) async throws {
+            try await Rig.with { rig in
+                let peer = try RawPeer(rig.tcp)
+                try await peer.send(bytes)
+                try await expectGoAway(nil, peer)
+                try await expectNothingIsLeft(rig)
+            }
+        }
+
+        @Test func impossibleLengthsCostNoMemory() async throws {
+            try await Rig.with { rig in
+                let before = Rig.residentBytes
+                for _ in 0..<300 {
+                    let peer = try await rig.peer()
+                    try await peer.send([0xFF, 0xFF, 0xFF, 0xFF])
+                    _ = try await peer.untilClosed()
+                }
+                try await expectNothingIsLeft(rig)
+                #expect(Rig.residentBytes - before < 64 << 20)
+            }
+        }
+
+        private func expectGoAway(_ reason: String?, _ peer: RawPeer) async throws {
+            let frames = try await peer.untilClosed(within: .seconds(5))
+            guard case .goAway(let goAway)? = frames.last?.body else {
+                Issue.record("no GoAway but \(frames)")
+                return
+            }
+            if let reason { #expect(goAway.reason == reason) }
+        }
     }
 }
 

@@ -3,91 +3,93 @@ import RhythmServer
 import RhythmWire
 import Testing
 
-/// GetStatus that waits for a version.
-@Suite struct LongPollTests {
-    @Test func answersWithTheNextVersion() async throws {
-        try await Rig.with { rig in
-            let peer = try await rig.peer()
-            let id = try await peer.start(Rig.gated()).id
-            try await peer.until(id, is: .started)
-            let version = try await peer.status(id).version
-            let call = try await peer.begin(wait(id, version))
-            // Another call's answer overtakes it: it waits.
-            _ = try await peer.info()
-            rig.gates.succeed(id, "one")
-            guard case .getStatus(let found) = try await peer.reply(of: call) else { return }
-            #expect(found.workflow.version > version)
-        }
-    }
-
-    @Test func answersAtOnceIfTheVersionIsThere() async throws {
-        try await Rig.with { rig in
-            let peer = try await rig.peer()
-            let id = try await peer.start(Rig.gated()).id
-            #expect(try await peer.call(wait(id, 0)) != .getServerInfo(try await peer.info()))
-        }
-    }
-
-    /// The end of its time is no failure: it answers with what is true.
-    @Test func answersWithWhatItIsWhenItsTimeIsOver() async throws {
-        try await Rig.with { rig in
-            let peer = try await rig.peer()
-            let active = try await peer.start(Rig.gated()).id
-            try await peer.until(active, is: .started)
-            let finished = try await peer.start(Rig.quick()).id
-            try await peer.until(finished, is: .success)
-            for id in [active, finished] {
+extension ServerTests {
+    /// GetStatus that waits for a version.
+    @Suite struct LongPollTests {
+        @Test func answersWithTheNextVersion() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                let id = try await peer.start(Rig.gated()).id
+                try await peer.until(id, is: .started)
                 let version = try await peer.status(id).version
-                guard case .getStatus(let found) = try await peer.call(wait(id, version), timeout: 80) else { return }
-                #expect(found.workflow.version == version)
+                let call = try await peer.begin(wait(id, version))
+                // Another call's answer overtakes it: it waits.
+                _ = try await peer.info()
+                rig.gates.succeed(id, "one")
+                guard case .getStatus(let found) = try await peer.reply(of: call) else { return }
+                #expect(found.workflow.version > version)
             }
-            try await expectCalls(1, peer)
         }
-    }
 
-    @Test func finishedWorkflowThatIsResumedIsNoticed() async throws {
-        try await Rig.with { rig in
-            let peer = try await rig.peer()
-            let id = try await peer.start(Rig.gated()).id
-            rig.gates.order(.fail(Failure(type: "Bad", message: "")), id, "one")
-            try await peer.until(id, is: .failure)
-            let version = try await peer.status(id).version
-            let call = try await peer.begin(wait(id, version))
-            _ = try await peer.call(.resumeWorkflow(ResumeWorkflow(workflowID: id)))
-            guard case .getStatus(let found) = try await peer.reply(of: call) else { return }
-            #expect(found.workflow.version > version)
+        @Test func answersAtOnceIfTheVersionIsThere() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                let id = try await peer.start(Rig.gated()).id
+                #expect(try await peer.call(wait(id, 0)) != .getServerInfo(try await peer.info()))
+            }
         }
-    }
 
-    @Test func deletionEndsIt() async throws {
-        try await Rig.with { rig in
-            let peer = try await rig.peer()
-            let id = try await peer.start(Rig.quick()).id
-            try await peer.until(id, is: .success)
-            let call = try await peer.begin(wait(id, try await peer.status(id).version))
-            _ = try await peer.info()
-            _ = try await peer.call(.deleteWorkflow(DeleteWorkflow(workflowID: id)))
-            #expect(try await peer.failure(of: call).code == .notFound)
+        /// The end of its time is no failure: it answers with what is true.
+        @Test func answersWithWhatItIsWhenItsTimeIsOver() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                let active = try await peer.start(Rig.gated()).id
+                try await peer.until(active, is: .started)
+                let finished = try await peer.start(Rig.quick()).id
+                try await peer.until(finished, is: .success)
+                for id in [active, finished] {
+                    let version = try await peer.status(id).version
+                    guard case .getStatus(let found) = try await peer.call(wait(id, version), timeout: 80) else { return }
+                    #expect(found.workflow.version == version)
+                }
+                try await expectCalls(1, peer)
+            }
         }
-    }
 
-    @Test func canBeCancelled() async throws {
-        try await Rig.with { rig in
-            let peer = try await rig.peer()
-            let id = try await peer.start(Rig.gated()).id
-            let call = try await peer.begin(wait(id, 1000))
-            try await expectCalls(2, peer)
-            try await peer.send(ClientFrame(callID: call, body: .cancel))
-            #expect(try await peer.failure(of: call).code == .cancelled)
-            try await expectCalls(1, peer)
+        @Test func finishedWorkflowThatIsResumedIsNoticed() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                let id = try await peer.start(Rig.gated()).id
+                rig.gates.order(.fail(Failure(type: "Bad", message: "")), id, "one")
+                try await peer.until(id, is: .failure)
+                let version = try await peer.status(id).version
+                let call = try await peer.begin(wait(id, version))
+                _ = try await peer.call(.resumeWorkflow(ResumeWorkflow(workflowID: id)))
+                guard case .getStatus(let found) = try await peer.reply(of: call) else { return }
+                #expect(found.workflow.version > version)
+            }
         }
-    }
 
-    private func wait(_ id: WorkflowID, _ version: Int64) -> Request {
-        .getStatus(GetStatus(workflowID: id, waitAfterVersion: version))
-    }
+        @Test func deletionEndsIt() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                let id = try await peer.start(Rig.quick()).id
+                try await peer.until(id, is: .success)
+                let call = try await peer.begin(wait(id, try await peer.status(id).version))
+                _ = try await peer.info()
+                _ = try await peer.call(.deleteWorkflow(DeleteWorkflow(workflowID: id)))
+                #expect(try await peer.failure(of: call).code == .notFound)
+            }
+        }
 
-    private func expectCalls(_ count: UInt64, _ peer: RawPeer) async throws {
-        try await eventually("\(count) calls are open") { try await peer.info().calls == count }
+        @Test func canBeCancelled() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                let id = try await peer.start(Rig.gated()).id
+                let call = try await peer.begin(wait(id, 1000))
+                try await expectCalls(2, peer)
+                try await peer.send(ClientFrame(callID: call, body: .cancel))
+                #expect(try await peer.failure(of: call).code == .cancelled)
+                try await expectCalls(1, peer)
+            }
+        }
+
+        private func wait(_ id: WorkflowID, _ version: Int64) -> Request {
+            .getStatus(GetStatus(workflowID: id, waitAfterVersion: version))
+        }
+
+        private func expectCalls(_ count: UInt64, _ peer: RawPeer) async throws {
+            try await eventually("\(count) calls are open") { try await peer.info().calls == count }
+        }
     }
 }

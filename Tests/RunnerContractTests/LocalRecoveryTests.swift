@@ -39,6 +39,35 @@ import Testing
         }
     }
 
+    /// The server is killed while one attempt runs and another waits; the next loses neither and repeats neither.
+    @Test func goesOnAfterKillMinus9() async throws {
+        try await LocalPlace.with { place in
+            let path = place.folder.path
+            await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
+                let place = LocalPlace(folder: Folder(path: path))
+                let runner = RunnerUnderTest(try place.makeRunner())
+                runner.start([])
+                let dispatches = ["killed-1", "killed-2"].map {
+                    Dispatch(taskID: TaskID($0), workflowID: "w", step: "s", task: "hold", queue: "narrow")
+                }
+                runner.perform(dispatches.map { .dispatch($0) })
+                try await place.marks.waitForRun(of: "killed-1")
+                kill(getpid(), SIGKILL)
+            }
+            let dispatches = ["killed-2", "killed-1"].map {
+                Dispatch(taskID: TaskID($0), workflowID: "w", step: "s", task: "hold", queue: "narrow")
+            }
+            let second = try begin(place, outstanding: dispatches.map { .dispatch($0) })
+            defer { second.stop() }
+            for id in ["killed-1", "killed-2"] as [TaskID] {
+                place.marks.openGate(of: id)
+                try await second.expectSuccess(of: id, #"["held"]"#)
+                #expect(place.marks.runs(of: id) == 1)
+            }
+            #expect(place.marks.order == ["killed-1", "killed-2"])
+        }
+    }
+
     @Test func endsWhatNobodyWants() async throws {
         try await LocalPlace.with { place in
             let first = try begin(place)

@@ -27,8 +27,8 @@ public enum DeleteOutcome: String, Sendable, Hashable, CaseIterable {
 extension RhythmClient {
     /// Starts a workflow. It is durable when this returns.
     ///
-    /// Checked here before anything is sent. Repeated by itself when the connection is lost: the request id, one that is
-    /// made for the purpose if none is given, lets the server tell a repetition from a second workflow.
+    /// Checked here before anything is sent. Repeated by itself when the connection is lost: the request id, one that
+    /// is made for the purpose if none is given, lets the server tell a repetition from a second workflow.
     public func start(
         _ spec: WorkflowSpec, requestID: String? = nil, timeout: Duration? = nil
     ) async throws(RhythmError) -> StartResult {

@@ -3,17 +3,23 @@ import RhythmWire
 
 /// How a server is.
 public struct ServerDescription: Sendable, Hashable {
+    /// Of the server's program.
     public var version: String
+    /// Since it started.
     public var uptime: Duration
     /// Workflows that are PENDING or STARTED.
     public var activeWorkflows: UInt64
+    /// Clients that are connected, this one included.
     public var connections: UInt64
+    /// Calls that are open.
     public var calls: UInt64
+    /// Watches that are open.
     public var watches: UInt64
     /// Everything works.
     public var isServing: Bool
     /// Why it is not serving, such as what is wrong with its store.
     public var healthDetail: String
+    /// What runs its steps.
     public var runners: [String]
     /// Names the server's store; stays the same over restarts.
     public var serverID: String

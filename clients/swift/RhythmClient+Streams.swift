@@ -21,8 +21,8 @@ extension RhythmClient {
 
     /// Watches some workflows: a snapshot of each, then every transition once, in version order, with progress in
     /// between, over as many connections as it takes.
-    /// - Parameter after: versions that are known already; such workflows begin without a snapshot, with the transitions
-    ///   that come after.
+    /// - Parameter after: versions that are known already; such workflows begin without a snapshot, with the
+    ///   transitions that come after.
     public func watch(
         _ ids: [WorkflowID], after: [WorkflowID: Int64] = [:], options: WatchOptions = WatchOptions()
     ) -> WatchUpdates {

@@ -1,3 +1,4 @@
+import Dispatch
 import RhythmCore
 import RhythmEngine
 import RhythmStoreSQLite
@@ -6,6 +7,21 @@ import Synchronization
 /// What a store is to refuse, and with what.
 final class Faults: Sendable {
     private let commitFault = Mutex<StoreError?>(nil)
+    private let holds = Mutex(false)
+    private let released = DispatchSemaphore(value: 0)
+
+    /// Lists wait from now on.
+    func holdReads() { holds.withLock { $0 = true } }
+
+    func releaseReads() {
+        holds.withLock { $0 = false }
+        released.signal()
+    }
+
+    /// One reader at a time waits here.
+    func waitIfHeld() {
+        if holds.withLock({ $0 }) { _ = released.wait(timeout: .now() + 20) }
+    }
 
     var commit: StoreError? {
         get { commitFault.withLock { $0 } }
@@ -32,7 +48,26 @@ final class FaultyStore: Store {
         if let fault = faults.commit { throw fault }
         try inner.commit(batch)
     }
-    var reader: any StoreReader { inner.reader }
+    var reader: any StoreReader { HeldReader(inner: inner.reader, faults: faults) }
+}
+
+/// The real reader, which can be told to take its time.
+private struct HeldReader: StoreReader {
+    let inner: any StoreReader
+    let faults: Faults
+
+    func load(_ id: WorkflowID) throws(StoreError) -> Workflow? { try inner.load(id) }
+    func ids(withPrefix prefix: String, limit: Int) throws(StoreError) -> [WorkflowID] {
+        try inner.ids(withPrefix: prefix, limit: limit)
+    }
+    func events(of id: WorkflowID, after version: Int64, limit: Int) throws(StoreError) -> [Event] {
+        try inner.events(of: id, after: version, limit: limit)
+    }
+    func list(_ query: ListQuery) throws(StoreError) -> ListPage {
+        faults.waitIfHeld()
+        return try inner.list(query)
+    }
+    func counts(_ filter: WorkflowFilter) throws(StoreError) -> [WorkflowStatus: Int] { try inner.counts(filter) }
 }
 
 /// Logs that a test writes.

@@ -16,7 +16,7 @@ final class Rig {
     let logs = FakeLogs()
     private(set) var endpoints: [Endpoint] = []
     private var engine: EngineService?
-    private var server: Server?
+    private(set) var server: Server?
     private let configuration: ServerConfiguration
     private let eventsKept: Int
 
@@ -124,6 +124,11 @@ final class Rig {
 
     /// How many descriptors this process has open.
     static var openDescriptors: Int { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0 }
+
+    static var highestDescriptor: Int {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+        return names.compactMap { Int($0) }.max() ?? 0
+    }
 
     /// Bytes of memory this process has in use.
     static var residentBytes: Int {

@@ -40,7 +40,7 @@ package enum ExitStatus: Int32, Sendable, CaseIterable {
           2  wrong use: arguments, an invalid workflow file, an ambiguous id
           3  the server cannot be reached
           4  not found
-          5  refused: the state of the workflow does not allow it, no permission, exists already
+          5  refused: the workflow's state does not allow it, no permission, id taken
           6  anything else
         """
 }

@@ -69,10 +69,11 @@ struct Rhythm: AsyncParsableCommand {
         commandName: "rhythm",
         abstract: "Start, watch and control workflows.",
         discussion: """
-            Wherever a command takes the id of a workflow, the beginning of it is enough as long as it is unambiguous.
+            Wherever a command takes the id of a workflow, the beginning of it is enough
+            as long as it is unambiguous.
 
             ENVIRONMENT:
-              RHYTHM_SERVER  where the server is, unless --server says otherwise: HOST:PORT or unix:PATH
+              RHYTHM_SERVER  where the server is: HOST:PORT or unix:PATH; --server wins
               RHYTHM_TOKEN   what the server asks of its clients, if it does
               NO_COLOR       no colours
 

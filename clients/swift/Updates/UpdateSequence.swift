@@ -7,13 +7,14 @@ public typealias LogChunks = UpdateSequence<LogChunk>
 
 /// Updates as they come, over as many connections as it takes.
 ///
-/// One reader takes them with `for try await`; two readers share them. Leaving the loop, cancelling the task or dropping
-/// the sequence ends the call at the server too. A reader that is slow costs a bounded buffer: progress is conflated, and
-/// the server keeps the rest until the reader has caught up; other calls of the client are not delayed.
+/// One reader takes them with `for try await`; two readers share them. Leaving the loop, cancelling the task or
+/// dropping the sequence ends the call at the server too. A reader that is slow costs a bounded buffer: progress is
+/// conflated, and the server keeps the rest until the reader has caught up; other calls are not delayed.
 ///
 /// Ends normally when the server says so (`untilDone`, the end of a log) or when the task is cancelled, with a
 /// ``/RhythmCore/RhythmError`` when it cannot go on. A lost connection is no such case.
 public struct UpdateSequence<Element: Sendable>: AsyncSequence, Sendable {
+    /// What a stream that cannot go on throws.
     public typealias Failure = RhythmError
 
     /// Takes the next update.

@@ -40,18 +40,25 @@ public struct WorkflowSnapshot: Sendable, Hashable {
 
 /// How a step stands.
 public struct StepSnapshot: Sendable, Hashable {
+    /// Unique in its workflow.
     public var name: String
+    /// What it runs.
     public var task: String
+    /// The status of the current attempt.
     public var status: TaskStatus
     /// The current attempt; nil if there is none.
     public var taskID: TaskID?
     /// Its number; 0 if there is none.
     public var attempt: Int
+    /// When a worker began it.
     public var startedAt: Timestamp?
+    /// When it ended.
     public var endedAt: Timestamp?
+    /// The latest it reported.
     public var progress: Progress?
     /// The type of its failure; empty if it did not fail.
     public var failureType: String
+    /// The same for people.
     public var failureMessage: String
 
     /// Makes a step.
@@ -82,9 +89,13 @@ public struct StepSnapshot: Sendable, Hashable {
 
 /// The latest progress of an attempt.
 public struct StepProgress: Sendable, Hashable {
+    /// The workflow.
     public var workflowID: WorkflowID
+    /// The name of its step.
     public var step: String
+    /// The attempt.
     public var taskID: TaskID
+    /// How far it is.
     public var progress: Progress
 
     /// Makes an update.

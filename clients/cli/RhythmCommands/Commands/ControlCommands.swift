@@ -11,7 +11,8 @@ struct PauseCommand: AsyncParsableCommand {
             EXAMPLE:
               rhythm pause 36b598c1 --after-step
 
-            The running step is stopped, and run again by 'rhythm resume'; with --after-step it may finish first.
+            The running step is stopped, and run again by 'rhythm resume'; with
+            --after-step it may finish first.
             """)
 
     @Argument(help: "The workflow, or the beginning of its id.")
@@ -39,7 +40,8 @@ struct ResumeCommand: AsyncParsableCommand {
             EXAMPLE:
               rhythm resume 36b598c1 --from inspect --args '["batch-8"]'
 
-            The pending step runs again with the arguments it had; steps that succeeded are not repeated.
+            The pending step runs again with the arguments it had; steps that succeeded
+            are not repeated.
             """)
 
     @Argument(help: "The workflow, or the beginning of its id.")
@@ -73,7 +75,8 @@ struct CancelCommand: AsyncParsableCommand {
             EXAMPLE:
               rhythm cancel 36b598c1
 
-            The running step is stopped. A cancelled workflow cannot be resumed; its record stays until it is deleted.
+            The running step is stopped. A cancelled workflow cannot be resumed; its
+            record stays until it is deleted.
             """)
 
     @Argument(help: "The workflow, or the beginning of its id.")
@@ -164,7 +167,10 @@ struct ReceiptReport {
         var text: String
         switch receipt.command {
         case .pause:
-            text = receipt.already ? "Was paused before: \(id)" : receipt.status == .revoked ? "Paused \(id)" : "Pauses \(id) after the running step"
+            text =
+                receipt.already
+                ? "Was paused before: \(id)"
+                : receipt.status == .revoked ? "Paused \(id)" : "Pauses \(id) after the running step"
         case .resume: text = receipt.already ? "Was resumed before: \(id)" : "Resumed \(id)"
         case .cancel: text = receipt.already ? "Was cancelled before: \(id)" : "Cancelled \(id)"
         }

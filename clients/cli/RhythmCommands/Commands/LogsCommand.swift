@@ -10,7 +10,8 @@ struct LogsCommand: AsyncParsableCommand {
             EXAMPLE:
               rhythm logs -f 36b598c1 --step inspect --tail 20
 
-            Without --step the pending step is meant, or the last one; without --attempt its latest attempt.
+            Without --step the pending step is meant, or the last one; without --attempt
+            its latest attempt.
             """)
 
     /// With --tail, lines are looked for in this much per line, and no further back.
@@ -53,7 +54,8 @@ struct LogsCommand: AsyncParsableCommand {
     private func attemptID(_ client: RhythmClient, _ id: WorkflowID) async throws -> TaskID? {
         guard let attempt else { return nil }
         let workflow = try await client.status(id, previousAttempts: true, omitResults: true)
-        let found = step.map { name in workflow.steps.first { $0.spec.name == name } }
+        let found =
+            step.map { name in workflow.steps.first { $0.spec.name == name } }
             ?? workflow.pendingStep ?? workflow.steps.last
         guard let found else {
             throw CommandFailure(

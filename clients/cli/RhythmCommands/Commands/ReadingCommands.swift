@@ -112,7 +112,8 @@ struct ListCommand: AsyncParsableCommand {
         if server.json {
             return terminal.line(
                 JSONValue.object([
-                    .init("workflows", .array(page.rows.map(\.json))), .init("next_cursor", .optional(page.next?.token)),
+                    .init("workflows", .array(page.rows.map(\.json))),
+                    .init("next_cursor", .optional(page.next?.token)),
                 ]).prettyText)
         }
         terminal.out(ListView.table(page.rows, now: now, style: terminal.style))

@@ -47,7 +47,8 @@ struct PingCommand: AsyncParsableCommand {
                 ]).prettyText)
         }
         terminal.line(
-            "\(times.count) pings: least \(Self.text(least)) ms, mean \(Self.text(mean)) ms, most \(Self.text(most)) ms")
+            "\(times.count) pings: least \(Self.text(least)) ms, mean \(Self.text(mean)) ms, most \(Self.text(most)) ms"
+        )
     }
 
     private static func milliseconds(_ duration: Duration) -> Double { duration.inSeconds * 1000 }

@@ -6,7 +6,10 @@ import RhythmCore
 struct ServerOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Where the server is: HOST:PORT or unix:PATH. (default: RHYTHM_SERVER, else \(RhythmClient.standardEndpoint))",
+            """
+            Where the server is: HOST:PORT or unix:PATH. (default: RHYTHM_SERVER, else \
+            \(RhythmClient.standardEndpoint))
+            """,
             valueName: "address"))
     var server: String?
 
@@ -92,7 +95,10 @@ struct JSONArgument: ExpressibleByArgument {
 struct FilterOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Only these: PENDING, STARTED, SUCCESS, FAILURE, REVOKED, or the groups ACTIVE, DONE, EXCEPTION; several with commas.",
+            """
+            Only these: PENDING, STARTED, SUCCESS, FAILURE, REVOKED, or the groups ACTIVE, DONE, EXCEPTION; \
+            several with commas.
+            """,
             valueName: "status"))
     var status: [String] = []
 

@@ -19,7 +19,8 @@ struct StartCommand: AsyncParsableCommand {
                   task: tasks.stage
                   timeout: 2h
                   retry: {max_attempts: 3, backoff: 30s}
-            Other keys: id, app_id, description, labels, args, kwargs; for a step: queue, priority, kwargs.
+            Other keys: id, app_id, description, labels, args, kwargs; for a step: queue,
+            priority, kwargs.
             """)
 
     @Argument(help: "The workflow file; - for standard input.")
@@ -40,7 +41,9 @@ struct StartCommand: AsyncParsableCommand {
     @Option(help: "Its name. (default: that of the file)")
     var name: String?
 
-    @Option(help: ArgumentHelp("The application it belongs to. (default: that of the file, else 'default')", valueName: "app"))
+    @Option(
+        help: ArgumentHelp(
+            "The application it belongs to. (default: that of the file, else 'default')", valueName: "app"))
     var appID: String?
 
     @Option(help: ArgumentHelp("A label; may be given several times.", valueName: "key=value"))

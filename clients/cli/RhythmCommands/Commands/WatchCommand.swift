@@ -11,8 +11,9 @@ struct WatchCommand: AsyncParsableCommand {
               rhythm watch 36b598c1 --until-done
               rhythm watch --app-id archive
 
-            Without ids, those that the options mean are watched, the ones that start later included; without options,
-            all that are active. On a terminal each workflow is one line that changes; else every change is a line.
+            Without ids, those that the options mean are watched, the ones that start
+            later included; without options, all that are active. On a terminal each
+            workflow is one line that changes; else every change is a line.
             Exit status 1 if one of them ended in FAILURE or REVOKED.
             """)
 

@@ -37,7 +37,8 @@ actor Watcher {
         }
         for try await update in updates { show(update) }
         redraw()
-        if board.hasFailed { throw CommandFailure(.workflowFailed) }
+        display?.finish()
+        if let failure = WatchBoard.failure(board.failed) { throw failure }
     }
 
     private func show(_ update: WatchUpdate) {
@@ -51,8 +52,8 @@ actor Watcher {
             notice("the server is back")
         }
         let now = Terminal.now()
-        if json { return terminal.line(update.json.compactText) }
         let line = board.take(update, now: now, style: terminal.style)
+        if json { return terminal.line(update.json.compactText) }
         guard display == nil else { return redraw(atMostEvery: .milliseconds(80)) }
         if let line { terminal.line(line) }
     }
@@ -87,6 +88,19 @@ actor Watcher {
         display?.finish()
         if !json { terminal.err("The workflows go on. Watch again with: \(hint)\n") }
         exit(ExitStatus.interrupted.rawValue)
+    }
+}
+
+extension WatchBoard {
+    /// How a watch ends whose workflows did not all succeed; nil if they did.
+    static func failure(_ failed: [WorkflowSummary]) -> CommandFailure? {
+        guard let first = failed.first else { return nil }
+        let id = Phrases.short(first.id)
+        let others = failed.count > 1 ? ", and \(failed.count - 1) more" : ""
+        let again = first.isCancelled ? "" : "; run the step again with 'rhythm resume \(id)'"
+        return CommandFailure(
+            .workflowFailed, "\(first.name.printable) \(id) ended in \(first.status.rawValue)\(others)",
+            advice: "See why with 'rhythm status \(id)'\(again).")
     }
 }
 

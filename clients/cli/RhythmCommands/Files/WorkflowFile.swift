@@ -16,7 +16,8 @@ package enum WorkflowFile {
     }
 
     /// Reads a file (`-` is standard input) and checks it.
-    package static func load(_ path: String, overrides: Overrides = Overrides()) throws(CommandFailure) -> WorkflowSpec {
+    package static func load(_ path: String, overrides: Overrides = Overrides()) throws(CommandFailure) -> WorkflowSpec
+    {
         let text = try contents(of: path)
         do {
             return try spec(text, isJSON: path.hasSuffix(".json"), overrides: overrides)
@@ -77,7 +78,8 @@ package enum WorkflowFile {
     private static func contents(of path: String) throws(CommandFailure) -> String {
         let data: Data
         do {
-            data = try path == "-" ? FileHandle.standardInput.readToEnd() ?? Data() : Data(contentsOf: URL(filePath: path))
+            data =
+                try path == "-" ? FileHandle.standardInput.readToEnd() ?? Data() : Data(contentsOf: URL(filePath: path))
         } catch {
             let exists = FileManager.default.fileExists(atPath: path)
             throw CommandFailure(

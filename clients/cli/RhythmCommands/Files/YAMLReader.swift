@@ -3,8 +3,8 @@ import Yams
 
 /// Turns YAML into JSON without changing what was written.
 ///
-/// The rules are those of YAML 1.2's core schema, not of 1.1: only `true` and `false` are booleans, so that `no` and `on`
-/// stay words; `1:30` is text; quoted scalars are always text; numbers keep every digit. A number with a leading zero,
+/// The rules are those of YAML 1.2's core schema, not of 1.1: only `true` and `false` are booleans, so that `no` and
+/// `on` stay words; `1:30` is text; quoted scalars are always text; numbers keep every digit. A number with a leading zero,
 /// which is octal in one version and decimal in the other, is refused.
 package enum YAMLReader {
     /// Nodes of a document, aliases counted as often as they are used: a few lines of YAML can mean billions.
@@ -62,7 +62,8 @@ package enum YAMLReader {
         case "":
             if scalar.style != .plain { return .string(text) }
         case "!", "tag:yaml.org,2002:str": return .string(text)
-        case "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null": break
+        case "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null":
+            break
         case let tag: throw invalid(path, "the tag '\(tag)' is not known; write plain values")
         }
         return try plain(text, path: path)

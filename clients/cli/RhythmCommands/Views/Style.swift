@@ -67,7 +67,9 @@ extension String {
 
     /// Safe to show: control characters, which could move the cursor or worse, become spaces.
     package var printable: String {
-        guard unicodeScalars.contains(where: { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) }) else { return self }
+        guard unicodeScalars.contains(where: { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) }) else {
+            return self
+        }
         return String(
             String.UnicodeScalarView(
                 unicodeScalars.map { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? " " : $0 }))

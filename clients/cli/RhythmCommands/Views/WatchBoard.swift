@@ -28,11 +28,10 @@ package struct WatchBoard: Sendable {
 
     package init() {}
 
-    /// One that was watched ended in FAILURE or REVOKED.
-    package var hasFailed: Bool { rows.values.contains { $0.summary.status == .failure || $0.summary.status == .revoked } }
-
-    /// The short ids of those that are not done, for the hint how to go on.
-    package var unfinished: [String] { order.filter { rows[$0]?.isDone == false }.map { Phrases.short($0) } }
+    /// Those that ended in FAILURE or REVOKED.
+    package var failed: [WorkflowSummary] {
+        order.compactMap { rows[$0]?.summary }.filter { $0.status == .failure || $0.status == .revoked }
+    }
 
     /// Takes an update.
     /// - Returns: the line that tells it where nothing can be drawn again; nil if it is not worth one.
@@ -106,7 +105,7 @@ package struct WatchBoard: Sendable {
         guard rows[update.workflowID] != nil else { return nil }
         rows[update.workflowID]?.progress = update
         let fraction = update.progress.fractionDone ?? 0
-        if let last = told[update.workflowID], fraction < 1, fraction >= last.fraction,
+        if let last = told[update.workflowID], fraction >= last.fraction, fraction < 1 || last.fraction >= 1,
             fraction < last.fraction + Self.progressStep, now.since(last.at) < Self.progressInterval
         {
             return nil
