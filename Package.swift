@@ -165,7 +165,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "RhythmCore", "RhythmClient", "RhythmCommands", "RhythmTesting", "rhythm", "rhythmd",
+                "RhythmCore", "RhythmEngine", "RhythmStoreSQLite", "RhythmInProcessRunner", "RhythmClient",
+                "RhythmCommands", "RhythmTesting", "rhythm", "rhythmd",
                 "rhythm-supervisor",
             ],
             exclude: ["Snapshots"], swiftSettings: house),

@@ -62,14 +62,14 @@ final class WatchHub {
 // MARK: Opening and ending
 
 extension WatchHub {
-    /// Opens a watch: of the workflows it names, or of those that its filter means.
+    /// Opens a watch: of the workflows it names, and of those that its filter means.
     func open(_ request: WatchProgress, call: Call) {
-        guard request.targets.isEmpty != (request.filter == nil) else {
+        guard !request.targets.isEmpty || request.filter != nil else {
             call.connection?.fail(
                 call,
                 RhythmError(
                     .invalidArgument, reason: "TARGETS_OR_FILTER",
-                    "name workflows to watch, or give a filter, not both", field: "targets"))
+                    "name workflows to watch, or give a filter", field: "targets"))
             return
         }
         guard request.targets.count <= maxWorkflows else {
@@ -84,18 +84,16 @@ extension WatchHub {
             request, call: call, hub: self, progressInterval: server.configuration.progressInterval)
         watches[ObjectIdentifier(watch)] = watch
         call.onEnd = { [unowned self, unowned watch] in close(watch) }
-        if request.filter != nil {
-            filterWatches[ObjectIdentifier(watch)] = watch
-            for workflow in server.engine.activeWorkflows().sorted(by: { $0.createdAt < $1.createdAt }) {
-                join(workflow, to: watch)
-            }
-            watch.endIfDone()
-            return
-        }
-        for target in request.targets where watch.cursors[target.workflowID] == nil {
-            open(target, in: watch)
+        for (index, target) in request.targets.enumerated() where watch.cursors[target.workflowID] == nil {
+            open(target, at: index, in: watch)
             if call.isEnded { return }
         }
+        guard request.filter != nil else { return }
+        filterWatches[ObjectIdentifier(watch)] = watch
+        for workflow in server.engine.activeWorkflows().sorted(by: { $0.createdAt < $1.createdAt }) {
+            join(workflow, to: watch)
+        }
+        watch.endIfDone()
     }
 
     private func close(_ watch: Watch) {
@@ -104,7 +102,7 @@ extension WatchHub {
         for cursor in watch.cursors.values { unfollow(cursor) }
     }
 
-    private func open(_ target: WatchTarget, in watch: Watch) {
+    private func open(_ target: WatchTarget, at index: Int, in watch: Watch) {
         let cursor = Cursor(id: target.workflowID, watch: watch)
         watch.add(cursor)
         // Follow first, read then: whatever is committed after the read is published to this topic.
@@ -112,8 +110,16 @@ extension WatchHub {
         server.find(target.workflowID) { [weak self, weak watch] result in
             guard let self, let watch, !watch.call.isEnded else { return }
             switch result {
-            case .failure(let error): watch.call.connection?.fail(watch.call, error)
             case .success(let workflow): begin(cursor, with: workflow, after: target.afterVersion)
+            case .failure(let error) where error.code == .notFound && watch.request.filter != nil:
+                // It was there when this watch was interrupted; the others go on.
+                topics[cursor.id]?.markDeleted()
+                cursor.next = .max
+                cursor.state = .live
+                watch.wake(cursor)
+            case .failure(var error):
+                error.field = "targets[\(index)].workflow_id"
+                watch.call.connection?.fail(watch.call, error)
             }
         }
     }

@@ -70,6 +70,18 @@ struct Rhythmd: AsyncParsableCommand {
         name: .long, help: ArgumentHelp("The rhythm-supervisor program. Default: beside this one.", valueName: "path"))
     var supervisor: String?
 
+    /// Wrong options end with the same code wherever they are found out.
+    static func main() async {
+        do {
+            let command = try parse()
+            try await command.run()
+        } catch {
+            guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            complain(message(for: error) + "; see 'rhythmd --help'")
+            Foundation.exit(2)
+        }
+    }
+
     func run() async throws {
         let settings: Settings
         do {

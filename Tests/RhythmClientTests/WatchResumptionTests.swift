@@ -37,19 +37,26 @@ import Testing
         #expect(told == expected)
     }
 
-    @Test func aFilterWatchStartsAgainAndDropsWhatWasSeen() {
+    @Test func aFilterWatchNamesWhatWasNotDoneAndDropsWhatWasSeen() {
         var rig = MachineRig()
         _ = rig.open(.watch(WatchTracker(WatchProgress(filter: WorkflowFilter(appID: "x")))))
         #expect(rig.connect().written.last == "call 1 watch filter")
         _ = rig.receive(1, Say.snapshot("a", 3))
         _ = rig.receive(1, Say.snapshot("b", 3))
         #expect(rig.say(.disconnected("cut")).connects)
-        #expect(rig.connect().written.last == "call 1 watch filter")
+        #expect(rig.connect().written.last == "call 1 watch filtera>3,b>3")
         #expect(rig.receive(1, Say.snapshot("a", 3)).told == [])
         #expect(rig.receive(1, Say.snapshot("b", 5)).told == ["1 snapshot b 5"])
         #expect(rig.receive(1, Say.transition("b", 5)).told == [])
         #expect(rig.receive(1, Say.transition("b", 6)).told == ["1 transition b 6"])
         #expect(rig.receive(1, Say.snapshot("c", 1)).told == ["1 snapshot c 1"])
+        #expect(rig.receive(1, Say.transition("b", 7, .success)).told == ["1 transition b 7"])
+        #expect(rig.say(.disconnected("cut")).connects)
+        #expect(rig.connect().written.last == "call 1 watch filtera>3,c>1")
+        #expect(rig.receive(1, Say.transition("a", 4, .success)).told == ["1 transition a 4"])
+        #expect(rig.receive(1, .watchEvent(.deleted("c"))).told == ["1 deleted c"])
+        #expect(rig.say(.disconnected("cut")).connects)
+        #expect(rig.connect().written.last == "call 1 watch filter")
     }
 
     @Test func aGapIsToldAndItsSnapshotIsTaken() {

@@ -32,8 +32,9 @@ extension RhythmClient {
 
     /// Watches the workflows that a filter means, those that start later included.
     ///
-    /// After a lost connection it begins again with snapshots, of which those that bring nothing new are left out; the
-    /// transitions between are then in the snapshot. The same happens when its reader is far behind.
+    /// It goes on over lost connections: every transition of a workflow that it has seen comes once, up to the one that
+    /// ends it. What was done, was resumed and is active again when the connection is back begins with a snapshot. A
+    /// workflow that started and ended in between is not told of. The same happens when its reader is far behind.
     public func watch(_ filter: WorkflowFilter, options: WatchOptions = WatchOptions()) -> WatchUpdates {
         stream(WatchProgress(targets: [], filter: filter, options))
     }

@@ -1296,12 +1296,14 @@ struct  Rhythm__WatchProgress
 {
   ProtobufCMessage base;
   /*
-   * Either these workflows ...
+   * These workflows; an unknown one fails the call with NOT_FOUND ...
    */
   size_t n_targets;
   Rhythm__WatchTarget **targets;
   /*
-   * ... or those that this filter means, those that start later included.
+   * ... and the active ones that this filter means, those that start later included. A watch that goes on after a lost
+   * connection repeats its filter and names as targets the workflows that it has seen and that were not done, so that it
+   * learns how they ended; beside a filter an unknown target is told as deleted.
    */
   Rhythm__WorkflowFilter *filter;
   /*

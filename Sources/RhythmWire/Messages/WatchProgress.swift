@@ -2,9 +2,11 @@ package import RhythmCore
 
 /// Asks for everything that happens to some workflows.
 package struct WatchProgress: Sendable, Hashable {
-    /// Either these workflows ...
+    /// These workflows ...
     package var targets: [WatchTarget]
-    /// ... or those that this filter means, those that start later included.
+    /// ... and the active ones that this filter means, those that start later included. Beside a filter the targets are
+    /// those that an interrupted watch has seen and that were not done: it learns their end even if they are no longer
+    /// active, or that they were deleted.
     package var filter: WorkflowFilter?
     /// End the stream when all its workflows are done.
     package var untilDone: Bool

@@ -22,6 +22,10 @@ package struct WatchTracker: Sendable {
     /// again, as a snapshot, after a reconnection.
     package static let remembered = 65_536
 
+    /// After a lost connection a filter watch names at most so many of the workflows that were not done, to learn of each
+    /// transition that it missed; a request has to fit into a frame.
+    package static let resumedByName = 4096
+
     private let original: WatchProgress
     private var seen: [WorkflowID: Seen] = [:]
     private var gapped: Set<WorkflowID> = []
@@ -38,8 +42,12 @@ package struct WatchTracker: Sendable {
 
     /// What to ask for now; nil if everything that was watched has been deleted.
     package var request: WatchProgress? {
-        guard original.filter == nil else { return original }
         var next = original
+        guard original.filter == nil else {
+            next.targets = seen.filter { !$0.value.isDone }.sorted { $0.key < $1.key }.prefix(Self.resumedByName)
+                .map { WatchTarget(workflowID: $0.key, afterVersion: $0.value.version) }
+            return next
+        }
         next.targets = original.targets.compactMap { target in
             guard !deleted.contains(target.workflowID) else { return nil }
             return WatchTarget(workflowID: target.workflowID, afterVersion: seen[target.workflowID]?.version)

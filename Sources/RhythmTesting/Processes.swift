@@ -1,0 +1,78 @@
+package import Glibc
+
+/// What runs on this machine, read from /proc: for tests that have to know that something really ended.
+package enum Processes {
+    /// The folder of the running test bundle, where the package manager puts everything that it builds.
+    package static let buildFolder: String = {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = readlink("/proc/self/exe", &buffer, buffer.count)
+        let path = buffer.prefix(max(0, length)).map { UInt8(bitPattern: $0) }
+        return String(decoding: path.prefix(upTo: path.lastIndex(of: UInt8(ascii: "/")) ?? 0), as: UTF8.self)
+    }()
+
+    /// Processes that work in a folder or name something in it on their command line: servers, supervisors, tasks and
+    /// whatever tasks have begun.
+    package static func belonging(to folder: String) -> [pid_t] {
+        numbers().filter { pid in
+            pid != getpid() && isAlive(pid)
+                && (workingDirectory(of: pid).hasPrefix(folder) || commandLine(of: pid).contains(folder))
+        }
+    }
+
+    /// Processes whose working directory is below a folder: tasks and whatever they have begun.
+    package static func working(in folder: String) -> [pid_t] {
+        numbers().filter { $0 != getpid() && isAlive($0) && workingDirectory(of: $0).hasPrefix(folder) }
+    }
+
+    /// Whether there is such a process that has not ended; one that nobody has waited for yet counts as ended.
+    package static func isAlive(_ pid: pid_t) -> Bool {
+        guard let status = text("/proc/\(pid)/stat"), let end = status.lastIndex(of: ")") else { return false }
+        let state = status[status.index(after: end)...].first { $0 != " " }
+        return state != "Z" && state != "X"
+    }
+
+    /// Sends SIGKILL to everything that belongs to a folder, again and again until nothing is left.
+    package static func end(belongingTo folder: String) {
+        for _ in 0..<500 {
+            let left = belonging(to: folder)
+            if left.isEmpty { return }
+            for pid in left { kill(pid, SIGKILL) }
+            usleep(10_000)
+        }
+    }
+
+    /// The arguments of a process, separated by spaces; empty if there is no such process.
+    package static func commandLine(of pid: pid_t) -> String {
+        (text("/proc/\(pid)/cmdline") ?? "").split(separator: "\0").joined(separator: " ")
+    }
+
+    private static func workingDirectory(of pid: pid_t) -> String {
+        guard let resolved = realpath("/proc/\(pid)/cwd", nil) else { return "" }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
+    private static func numbers() -> [pid_t] {
+        guard let directory = opendir("/proc") else { return [] }
+        defer { closedir(directory) }
+        var found: [pid_t] = []
+        while let entry = readdir(directory) {
+            // SAFETY: the kernel ends the name with NUL, inside the entry, which lives until the next readdir.
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if let pid = pid_t(name) { found.append(pid) }
+        }
+        return found
+    }
+
+    private static func text(_ path: String) -> String? {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while case let count = read(file, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

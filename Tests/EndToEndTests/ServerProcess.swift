@@ -1,0 +1,138 @@
+import Foundation
+import RhythmClient
+import RhythmCore
+import RhythmTesting
+import Testing
+
+/// The real rhythmd, as a process that a test can kill and start again.
+///
+/// It first listens on a port that the system chooses, and on the same one after each restart, so that clients find it
+/// again. Used by one task at a time.
+final class ServerProcess {
+    let place: TestPlace
+    /// Its options beside the directories and the address.
+    var options: [String]
+    /// Its environment beside PATH and HOME.
+    var environment: [String: String]
+    /// Where it listens, once it has been ready.
+    private(set) var endpoint: String?
+    private(set) var child: Processes.Child?
+
+    static let program = Processes.buildFolder + "/rhythmd"
+
+    init(_ place: TestPlace, options: [String] = [], environment: [String: String] = [:]) {
+        self.place = place
+        self.options = options
+        self.environment = environment
+    }
+
+    /// Runs a test with a server that is ready.
+    static func with(
+        options: [String] = [], environment: [String: String] = [:],
+        _ body: (ServerProcess) async throws -> Void
+    ) async throws {
+        try await TestPlace.with { place in
+            let server = ServerProcess(place, options: options, environment: environment)
+            try await server.start()
+            try await body(server)
+        }
+    }
+
+    /// Starts the process and does not wait for it.
+    func spawn() throws {
+        // What a killed server left says nothing about this one.
+        try? FileManager.default.removeItem(atPath: endpointsFile)
+        child = try Self.run(
+            place, ["--data", place.data, "--tasks", place.tasks, "--listen", endpoint ?? "127.0.0.1:0"] + options,
+            environment: environment)
+    }
+
+    /// Starts rhythmd with these arguments and nothing else.
+    static func run(
+        _ place: TestPlace, _ arguments: [String], environment: [String: String] = [:], output: String? = nil
+    ) throws -> Processes.Child {
+        let base = ["PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": place.path]
+        return try Processes.Child(
+            program, arguments, environment: base.merging(environment) { $1 }, output: output ?? place.log)
+    }
+
+    /// Starts the process and waits until it listens.
+    func start() async throws {
+        try spawn()
+        try await waitUntilReady()
+    }
+
+    func waitUntilReady(sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        try await place.wait("rhythmd is not ready", sourceLocation: sourceLocation) {
+            isReady || child?.poll() != nil
+        }
+        guard isReady else {
+            Issue.record("rhythmd ended: \(String(describing: child?.poll()))", sourceLocation: sourceLocation)
+            throw ServerEnded()
+        }
+        endpoint = try #require(place.text(endpointsFile)?.split(separator: "\n").first.map { String($0) })
+    }
+
+    var isReady: Bool { place.exists(endpointsFile) && child?.poll() == nil }
+
+    /// The process ends here and now, in whatever it is doing.
+    func killNow(sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        let child = try #require(child, sourceLocation: sourceLocation)
+        child.signal(SIGKILL)
+        let end = try await child.end(within: 20)
+        #expect(end == .signaled(SIGKILL), sourceLocation: sourceLocation)
+    }
+
+    /// Asks it to stop, and waits until it has.
+    ///
+    /// - Returns: how long it took.
+    @discardableResult
+    func stop(sourceLocation: SourceLocation = #_sourceLocation) async throws -> Duration {
+        let child = try #require(child, sourceLocation: sourceLocation)
+        let start = ContinuousClock.now
+        child.signal(SIGTERM)
+        let end = try await child.end(within: 30)
+        #expect(end == .exited(0), sourceLocation: sourceLocation)
+        return start.duration(to: .now)
+    }
+
+    /// A client that waits for the server as long as its calls wait.
+    func client(_ change: (inout RhythmClient.Options) -> Void = { _ in }) throws -> RhythmClient {
+        var options = RhythmClient.Options()
+        change(&options)
+        return try RhythmClient(endpoint: try #require(endpoint), options: options)
+    }
+
+    /// What this start and those before it logged.
+    var logText: String { place.text(place.log) ?? "" }
+
+    private var endpointsFile: String { place.data + "/endpoints" }
+}
+
+struct ServerEnded: Error {}
+struct NotAsWanted: Error {}
+
+extension RhythmClient {
+    /// Waits until the record of a workflow is as wanted.
+    func wait(
+        for id: WorkflowID, seconds: Double = 30, sourceLocation: SourceLocation = #_sourceLocation,
+        _ condition: (Workflow) -> Bool
+    ) async throws -> Workflow {
+        let deadline = ContinuousClock.now + .seconds(seconds)
+        var workflow = try await status(id, previousAttempts: true)
+        while !condition(workflow) {
+            guard ContinuousClock.now < deadline else {
+                Issue.record("after \(seconds) s: \(workflow)", sourceLocation: sourceLocation)
+                throw NotAsWanted()
+            }
+            // Progress is no transition, so nothing but asking again tells of it.
+            workflow = try await status(
+                id, previousAttempts: true, waitAfterVersion: workflow.version, timeout: .milliseconds(200))
+        }
+        return workflow
+    }
+
+    func waitUntilDone(_ id: WorkflowID, sourceLocation: SourceLocation = #_sourceLocation) async throws -> Workflow {
+        try await wait(for: id, sourceLocation: sourceLocation) { $0.status.isDone }
+    }
+}
