@@ -44,8 +44,8 @@ public final class EngineService: Sendable {
         self.board = board
         self.lane = lane
         driver = EngineDriver(
-            store: store, runner: runner, clock: clock, makeID: makeID, publish: { board.publish($0) }, logger: logger,
-            lane: lane)
+            store: store, runner: runner, clock: clock, makeID: makeID, publish: { board.publish($0) },
+            tellTrouble: { board.trouble = $0 }, logger: logger, lane: lane)
     }
 
     /// Recovers what is stored and begins to work. Called once.
@@ -140,10 +140,7 @@ extension EngineService {
             defer { inbox.inputs = [] }
             return inbox.inputs
         }
-        driver.assumeIsolated { driver in
-            driver.process(inputs)
-            board.trouble = driver.storeTrouble
-        }
+        driver.assumeIsolated { $0.process(inputs) }
     }
 
     private func refuseFurther() {
@@ -171,6 +168,7 @@ private actor EngineDriver {
     private let engine: Engine
     private let clock: any EngineClock
     private let runner: any TaskRunner
+    private let tellTrouble: @Sendable (StoreError?) -> Void
     private var timer: (any DispatchSourceTimer)?
     private var armedFor: Timestamp?
     private var isStopped = false
@@ -179,17 +177,16 @@ private actor EngineDriver {
 
     init(
         store: sending any Store, runner: any TaskRunner, clock: any EngineClock,
-        makeID: @escaping @Sendable () -> String, publish: @escaping @Sendable (Publication) -> Void, logger: Logger,
-        lane: Lane
+        makeID: @escaping @Sendable () -> String, publish: @escaping @Sendable (Publication) -> Void,
+        tellTrouble: @escaping @Sendable (StoreError?) -> Void, logger: Logger, lane: Lane
     ) {
         self.lane = lane
+        self.tellTrouble = tellTrouble
         self.clock = clock
         self.runner = runner
         engine = Engine(
             store: store, runner: runner, clock: clock, makeID: makeID, publish: publish, logger: logger)
     }
-
-    var storeTrouble: StoreError? { engine.storeTrouble }
 
     func start(report: @escaping @Sendable ([Report]) -> Void) throws(StoreError) {
         try engine.start(report: report)
@@ -203,6 +200,8 @@ private actor EngineDriver {
     func process(_ inputs: [Input]) {
         guard !isStopped else { return }
         engine.process(inputs)
+        // Here and not where commands come in: a cycle that a timer began can end the trouble as well.
+        tellTrouble(engine.storeTrouble)
         arm()
     }
 

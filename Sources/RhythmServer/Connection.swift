@@ -282,8 +282,8 @@ extension Connection {
     private func refuseTooLong(call: UInt64, what: String) {
         let status = RhythmError(
             .resourceExhausted, reason: "ANSWER_TOO_LONG",
-            "\(what); max_response_bytes is \(server.configuration.maxResponseBytes); ask for less, such as omit_results",
-            effect: .unknown)
+            "\(what); max_response_bytes is \(server.configuration.maxResponseBytes);"
+                + " ask for less, such as omit_results", effect: .unknown)
         if let open = calls[call] { _ = finish(open) }
         // A status is short; if even that fails there is nothing left to say.
         try? ServerFrame(callID: call, body: .status(status)).append(to: &output.bytes)
@@ -330,9 +330,12 @@ extension Connection {
     }
 
     private func writable() {
-        let before = output.count
+        let before = output.totalSent
         flush()
-        if output.count < before, blockedSince != nil { blockedSince = LaneTimers.now() }
+        guard output.totalSent > before else { return }
+        // The socket was full and is no more, so the peer has taken something: it lives, and it is not stuck.
+        lastHeardAt = LaneTimers.now()
+        if blockedSince != nil { blockedSince = lastHeardAt }
     }
 
     private func armWrite() {

@@ -20,6 +20,8 @@ final class Cursor {
     var state = State.reading
     /// The version of the transition to be sent next.
     var next: Int64 = 0
+    /// The version that the workflow had when the watch was opened. A topic made then knows nothing of what was before.
+    var storedVersion: Int64 = 0
     /// To be sent first: the oldest version that is still kept, for a watch that missed some.
     var gap: Int64?
     /// To be sent before any transition.

@@ -82,8 +82,8 @@ final class LogTail: OutgoingStream {
             return
         }
         piece = LogData(
-            taskID: attempt, offset: chunk.offset, data: chunk.bytes, endOffset: chunk.end, isComplete: chunk.isComplete
-        )
+            taskID: attempt, offset: chunk.offset, data: chunk.bytes, endOffset: chunk.end,
+            isComplete: chunk.isComplete)
         call.connection?.readyStreams.add(self)
         if let connection = call.connection { server.markDirty(connection) }
     }

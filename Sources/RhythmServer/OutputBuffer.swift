@@ -5,6 +5,8 @@ struct OutputBuffer {
     /// What was appended; the first `sent` bytes of it are gone already.
     var bytes: [UInt8] = []
     private var sent = 0
+    /// How many bytes the socket has taken in all.
+    private(set) var totalSent = 0
 
     /// How many bytes wait.
     var count: Int { bytes.count - sent }
@@ -27,6 +29,7 @@ struct OutputBuffer {
             }
             if written > 0 {
                 sent += written
+                totalSent += written
             } else if written < 0 && errno == EINTR {
                 continue
             } else if written < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) {

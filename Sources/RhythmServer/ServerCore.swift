@@ -168,6 +168,7 @@ extension ServerCore {
 
 extension ServerCore {
     private func accept(at index: Int) {
+        guard listeners.indices.contains(index) else { return }
         let listener = listeners[index]
         let hasMore = listener.acceptAll { descriptor, peer in
             guard connections.count < configuration.maxConnections, !isDraining else {

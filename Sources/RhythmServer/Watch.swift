@@ -114,7 +114,7 @@ final class Watch: OutgoingStream {
             connection.send(.watchEvent(.deleted(cursor.id)), call: callID)
             return true
         }
-        if cursor.next <= topic.version { hub.readBacklog(of: cursor) }
+        if cursor.next <= max(topic.version, cursor.storedVersion) { hub.readBacklog(of: cursor) }
         return false
     }
 

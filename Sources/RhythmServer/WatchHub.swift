@@ -142,6 +142,7 @@ extension WatchHub {
             return
         }
         cursor.next = version + 1
+        cursor.storedVersion = workflow.version
         cursor.progressFloor = version
         if version < workflow.version {
             readBacklog(of: cursor)
@@ -267,7 +268,7 @@ extension WatchHub {
                 cursor.watch.wake(cursor)
             case .failure(let error) where error.code == .notFound:
                 // Deleted meanwhile. The topic knows, or is about to be told.
-                cursor.next = .max
+                cursor.next = .max  // Nothing of it is left to be read.
                 cursor.state = .live
                 cursor.watch.wake(cursor)
             case .failure(let error): cursor.watch.call.connection?.fail(cursor.watch.call, error)

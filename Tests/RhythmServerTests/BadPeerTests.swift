@@ -121,24 +121,24 @@ extension ServerTests {
             }
         }
 
-        /// A few bytes that ask for a lot, sent by somebody who takes nothing: the server must not make all the answers.
+        /// A few bytes that ask for a lot, from somebody who takes nothing: the server must not make all the answers.
         @Test func askingWithoutListeningCostsNoMemory() async throws {
             try await Rig.with { rig in
                 let other = try await rig.peer()
-                let big = JSON(.array([.string(String(repeating: "x", count: 400_000))]))
+                let big = JSON(.array([.string(String(repeating: "x", count: 200_000))]))
                 let id = try await other.start(Rig.gated(id: "big", args: big)).id
-                let peer = try await rig.peer()
+                let peer = try await rig.peer(onUnix: true)
                 let before = Rig.residentBytes
                 var bytes: [UInt8] = []
-                for number in 1...300 {
+                for number in 1...150 {
                     bytes += try RawPeer.bytes(
                         ClientFrame(callID: UInt64(number), body: .call(.getStatus(GetStatus(workflowID: id)))))
                 }
                 try await peer.send(bytes)
                 for _ in 0..<50 { _ = try await other.info() }
-                #expect(Rig.residentBytes - before < 40 << 20)
+                #expect(Rig.residentBytes - before < 25 << 20)
                 // Once it listens, it gets them all.
-                for number in 1...300 {
+                for number in 1...150 {
                     guard case .getStatus = try await peer.reply(of: UInt64(number)) else { return }
                 }
             }

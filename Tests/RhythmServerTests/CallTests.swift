@@ -150,7 +150,8 @@ extension ServerTests {
         @Test func statusOfNobodyIsNotFound() async throws {
             try await Rig.with { rig in
                 let peer = try await rig.peer()
-                let error = try await peer.failure(of: try await peer.begin(.getStatus(GetStatus(workflowID: "nobody"))))
+                let call = try await peer.begin(.getStatus(GetStatus(workflowID: "nobody")))
+                let error = try await peer.failure(of: call)
                 #expect(error.code == .notFound)
                 #expect(error.reason == "NO_SUCH_WORKFLOW")
             }

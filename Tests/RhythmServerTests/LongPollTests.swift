@@ -39,7 +39,8 @@ extension ServerTests {
                 try await peer.until(finished, is: .success)
                 for id in [active, finished] {
                     let version = try await peer.status(id).version
-                    guard case .getStatus(let found) = try await peer.call(wait(id, version), timeout: 80) else { return }
+                    let reply = try await peer.call(wait(id, version), timeout: 80)
+                    guard case .getStatus(let found) = reply else { return }
                     #expect(found.workflow.version == version)
                 }
                 try await expectCalls(1, peer)

@@ -119,7 +119,7 @@ extension ServerTests {
         @Test func whatCannotBeReadEndsItsCallOnly() async throws {
             try await Rig.with { rig in
                 let peer = try await rig.peer()
-                // A GetStatus whose length goes beyond the frame, then one whose id is no UTF-8, then one without an id.
+                // A GetStatus that goes beyond its frame, then one whose id is no UTF-8, then one without an id.
                 try await peer.send(Self.frame([0x08, 0x01, 0xCA, 0x01, 0x09, 0x0A]))
                 #expect(try await peer.failure(of: 1).code == .invalidArgument)
                 try await peer.send(Self.frame([0x08, 0x02, 0xCA, 0x01, 0x04, 0x0A, 0x02, 0xC3, 0x28]))
@@ -151,7 +151,8 @@ extension ServerTests {
                 func start(_ id: UInt64, padding: Int) throws -> [UInt8] {
                     var spec = Rig.gated(name: "padded")
                     spec.kwargs = try JSON(parsing: #"{"x":""# + String(repeating: "x", count: padding) + #""}"#)
-                    return try RawPeer.bytes(ClientFrame(callID: id, body: .call(.startWorkflow(StartWorkflow(spec: spec)))))
+                    let request = Request.startWorkflow(StartWorkflow(spec: spec))
+                    return try RawPeer.bytes(ClientFrame(callID: id, body: .call(request)))
                 }
                 let overhead = try start(1, padding: 19_000).count - 4 - 19_000
                 try await peer.send(try start(1, padding: 20_000 - overhead))
@@ -182,7 +183,8 @@ extension ServerTests {
                 #expect(try await peer.failure(of: call).reason == "ANSWER_TOO_LONG")
                 let small = try await peer.start(Rig.gated(id: "small")).id
                 // A stream whose first event is too long ends with that, and says nothing after it.
-                let watch = try await peer.begin(.watchProgress(WatchProgress(targets: [WatchTarget(workflowID: "big")])))
+                let request = WatchProgress(targets: [WatchTarget(workflowID: "big")])
+                let watch = try await peer.begin(.watchProgress(request))
                 #expect(try await peer.failure(of: watch).reason == "ANSWER_TOO_LONG")
                 rig.gates.succeed("big", steps[0])
                 rig.gates.succeed("small", "one")
@@ -199,8 +201,8 @@ extension ServerTests {
                 let watch = WatchProgress(targets: [WatchTarget(workflowID: id)])
                 let call = try await peer.begin(.watchProgress(watch), timeout: 60)
                 try await eventually("the watch ends by its deadline") {
-                    if case .status(let error?) = try await peer.next(of: call) { return error.code == .deadlineExceeded }
-                    return false
+                    guard case .status(let error?) = try await peer.next(of: call) else { return false }
+                    return error.code == .deadlineExceeded
                 }
                 #expect(try await peer.info().calls == 1)
                 rig.gates.succeed(id, "one")

@@ -9,7 +9,7 @@ extension ServerTests {
         @Test func stalledReaderCostsNothingAndMissesNothing() async throws {
             try await Rig.with { $0.progressInterval = .zero } _: { rig in
                 let (starter, brisk) = (try await rig.peer(), try await rig.peer())
-                let stalled = try await rig.peer(receiveBuffer: 4096)
+                let stalled = try await rig.peer(onUnix: true)
                 let steps = (0..<250).map { "step-\($0)-" + String(repeating: "z", count: 80) }
                 let ids: [WorkflowID] = (0..<4).map { WorkflowID("slow-\($0)") }
                 for id in ids { _ = try await starter.start(Rig.gated(steps, id: id)) }
@@ -43,8 +43,8 @@ extension ServerTests {
         @Test func deletionDuringAStall() async throws {
             try await Rig.with { rig in
                 let starter = try await rig.peer()
-                let stalled = try await rig.peer(receiveBuffer: 4096)
-                let steps = (0..<900).map { "step-\($0)-" + String(repeating: "z", count: 200) }
+                let stalled = try await rig.peer(onUnix: true)
+                let steps = (0..<300).map { "step-\($0)-" + String(repeating: "z", count: 200) }
                 let spec = WorkflowSpec(
                     id: "gone", name: "flow", appID: "tests", steps: steps.map { StepSpec(name: $0, task: "quick") })
                 _ = try await starter.start(Rig.gated(id: "stays"))
@@ -57,6 +57,7 @@ extension ServerTests {
                 try await slow.until("the deletion") { $0["gone"].isDeleted }
                 try await slow.untilStatus("stays", .success)
                 #expect(slow.end == nil)
+                #expect(slow["gone"].transitions.count < 900, "it did not stall")
             }
         }
 
@@ -65,11 +66,14 @@ extension ServerTests {
                 $0.pingInterval = .milliseconds(150)
             } _: { rig in
                 let starter = try await rig.peer()
-                let stalled = try await rig.peer(receiveBuffer: 4096)
+                let stalled = try await rig.peer(onUnix: true)
                 let big = JSON(.array([.string(String(repeating: "x", count: 400_000))]))
                 let id = try await starter.start(Rig.gated(args: big)).id
                 for _ in 0..<40 { try await stalled.begin(.getStatus(GetStatus(workflowID: id))) }
                 try await eventually("only the starter is left") { try await starter.info().connections == 1 }
+                await #expect(throws: RawPeer.Trouble.self) {
+                    while true { _ = try await stalled.next() }
+                }
             }
         }
     }

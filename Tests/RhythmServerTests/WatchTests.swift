@@ -15,7 +15,9 @@ extension ServerTests {
                 for step in ["one", "two"] {
                     for done in 1...5 {
                         rig.gates.report(id, step, done: Double(done), of: 5)
-                        try await log.until("progress \(done)") { $0[id].progress.last?.update.progress.done == Double(done) }
+                        try await log.until("progress \(done)") {
+                            $0[id].progress.last?.update.progress.done == Double(done)
+                        }
                     }
                     #expect(log[id].progress.last?.update.progress.fractionDone == 1)
                     rig.gates.succeed(id, step)
@@ -125,7 +127,10 @@ extension ServerTests {
                         WatchProgress(targets: [WatchTarget(workflowID: id, afterVersion: 99)]), .outOfRange,
                         "VERSION_AHEAD"
                     ),
-                    (WatchProgress(targets: [WatchTarget(workflowID: id, afterVersion: -1)]), .outOfRange, "VERSION_AHEAD"),
+                    (
+                        WatchProgress(targets: [WatchTarget(workflowID: id, afterVersion: -1)]), .invalidArgument,
+                        "BAD_VALUE"
+                    ),
                 ]
                 for (request, code, reason) in cases {
                     let log = try await WatchLog(peer, request)

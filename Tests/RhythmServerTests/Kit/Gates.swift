@@ -53,6 +53,9 @@ final class Gates: Sendable {
         order(.report(done: done, total: total), id, step, attempt: attempt)
     }
 
+    /// Forgets all orders, when the attempts that waited for them have gone with their runner.
+    func reset() { lines.withLock { $0 = [:] } }
+
     private func line(_ id: WorkflowID, _ step: String, _ attempt: Int) -> Line {
         lines.withLock { lines in
             let key = "\(id)/\(step)/\(attempt)"

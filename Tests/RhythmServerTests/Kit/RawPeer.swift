@@ -6,7 +6,9 @@ import RhythmWire
 /// A client that speaks frames, or any other bytes, over a bare socket. Every wait has a deadline, and none of them
 /// holds a thread of Swift's own pool, on which the tasks under test run.
 final class RawPeer {
-    enum Trouble: Error { case cannotConnect(Int32), timeout(String), closed, cannotSend(Int32), unexpected(ServerBody) }
+    enum Trouble: Error {
+        case cannotConnect(Int32), timeout(String), closed, cannotSend(Int32), unexpected(ServerBody)
+    }
 
     private let descriptor: Int32
     private let queue = DispatchQueue(label: "raw-peer")
@@ -18,13 +20,11 @@ final class RawPeer {
     var lastCallID: UInt64 = 0
     var answersPings = true
 
-    /// - Parameter receiveBuffer: bytes the kernel keeps for this peer; small ones make the server feel it stall.
-    init(_ endpoint: Endpoint, receiveBuffer: Int32? = nil) throws {
+    init(_ endpoint: Endpoint) throws {
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
         switch endpoint {
         case .tcp(let host, let port):
             descriptor = socket(AF_INET, kind, 0)
-            if var size = receiveBuffer { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, 4) }
             var address = sockaddr_in()
             address.sin_family = sa_family_t(AF_INET)
             address.sin_port = port.bigEndian
@@ -32,7 +32,6 @@ final class RawPeer {
             try Self.connect(descriptor, &address)
         case .unix(let path):
             descriptor = socket(AF_UNIX, kind, 0)
-            if var size = receiveBuffer { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, 4) }
             var address = sockaddr_un()
             address.sun_family = sa_family_t(AF_UNIX)
             withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }

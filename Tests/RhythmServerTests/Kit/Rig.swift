@@ -92,12 +92,15 @@ final class Rig {
     /// Engine, store and server go and come again over the same file.
     func restart() async throws {
         await stop()
+        gates.reset()
         try await start()
     }
 
     /// A connection that has said Hello.
-    func peer(receiveBuffer: Int32? = nil, onUnix: Bool = false) async throws -> RawPeer {
-        let peer = try RawPeer(onUnix ? unix : tcp, receiveBuffer: receiveBuffer)
+    ///
+    /// - Parameter onUnix: the kernel keeps little for a unix socket, so the server soon feels that nobody reads.
+    func peer(onUnix: Bool = false) async throws -> RawPeer {
+        let peer = try RawPeer(onUnix ? unix : tcp)
         try await peer.greet()
         return peer
     }
@@ -123,7 +126,9 @@ final class Rig {
     }
 
     /// How many descriptors this process has open.
-    static var openDescriptors: Int { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0 }
+    static var openDescriptors: Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0
+    }
 
     static var highestDescriptor: Int {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []

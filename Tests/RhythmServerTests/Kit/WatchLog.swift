@@ -31,7 +31,9 @@ final class WatchLog {
         for target in request.targets { told[target.workflowID, default: Told()].lastVersion = target.afterVersion }
     }
 
-    convenience init(_ peer: RawPeer, _ id: WorkflowID, after version: Int64? = nil, untilDone: Bool = false) async throws {
+    convenience init(
+        _ peer: RawPeer, _ id: WorkflowID, after version: Int64? = nil, untilDone: Bool = false
+    ) async throws {
         let target = WatchTarget(workflowID: id, afterVersion: version)
         try await self.init(peer, WatchProgress(targets: [target], untilDone: untilDone))
     }
