@@ -142,7 +142,7 @@ final class ChaosWorld: Sendable {
             ($0.acknowledged, $0.watches, $0.dashboard, $0.kills)
         }
         let (repeated, lost) = state.withLock { ($0.repeatedStarts, $0.lostAnswers) }
-        print("chaos: \(kills) kills, \(repeated) starts repeated, \(lost) answers lost, \(dashboard.count) on the dashboard")
+        print("chaos: \(kills) kills, \(repeated) starts repeated, \(lost) answers lost, \(dashboard.count) by filter")
         #expect(kills == plan.kills)
         #expect(acknowledged.count == plan.workflows)
         #expect(Set(acknowledged.values).count == plan.workflows, "two starts were given one workflow")

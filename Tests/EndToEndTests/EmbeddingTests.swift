@@ -68,7 +68,8 @@ private func embeddedExample(
     let spec = WorkflowSpec(
         name: "greeting", appID: "example", args: try JSON(parsing: "[\"world\"]"),
         steps: [StepSpec(name: "greet", task: "greet"), StepSpec(name: "again", task: "greet")])
-    guard case .started(let workflow, _) = try await engine.submit(.start(spec, requestID: "greeting-1")) else { return }
+    let reply = try await engine.submit(.start(spec, requestID: "greeting-1"))
+    guard case .started(let workflow, _) = reply else { return }
     print("durable as", workflow.id)
     // README }
     try await then(engine, workflow.id)

@@ -1,7 +1,7 @@
 import Foundation
 
-/// What tasks noted down: one line `begin|end WORKFLOW STEP TASK_ID PID` each, appended in one write, so that the order of
-/// the lines is the order in which it happened.
+/// What tasks noted down: one line `begin|end WORKFLOW STEP TASK_ID PID` each, appended in one write, so that the order
+/// of the lines is the order in which it happened.
 struct Journal: Sendable {
     let path: String
 
