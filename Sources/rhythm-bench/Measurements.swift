@@ -24,7 +24,9 @@ struct Measurements: Codable, Sendable {
     /// Takes over what a program printed: numbers of the JSON object in its last line that is one; others are skipped.
     init(fromOutput text: String) throws {
         for line in text.split(separator: "\n").reversed() where line.hasPrefix("{") {
-            guard let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else { continue }
+            guard let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else {
+                continue
+            }
             values = object.compactMapValues { ($0 as? NSNumber)?.doubleValue }
             return
         }

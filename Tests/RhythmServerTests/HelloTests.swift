@@ -7,7 +7,9 @@ extension ServerTests {
     /// The first frame, and what is said instead of it.
     @Suite struct HelloTests {
         @Test(arguments: [false, true]) func announcesItselfAndItsLimits(onUnix: Bool) async throws {
-            try await Rig.with { $0.maxCalls = 17 } _: { rig in
+            try await Rig.with {
+                $0.maxCalls = 17
+            } _: { rig in
                 let reply = try await RawPeer(onUnix ? rig.unix : rig.tcp).greet()
                 #expect(reply.protocolVersion == 1)
                 #expect(reply.serverName == "rhythmd")
@@ -46,7 +48,9 @@ extension ServerTests {
         }
 
         @Test func mustComeInTime() async throws {
-            try await Rig.with { $0.helloTimeout = .milliseconds(100) } _: { rig in
+            try await Rig.with {
+                $0.helloTimeout = .milliseconds(100)
+            } _: { rig in
                 let silent = try RawPeer(rig.tcp)
                 let slow = try RawPeer(rig.tcp)
                 // Half a Hello is none.

@@ -78,7 +78,9 @@ extension ServerTests {
         }
 
         @Test func callsBeyondTheLimitAreRefused() async throws {
-            try await Rig.with { $0.maxCalls = 3 } _: { rig in
+            try await Rig.with {
+                $0.maxCalls = 3
+            } _: { rig in
                 let peer = try await rig.peer()
                 let id = try await peer.start(Rig.gated()).id
                 let watch = Request.watchProgress(WatchProgress(targets: [WatchTarget(workflowID: id)]))
@@ -146,7 +148,9 @@ extension ServerTests {
         }
 
         @Test func requestThatIsTooLongEndsItsCallOnly() async throws {
-            try await Rig.with { $0.maxRequestBytes = 20_000 } _: { rig in
+            try await Rig.with {
+                $0.maxRequestBytes = 20_000
+            } _: { rig in
                 let peer = try await rig.peer()
                 func start(_ id: UInt64, padding: Int) throws -> [UInt8] {
                     var spec = Rig.gated(name: "padded")
@@ -174,7 +178,9 @@ extension ServerTests {
         }
 
         @Test func answerThatIsTooLongFailsItsCallOnly() async throws {
-            try await Rig.with { $0.maxResponseBytes = 4000 } _: { rig in
+            try await Rig.with {
+                $0.maxResponseBytes = 4000
+            } _: { rig in
                 let peer = try await rig.peer()
                 let big = JSON(.array([.string(String(repeating: "x", count: 5000))]))
                 let steps = (0..<60).map { "step-\($0)-" + String(repeating: "y", count: 100) }

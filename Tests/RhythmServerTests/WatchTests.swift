@@ -7,7 +7,9 @@ extension ServerTests {
     /// What a watch is told while its reader keeps up.
     @Suite struct WatchTests {
         @Test func snapshotThenEveryVersionWithProgressInBetween() async throws {
-            try await Rig.with { $0.progressInterval = .zero } _: { rig in
+            try await Rig.with {
+                $0.progressInterval = .zero
+            } _: { rig in
                 let peer = try await rig.peer()
                 let id = try await peer.start(Rig.gated(["one", "two"])).id
                 let log = try await WatchLog(peer, id, untilDone: true)
@@ -33,7 +35,9 @@ extension ServerTests {
 
         /// Reports come faster than the interval allows, and the end right behind the last of them.
         @Test func lastProgressComesBeforeTheEnd() async throws {
-            try await Rig.with { $0.progressInterval = .seconds(60) } _: { rig in
+            try await Rig.with {
+                $0.progressInterval = .seconds(60)
+            } _: { rig in
                 let peer = try await rig.peer()
                 for _ in 0..<20 {
                     let id = try await peer.start(Rig.gated()).id
@@ -49,7 +53,9 @@ extension ServerTests {
         }
 
         @Test func progressIsHeldBackButNotLost() async throws {
-            try await Rig.with { $0.progressInterval = .milliseconds(100) } _: { rig in
+            try await Rig.with {
+                $0.progressInterval = .milliseconds(100)
+            } _: { rig in
                 let peer = try await rig.peer()
                 let id = try await peer.start(Rig.gated()).id
                 let log = try await WatchLog(peer, id)
@@ -113,14 +119,36 @@ extension ServerTests {
             }
         }
 
+        /// What a client asks for that comes back to a filter watch: where it was, and what starts from now on.
+        @Test func targetsAndAFilterTogether() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                let known = try await peer.start(Rig.gated(id: "known"))
+                let log = try await WatchLog(
+                    peer,
+                    WatchProgress(
+                        targets: [WatchTarget(workflowID: "known", afterVersion: known.version)],
+                        filter: WorkflowFilter(appID: "tests")))
+                let starter = try await rig.peer()
+                _ = try await starter.start(Rig.gated(id: "later"))
+                rig.gates.succeed("known", "one")
+                rig.gates.succeed("later", "one")
+                try await log.untilStatus("known", .success)
+                try await log.untilStatus("later", .success)
+                #expect(log["known"].snapshots.isEmpty)
+                #expect(log["later"].snapshots.count == 1)
+            }
+        }
+
         @Test func wrongRequestsAreRefused() async throws {
-            try await Rig.with { $0.maxWatchedWorkflows = 3 } _: { rig in
+            try await Rig.with {
+                $0.maxWatchedWorkflows = 3
+            } _: { rig in
                 let peer = try await rig.peer()
                 let id = try await peer.start(Rig.gated()).id
                 let target = WatchTarget(workflowID: id)
                 let cases: [(WatchProgress, RhythmError.Code, String)] = [
                     (WatchProgress(), .invalidArgument, "TARGETS_OR_FILTER"),
-                    (WatchProgress(targets: [target], filter: WorkflowFilter()), .invalidArgument, "TARGETS_OR_FILTER"),
                     (WatchProgress(targets: [target, WatchTarget(workflowID: "x")]), .notFound, "NO_SUCH_WORKFLOW"),
                     (WatchProgress(targets: Array(repeating: target, count: 4)), .invalidArgument, "TOO_MANY"),
                     (
@@ -226,7 +254,9 @@ extension ServerTests {
         }
 
         @Test func silenceIsFilledWithBookmarks() async throws {
-            try await Rig.with { $0.bookmarkInterval = .milliseconds(80) } _: { rig in
+            try await Rig.with {
+                $0.bookmarkInterval = .milliseconds(80)
+            } _: { rig in
                 let peer = try await rig.peer()
                 let id = try await peer.start(Rig.gated()).id
                 let log = try await WatchLog(peer, id)

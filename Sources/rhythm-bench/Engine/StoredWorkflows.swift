@@ -15,7 +15,8 @@ enum StoredWorkflows {
         for first in stride(from: 0, to: count, by: batch) {
             let numbers = first..<min(count, first + batch)
             let changes = numbers.map { number in
-                change(spec, at: Timestamp(microseconds: 1_700_000_000_000_000 + Int64(number)), ends: number % every > 0)
+                change(
+                    spec, at: Timestamp(microseconds: 1_700_000_000_000_000 + Int64(number)), ends: number % every > 0)
             }
             try store.commit(CommitBatch(changes: changes))
         }

@@ -17,8 +17,9 @@ enum ServeCase {
         logger.logLevel = .warning
         let server = Server(engine: engine, configuration: configuration, logger: logger)
         let endpoints = try await server.start()
-        guard case .started(let workflow, _) = try await engine.submit(
-            .start(EngineBed.spec(steps: 3, task: "held"), requestID: ""))
+        guard
+            case .started(let workflow, _) = try await engine.submit(
+                .start(EngineBed.spec(steps: 3, task: "held"), requestID: ""))
         else { throw BenchError("no workflow") }
         FileHandle.standardOutput.write(Data("\(endpoints[0]) \(workflow.id)\n".utf8))
         while !FileHandle.standardInput.availableData.isEmpty {}
