@@ -28,6 +28,9 @@ struct RPCCommand: AsyncParsableCommand {
     @Option(help: "Call this server instead (HOST:PORT or unix:PATH), with GetServerInfo.")
     var server: String?
 
+    @Option(help: "With --server: ask for the status of this workflow instead.")
+    var workflow: String?
+
     @Option(help: "The process of that server, for its processor time.")
     var serverPid: Int32?
 
@@ -39,7 +42,8 @@ struct RPCCommand: AsyncParsableCommand {
         var measured: [Measurements] = []
         if let server {
             guard let endpoint = Endpoint(server) else { throw ValidationError("'\(server)' is no address") }
-            measured = try measure(endpoint, .getServerInfo, serverPid)
+            let request = workflow.map { Request.getStatus(GetStatus(workflowID: WorkflowID($0))) }
+            measured = try measure(endpoint, request ?? .getServerInfo, serverPid)
         } else {
             let server = try ServerProcess(folder: folder.path)
             defer { server.stop() }
