@@ -232,6 +232,12 @@ extension Connection {
         send(.reply(reply), call: call.id)
     }
 
+    /// Ends a call with an answer that was encoded before.
+    func reply(_ call: Call, _ answer: EncodedBody) {
+        guard finish(call) else { return }
+        send(answer, call: call.id)
+    }
+
     /// Ends a call with an error.
     func fail(_ call: Call, _ error: RhythmError) {
         guard finish(call) else { return }

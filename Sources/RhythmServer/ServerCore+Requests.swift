@@ -6,7 +6,8 @@ import RhythmWire
 /// engine; what may block on a disk goes to the readers.
 extension ServerCore {
     func handle(_ request: Request, call: Call, timeoutMilliseconds: UInt32) {
-        setDeadline(of: call, request, timeoutMilliseconds)
+        // Most reads are answered at once and need no timer.
+        defer { if !call.isEnded { setDeadline(of: call, request, timeoutMilliseconds) } }
         switch request {
         case .startWorkflow(let start):
             command(.start(start.spec, requestID: start.requestID), call) { reply in
@@ -52,18 +53,14 @@ extension ServerCore {
         } else {
             limit = configuration.defaultTimeout
         }
-        // Most calls are answered within this turn and never need their timer.
-        later { [weak self, weak call] in
-            guard let self, let call, !call.isEnded else { return }
-            call.deadline = timers.schedule(after: limit) { [weak call] in
-                guard let call else { return }
-                if let answer = call.whenOverdue { return answer() }
-                call.connection?.fail(
-                    call,
-                    RhythmError(
-                        .deadlineExceeded, reason: "DEADLINE", "the call was not answered within \(limit)",
-                        effect: .unknown))
-            }
+        call.deadline = timers.schedule(after: limit) { [weak call] in
+            guard let call else { return }
+            if let answer = call.whenOverdue { return answer() }
+            call.connection?.fail(
+                call,
+                RhythmError(
+                    .deadlineExceeded, reason: "DEADLINE", "the call was not answered within \(limit)",
+                    effect: .unknown))
         }
     }
 
@@ -88,6 +85,19 @@ extension ServerCore {
     }
 
     private func getStatus(_ get: GetStatus, _ call: Call) {
+        if let answer = statusAnswers.answer(to: get) {
+            call.connection?.reply(call, answer)
+            return
+        }
+        if get.waitAfterVersion == nil, let workflow = engine.active(get.workflowID) {
+            let reply = GetStatusReply(workflow: workflow.shown(for: get))
+            if let answer = statusAnswers.keep(reply, to: get, limit: configuration.maxResponseBytes) {
+                call.connection?.reply(call, answer)
+            } else {
+                call.connection?.reply(call, .getStatus(reply))
+            }
+            return
+        }
         if get.waitAfterVersion != nil {
             // A long poll: looked at again when the workflow changes, and a last time when its time is over. It waits
             // before it looks, so that no change falls in between.

@@ -21,6 +21,7 @@ final class ServerCore {
     private(set) var connections: [UInt64: Connection] = [:]
     private(set) var isDraining = false
     var callCount = 0
+    var statusAnswers = StatusAnswers()
 
     private let enter: @Sendable (@Sendable (ServerCore) -> Void) -> Void
     private let mailbox: Mailbox<LaneMessage>
@@ -156,7 +157,11 @@ extension ServerCore {
     private func deliver(_ messages: [LaneMessage]) {
         for message in messages {
             switch message {
-            case .publication(let publication): hub.take(publication)
+            case .publication(let publication):
+                for change in publication.changes { statusAnswers.forget(change.workflow.id) }
+                for update in publication.progress { statusAnswers.forget(update.workflowID) }
+                for id in publication.deleted { statusAnswers.forget(id) }
+                hub.take(publication)
             case .command(let ticket, let result): commandsUnderWay.removeValue(forKey: ticket)?(result)
             case .read(let ticket, let result): readsUnderWay.removeValue(forKey: ticket)?(result)
             }
