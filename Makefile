@@ -28,9 +28,9 @@ test: deps ## Run every test
 	$(SWIFT_BUILD) --build-tests
 	@BUILD=$(BUILD) .ci/test
 
-sim: deps ## Simulate the engine's life with fresh seeds (SEEDS=20000)
-	$(SWIFT_BUILD) -c release --build-tests -Xswiftc -enable-testing
-	RHYTHM_SIM_SEEDS=$${SEEDS:-20000} swift test --scratch-path $(BUILD) -c release --skip-build --filter SimulationTests
+sim: deps ## Simulate lives of the engine with fresh seeds (SEEDS=5000)
+	$(SWIFT_BUILD) --build-tests
+	RHYTHM_SIM_SEEDS=$${SEEDS:-5000} swift test --scratch-path $(BUILD) --skip-build --filter SimulationTests
 
 chaos: deps ## Kill the server at random under 100 workflows, round after round (ROUNDS=10)
 	$(SWIFT_BUILD) --build-tests

@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 package import RhythmCore
 
 /// What the program writes to, and what it knows of its surroundings.
@@ -28,9 +28,7 @@ package struct Terminal: Sendable {
 
     /// The time of day.
     package static func now() -> Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)
+        Timestamp(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000))
     }
 
     /// A variable of the environment; nil if it is not there or empty.
