@@ -114,18 +114,18 @@ extension Engine {
             case .start(let spec, let requestID):
                 cycle.answer(reply, .success(try start(spec, requestID, &cycle)))
             case .pause(let id, let mode, let options):
-                let answer = try change(id, options, &cycle) { workflow, transition throws(RhythmError) in
+                let answer = try change(id, .pause, options, &cycle) { workflow, transition throws(RhythmError) in
                     workflow.pause(mode, in: &transition)
                 }
                 cycle.answer(reply, .success(answer))
             case .resume(let id, let request, let options):
-                let answer = try change(id, options, &cycle) { workflow, transition throws(RhythmError) in
+                let answer = try change(id, .resume, options, &cycle) { workflow, transition throws(RhythmError) in
                     try workflow.resume(
                         args: request.args, from: request.fromStep, force: request.force, in: &transition)
                 }
                 cycle.answer(reply, .success(answer))
             case .cancel(let id, let options):
-                let answer = try change(id, options, &cycle) { workflow, transition throws(RhythmError) in
+                let answer = try change(id, .cancel, options, &cycle) { workflow, transition throws(RhythmError) in
                     workflow.cancel(in: &transition)
                 }
                 cycle.answer(reply, .success(answer))
@@ -169,11 +169,17 @@ extension Engine {
     }
 
     private func change(
-        _ id: WorkflowID, _ options: CommandOptions, _ cycle: inout Cycle,
+        _ id: WorkflowID, _ kind: Receipt.Command, _ options: CommandOptions, _ cycle: inout Cycle,
         _ command: (inout Workflow, inout Transition) throws(RhythmError) -> Receipt
     ) throws(RhythmError) -> Reply {
         var (workflow, transition) = try open(id, &cycle)
         if !options.requestID.isEmpty, let earlier = workflow.requests.first(where: { $0.id == options.requestID }) {
+            guard earlier.receipt.command == kind else {
+                throw RhythmError(
+                    .alreadyExists, reason: "REQUEST_ID_REUSED",
+                    "request id '\(options.requestID)' was that of a \(earlier.receipt.command.rawValue); use a new one",
+                    field: "request_id")
+            }
             return .receipt(earlier.receipt, replayed: true)
         }
         if let expected = options.expectedVersion, expected != workflow.version {

@@ -205,7 +205,7 @@ extension Connection {
 
     private func reject(_ error: FrameError) {
         if error.isFatal || phase == .awaitingHello {
-            refuse("PROTOCOL", "\(error)")
+            refuse("PROTOCOL", error.rhythmError.message)
         } else if let callID = error.callID, callID != 0 {
             // What this version does not know about a call of before may be ignored. Anything else would be a second
             // call with this id, and a status could be taken for the end of the first.

@@ -80,6 +80,11 @@ import Testing
         #expect(try rig.stored(workflow.id) == before && rig.disk.commits == commits)
         try rig.restart()
         #expect(try rig.ask(.pause(workflow.id, .now, once)).isReplayed)
+        // An id belongs to one kind of command: a resume must not take a pause's answer for its own.
+        let mistaken = #expect(throws: RhythmError.self) {
+            try rig.ask(.resume(workflow.id, ResumeRequest(), once))
+        }
+        #expect(mistaken?.reason == "REQUEST_ID_REUSED")
         // Only so many are kept.
         for number in 0..<AppliedRequest.kept {
             try rig.ask(.pause(workflow.id, .now, CommandOptions(requestID: "p\(number)")))

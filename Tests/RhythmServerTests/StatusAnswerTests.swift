@@ -11,7 +11,8 @@ import Testing
             for round in 1...50 {
                 // Thrice: the second answer is kept, the third is the kept one.
                 let versions = [
-                    try await peer.status(id).version, try await peer.status(id).version, try await peer.status(id).version,
+                    try await peer.status(id).version, try await peer.status(id).version,
+                    try await peer.status(id).version,
                 ]
                 #expect(versions == versions.sorted(), "round \(round)")
                 let reply = try await peer.call(.pauseWorkflow(PauseWorkflow(workflowID: id)))

@@ -147,6 +147,10 @@ typedef enum _Rhythm__WorkflowStatus {
   RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_STARTED = 2,
   RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_SUCCESS = 3,
   RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_FAILURE = 4,
+  /*
+   * Paused (it can be resumed), revoked, or cancelled (it cannot): see Workflow.control, or paused and cancelled in
+   * WorkflowSummary. Of the transitions KIND_PAUSED, KIND_RESUMED and KIND_CANCELLED tell which.
+   */
   RHYTHM__WORKFLOW_STATUS__WORKFLOW_STATUS_REVOKED = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__WORKFLOW_STATUS)
 } Rhythm__WorkflowStatus;
@@ -457,13 +461,13 @@ struct  Rhythm__Pong
 
 
 /*
- * The server will close the connection: open calls still end, new ones are refused.
+ * The server will close this connection. Also the answer to a Hello that is refused.
  */
 struct  Rhythm__GoAway
 {
   ProtobufCMessage base;
   /*
-   * A stable upper-case word, such as SHUTDOWN, IDLE or PROTOCOL.
+   * A stable upper-case word, such as SHUTDOWN, PROTOCOL or PROTOCOL_VERSION.
    */
   ProtobufCBinaryData reason;
   ProtobufCBinaryData message;
@@ -532,7 +536,7 @@ struct  Rhythm__WorkflowSpec
 {
   ProtobufCMessage base;
   /*
-   * The id the client wants; empty lets the server choose a UUID.
+   * The id the client wants: letters, digits and . _ : - , at most 255 bytes. Empty lets the server choose a UUID.
    */
   ProtobufCBinaryData workflow_id;
   ProtobufCBinaryData name;
@@ -569,9 +573,12 @@ struct  Rhythm__StepSpec
 {
   ProtobufCMessage base;
   /*
-   * Unique within the workflow.
+   * Required; unique within the workflow.
    */
   ProtobufCBinaryData name;
+  /*
+   * Required. A task that the runner does not have fails the attempt (TaskNotFound), not the start.
+   */
   ProtobufCBinaryData task;
   /*
    * Empty for the runner's default queue.
@@ -624,7 +631,7 @@ struct  Rhythm__RetryPolicy
 {
   ProtobufCMessage base;
   /*
-   * How many attempts in all, the first included.
+   * How many attempts in all, the first included: 1 to 1000.
    */
   int32_t max_attempts;
   Rhythm__RetryPolicy__OptionalBackoffCase optional_backoff_case;
@@ -1096,11 +1103,11 @@ struct  Rhythm__CommandReply
   ProtobufCMessage base;
   Rhythm__CommandReply__Command command;
   /*
-   * The workflow is now in the state that was asked for.
+   * The command holds: the workflow is as asked, or will be once the running attempt is gone (see quiesced).
    */
   protobuf_c_boolean accepted;
   /*
-   * It was so before; nothing changed.
+   * It was so before; nothing changed. Resuming a running workflow without force: already, but not accepted (ACTIVE).
    */
   protobuf_c_boolean already;
   /*
@@ -1108,7 +1115,13 @@ struct  Rhythm__CommandReply
    */
   ProtobufCBinaryData reason;
   ProtobufCBinaryData message;
+  /*
+   * The attempt that was asked to stop.
+   */
   Rhythm__AttemptSummary *revoked_step;
+  /*
+   * What runs again; task_id is empty until the attempt before is gone.
+   */
   Rhythm__AttemptSummary *restarted_step;
   /*
    * Nothing of the workflow runs any more.
@@ -1307,7 +1320,7 @@ struct  Rhythm__WatchProgress
    */
   Rhythm__WorkflowFilter *filter;
   /*
-   * End the stream when all its workflows are done.
+   * End the stream when each of its workflows has ended or is paused.
    */
   protobuf_c_boolean until_done;
   protobuf_c_boolean without_progress;
@@ -1374,7 +1387,7 @@ struct  Rhythm__WatchEvent
 
 
 /*
- * A workflow as it is; transitions from summary.version on follow.
+ * A workflow as it is; the next transition has summary.version + 1.
  */
 struct  Rhythm__Snapshot
 {
@@ -1535,7 +1548,7 @@ struct  Rhythm__LogData
    */
   int64_t end_offset;
   /*
-   * Nothing more will be written.
+   * The log is final: end_offset will not grow. This need not be the last piece; the Status ends the stream.
    */
   protobuf_c_boolean complete;
 };
