@@ -6,15 +6,15 @@ import Testing
 
 @Suite struct SettingsTests {
     private func resolve(_ partial: PartialSettings) throws(SettingsError) -> Settings {
-        try partial.resolved(home: "/home/op") { $0.hasPrefix("127.") }
+        try partial.resolved(home: "/users/op") { $0.hasPrefix("127.") }
     }
 
     @Test("nothing given: loopback, the state directory of the user, tasks beside the data")
     func defaults() throws {
         let settings = try resolve(PartialSettings())
         #expect(settings.listen == [.tcp(host: "127.0.0.1", port: 7744)])
-        #expect(settings.data == "/home/op/.local/state/rhythm")
-        #expect(settings.tasks == "/home/op/.local/state/rhythm/tasks")
+        #expect(settings.data == "/users/op/.local/state/rhythm")
+        #expect(settings.tasks == "/users/op/.local/state/rhythm/tasks")
         #expect(settings.insecure == false && settings.logLevel == .info)
         #expect(settings.drainGrace == .seconds(5) && settings.taskGrace == .seconds(10))
     }
