@@ -241,6 +241,21 @@ extension ServerTests {
             }
         }
 
+        @Test func aFilterWatchFollowsTheNextWorkflowWithADeletedID() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                _ = try await peer.start(Rig.gated(id: "again", appID: "x"))
+                let log = try await WatchLog(peer, WatchProgress(filter: WorkflowFilter(appID: "x")))
+                try await log.until("a snapshot") { $0["again"].snapshots.count == 1 }
+                _ = try await peer.call(.deleteWorkflow(DeleteWorkflow(workflowID: "again", cancelFirst: true)))
+                try await log.until("deleted") { $0["again"].isDeleted }
+                _ = try await peer.start(Rig.gated(["two"], id: "again", appID: "x"))
+                try await log.until("the next one") { !$0["again"].isDeleted && $0["again"].snapshots.count == 1 }
+                rig.gates.succeed("again", "two")
+                try await log.untilStatus("again", .success)
+            }
+        }
+
         @Test func deletionEndsAWatchThatAskedForTheEnd() async throws {
             try await Rig.with { rig in
                 let peer = try await rig.peer()
