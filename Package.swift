@@ -39,6 +39,8 @@ let package = Package(
             name: "CProtobufC", pkgConfig: "libprotobuf-c",
             providers: [.apt(["libprotobuf-c-dev"])]),
         .target(name: "CRhythmProto", dependencies: ["CProtobufC"]),
+        .systemLibrary(name: "CMongoC", pkgConfig: "libmongoc-1.0", providers: [.apt(["libmongoc-dev"])]),
+        .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
         .target(name: "CRhythmShims"),
         // Otherwise the linker driver adds the Swift runtime to a program in C: 5 MiB instead of 0.8 for every attempt.
         .executableTarget(
@@ -70,6 +72,28 @@ let package = Package(
             name: "RhythmLocalRunner",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "CRhythmShims", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
+
+        // MARK: Past one machine: RabbitMQ, MongoDB, Celery
+        .target(
+            name: "RhythmMongo", dependencies: ["CMongoC", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: house),
+        .target(
+            name: "RhythmStoreMongo",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmMongo", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
+        .target(
+            name: "RhythmAMQP", dependencies: ["CRabbitMQ", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: house),
+        .target(
+            name: "RhythmCelery",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmLane", "RhythmAMQP", "RhythmMongo",
+                .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
 
@@ -136,7 +160,7 @@ let package = Package(
         .testTarget(
             name: "StoreContractTests",
             dependencies: [
-                "RhythmCore", "RhythmEngine", "RhythmTesting", "RhythmStoreSQLite",
+                "RhythmCore", "RhythmEngine", "RhythmTesting", "RhythmStoreSQLite", "RhythmStoreMongo", "RhythmMongo",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: house),
@@ -145,6 +169,18 @@ let package = Package(
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmTesting", "RhythmInProcessRunner", "RhythmLocalRunner",
                 .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
+        .testTarget(name: "RhythmMongoTests", dependencies: ["RhythmMongo", "RhythmTesting"], swiftSettings: house),
+        .testTarget(
+            name: "RhythmAMQPTests",
+            dependencies: ["RhythmAMQP", "RhythmTesting", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: house),
+        .testTarget(
+            name: "RhythmCeleryTests",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmAMQP", "RhythmMongo", "RhythmStoreMongo", "RhythmStoreSQLite",
+                "RhythmCelery", "RhythmTesting", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(name: "RhythmWireTests", dependencies: ["RhythmCore", "RhythmWire"], swiftSettings: house),

@@ -14,6 +14,7 @@ import Testing
         arguments: [
             ("CRhythmProto", "Sources/RhythmWire/"), ("CProtobufC", "Sources/RhythmWire/"),
             ("GRDB", "Sources/RhythmStoreSQLite/"), ("Yams", "Sources/rhythmd/ clients/cli/"),
+            ("CMongoC", "Sources/RhythmMongo/"), ("CRabbitMQ", "Sources/RhythmAMQP/"),
         ])
     func librariesHaveOneOwner(module: String, owners: String) throws {
         let allowed = owners.split(separator: " ")
@@ -30,6 +31,9 @@ import Testing
             ("Sources/RhythmEngine", "RhythmCore RhythmLane"), ("Sources/RhythmStoreSQLite", "RhythmCore RhythmEngine"),
             ("Sources/RhythmLocalRunner", "RhythmCore RhythmEngine"),
             ("Sources/RhythmInProcessRunner", "RhythmCore RhythmEngine"),
+            ("Sources/RhythmMongo", ""), ("Sources/RhythmAMQP", ""),
+            ("Sources/RhythmStoreMongo", "RhythmCore RhythmEngine RhythmMongo"),
+            ("Sources/RhythmCelery", "RhythmCore RhythmEngine RhythmLane RhythmAMQP RhythmMongo"),
             ("Sources/RhythmServer", "RhythmCore RhythmEngine RhythmLane RhythmWire"),
             ("clients/swift", "RhythmCore RhythmLane RhythmWire"),
         ])
