@@ -122,9 +122,13 @@ extension Engine {
         if let known, shared == nil { return known }
         do throws(StoreError) {
             let stored = try store.load(id)
-            // The same version, but with what was reported since it was stored.
-            if let known, known.version == stored?.version { return known }
-            if shared != nil, stored != nil { cycle.readAnew.insert(id) }
+            guard let shared else { return stored }
+            if let known {
+                // The same version, but with what was reported since it was stored.
+                if known.version == stored?.version, shared.isWriter(of: id) { return known }
+                try replace(known, by: stored)
+            }
+            if stored != nil { cycle.readAnew.insert(id) }
             return stored
         } catch { throw RhythmError(error) }
     }
