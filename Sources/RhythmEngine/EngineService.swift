@@ -66,8 +66,12 @@ public final class EngineService: Sendable {
     }
 
     /// Gives the engine a command. The answer comes once it is durable, on the engine's lane.
-    public func submit(_ command: Command, reply: @escaping ReplyHandler) {
-        put(CollectionOfOne(.command(command, reply: reply)))
+    ///
+    /// - Parameter scope: the applications that the one who commands may act for. The engine looks when it carries the
+    ///   command out, so nothing can change in between; a workflow outside is NOT_FOUND, as if it did not exist. The
+    ///   application of a start is not looked at: who submits one has read its spec.
+    public func submit(_ command: Command, within scope: AppScope = .all, reply: @escaping ReplyHandler) {
+        put(CollectionOfOne(.command(command, within: scope, reply: reply)))
     }
 
     /// Gives the engine a command and waits for the durable answer. Cancelling the task ends neither.
@@ -161,7 +165,7 @@ extension EngineService {
     }
 
     private static func refuse(_ inputs: some Collection<Input>) {
-        for case .command(_, let reply) in inputs {
+        for case .command(_, _, let reply) in inputs {
             reply(
                 .failure(
                     RhythmError(
