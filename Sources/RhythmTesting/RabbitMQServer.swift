@@ -61,7 +61,7 @@ package final class RabbitMQServer: Sendable {
 
     deinit {
         for child in [broker.withLock({ $0 }), portMapper].compactMap({ $0 }) {
-            kill(-child.pid, SIGKILL)
+            Glibc.kill(-child.pid, SIGKILL)
             processes.forget(child)
         }
     }
