@@ -102,6 +102,13 @@ let package = Package(
             ],
             swiftSettings: house),
 
+        .target(
+            name: "RhythmPeers",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmAMQP", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
+
         // MARK: The wire, the server, the clients
         .target(
             name: "RhythmWire", dependencies: ["RhythmCore", "CRhythmProto", "CProtobufC"], swiftSettings: house),
@@ -194,6 +201,10 @@ let package = Package(
             swiftSettings: house),
         .testTarget(name: "RhythmAuthTests", dependencies: ["RhythmCore", "RhythmAuth"], swiftSettings: house),
         .testTarget(name: "RhythmTLSTests", dependencies: ["RhythmTLS", "RhythmTesting"], swiftSettings: house),
+        .testTarget(
+            name: "RhythmPeersTests",
+            dependencies: ["RhythmCore", "RhythmEngine", "RhythmPeers", "RhythmAMQP", "RhythmTesting"],
+            swiftSettings: house),
         .testTarget(name: "RhythmWireTests", dependencies: ["RhythmCore", "RhythmWire"], swiftSettings: house),
         .testTarget(
             name: "RhythmServerTests",

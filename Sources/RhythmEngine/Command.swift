@@ -135,6 +135,8 @@ public struct Publication: Sendable {
     public internal(set) var released: [WorkflowID] = []
     /// What other servers changed; see ``EngineService/take(_:)``.
     public var foreign: [ForeignChange] = []
+    /// News of other servers may have been lost.
+    public var mayHaveMissed = false
 
     /// Nothing changed.
     public var isEmpty: Bool {
