@@ -17,7 +17,9 @@ final class Listener {
 
     /// - Parameter accepted: called on the queue with each new descriptor and the peer's address.
     /// - Throws: UNAVAILABLE naming the address and what the system said.
-    init(_ endpoint: Endpoint, queue: DispatchQueue, fire: @escaping @Sendable () -> Void) throws(RhythmError) {
+    init(
+        _ endpoint: Endpoint, unixSocketMode: UInt32, queue: DispatchQueue, fire: @escaping @Sendable () -> Void
+    ) throws(RhythmError) {
         var error = [CChar](repeating: 0, count: 256)
         switch endpoint {
         case .tcp(let host, let port):
@@ -25,7 +27,7 @@ final class Listener {
             descriptor = rhythm_listen_tcp(host, port, 1024, &bound, &error, error.count)
             self.endpoint = .tcp(host: host, port: bound)
         case .unix(let path):
-            descriptor = rhythm_listen_unix(path, 1024, &error, error.count)
+            descriptor = rhythm_listen_unix(path, unixSocketMode, 1024, &error, error.count)
             self.endpoint = endpoint
         }
         guard descriptor >= 0 else {
@@ -39,6 +41,8 @@ final class Listener {
         source.setCancelHandler { Glibc.close(descriptor) }
         source.activate()
     }
+
+    var isUnix: Bool { if case .unix = endpoint { true } else { false } }
 
     /// Accepts everybody who waits, up to a number that keeps the lane free for others.
     ///

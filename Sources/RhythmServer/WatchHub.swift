@@ -107,13 +107,16 @@ extension WatchHub {
         watch.add(cursor)
         // Follow first, read then: whatever is committed after the read is published to this topic.
         follow(cursor, version: server.engine.active(target.workflowID)?.version)
-        server.find(target.workflowID) { [weak self, weak watch] result in
+        server.find(target.workflowID, within: watch.call.scope) { [weak self, weak watch] result in
             guard let self, let watch, !watch.call.isEnded else { return }
             switch result {
             case .success(let workflow): begin(cursor, with: workflow, after: target.afterVersion)
             case .failure(let error) where error.code == .notFound && watch.request.filter != nil:
-                // It was there when this watch was interrupted; the others go on.
-                topics[cursor.id]?.markDeleted()
+                // It was there when this watch was interrupted; the others go on. The topic of that id may be a foreign
+                // workflow's, so this cursor gets one of its own.
+                unfollow(cursor)
+                cursor.topic = Topic(id: cursor.id, version: 0)
+                cursor.topic?.markDeleted()
                 cursor.next = .max
                 cursor.state = .live
                 watch.wake(cursor)
@@ -159,7 +162,9 @@ extension WatchHub {
     }
 
     private func join(_ workflow: Workflow, to watch: Watch) {
-        guard watch.cursors[workflow.id] == nil, watch.request.filter?.matches(workflow) == true else { return }
+        guard watch.cursors[workflow.id] == nil, watch.request.filter?.matches(workflow) == true,
+            watch.call.scope.contains(workflow.appID)
+        else { return }
         if watch.cursors.count >= maxWorkflows {
             // Those that are done make room; a dashboard is about what moves.
             for cursor in Array(watch.cursors.values) where cursor.isDone {
@@ -237,8 +242,9 @@ extension WatchHub {
     func readBacklog(of cursor: Cursor) {
         cursor.state = .reading
         let (id, after, reader) = (cursor.id, cursor.next - 1, server.engine.reader)
+        let scope = cursor.watch.call.scope
         server.read { () throws(StoreError) in
-            .events(try reader.events(of: id, after: after, limit: Self.backlogPage))
+            .events(try reader.events(of: id, after: after, limit: Self.backlogPage, within: scope))
         } then: { [weak self, weak cursor] result in
             guard let self, let cursor, !cursor.watch.call.isEnded else { return }
             switch result {
@@ -258,7 +264,7 @@ extension WatchHub {
         }
         // They are no longer kept: start again with what is true now.
         cursor.state = .reading
-        server.find(cursor.id) { [weak cursor] result in
+        server.find(cursor.id, within: cursor.watch.call.scope) { [weak cursor] result in
             guard let cursor, !cursor.watch.call.isEnded else { return }
             switch result {
             case .success(let workflow):
