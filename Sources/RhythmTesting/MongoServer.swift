@@ -5,7 +5,8 @@ import Synchronization
 /// A real server of MongoDB's protocol (SecantusDB, a Python package) for tests, with a folder and a port of its own.
 ///
 /// Its program is `bin/secantusd-py` of the virtual environment that `RHYTHM_PYTHON_MONGO` names, else of `python/mongo`
-/// in the build folder. It is stopped when this is released, or at the latest when the test process exits in order.
+/// in the build folder. It is stopped when this is released, or at the latest when the test process ends, even if that is
+/// killed.
 package final class MongoServer: Sendable {
     /// What it shows itself as.
     package enum Topology: Sendable, Hashable {
@@ -18,7 +19,7 @@ package final class MongoServer: Sendable {
     /// Where it keeps its data and its log.
     package let folder: String
     /// The port of 127.0.0.1 where it listens.
-    package let port: UInt16
+    package let port: Int
     private let arguments: [String]
     private let child = Mutex<Processes.Child?>(nil)
 
@@ -26,9 +27,8 @@ package final class MongoServer: Sendable {
     ///
     /// - Parameter folder: that of another server, which has ended, to go on with its data.
     package init(_ topology: Topology, arguments: [String] = [], folder given: String? = nil) throws {
-        folder = given ?? FileManager.default.temporaryDirectory.appendingPathComponent("rhythm-mongo-\(UUID())").path
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        port = try FreePort.find()
+        folder = try given ?? ProcessGuard.shared.get().makeFolder("mongo")
+        port = try freePort()
         let flat = ["--standalone", "--oplog-max-entries", "100", "--oplog-retention-seconds", "5"]
         self.arguments =
             ["--port", "\(port)", "--storage-path", "\(folder)/data", "--cache-size", "64M", "--log-level", "WARNING"]
@@ -54,7 +54,7 @@ package final class MongoServer: Sendable {
             let started = try Processes.Child(
                 program, arguments, environment: ["PATH": "/usr/bin:/bin", "HOME": folder], output: log)
             child = started
-            Leftovers.add(started)
+            try ProcessGuard.shared.get().watch(started)
         }
         try waitUntilItListens()
     }
@@ -65,7 +65,7 @@ package final class MongoServer: Sendable {
             guard let running = child else { return }
             running.signal(SIGKILL)
             while running.poll() == nil { usleep(1_000) }
-            Leftovers.remove(running)
+            try? ProcessGuard.shared.get().forget(running)
             child = nil
         }
     }
@@ -81,7 +81,7 @@ package final class MongoServer: Sendable {
     private func waitUntilItListens() throws {
         let deadline = ContinuousClock.now + .seconds(60)
         while ContinuousClock.now < deadline {
-            if FreePort.isTaken(port) { return }
+            if acceptsConnections(port: port) { return }
             if let end = child.withLock({ $0?.poll() }) {
                 throw Trouble(description: "the database server ended with \(end); see \(log)")
             }
@@ -105,63 +105,5 @@ package final class MongoServer: Sendable {
     /// Why there is no server.
     package struct Trouble: Error, CustomStringConvertible {
         package let description: String
-    }
-}
-
-/// Ports of 127.0.0.1 that nobody uses.
-package enum FreePort {
-    /// A port that was free a moment ago.
-    package static func find() throws -> UInt16 {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = loopback(port: 0)
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let code = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 ? getsockname(descriptor, $0, &length) : -1
-            }
-        }
-        guard code == 0 else {
-            throw MongoServer.Trouble(description: "no free port: \(String(cString: strerror(errno)))")
-        }
-        return UInt16(bigEndian: address.sin_port)
-    }
-
-    /// Whether something listens there.
-    package static func isTaken(_ port: UInt16) -> Bool {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = loopback(port: port)
-        return withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-            }
-        }
-    }
-
-    private static func loopback(port: UInt16) -> sockaddr_in {
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        return address
-    }
-}
-
-/// Servers that are to end with this process, even if nobody releases them (a server that all tests share).
-private enum Leftovers {
-    private static let running = Mutex<[pid_t]>([])
-
-    private static let registered: Void = {
-        atexit { Leftovers.running.withLock { for pid in $0 { kill(pid, SIGKILL) } } }
-    }()
-
-    static func add(_ child: Processes.Child) {
-        _ = registered
-        running.withLock { $0.append(child.pid) }
-    }
-
-    static func remove(_ child: Processes.Child) {
-        running.withLock { $0.removeAll { $0 == child.pid } }
     }
 }

@@ -23,7 +23,7 @@ import Testing
     @Test func nobodyThere() throws {
         var options = MongoOptions()
         options.serverSelectionTimeout = .milliseconds(200)
-        let pool = try MongoPool(uri: "mongodb://user:\(Self.escaped)@127.0.0.1:\(FreePort.find())/x", options: options)
+        let pool = try MongoPool(uri: "mongodb://user:\(Self.escaped)@127.0.0.1:\(freePort())/x", options: options)
         expectNoSecret(pool.description)
         for _ in 0..<2 {
             let read = #expect(throws: MongoError.self) { _ = try pool.findOne("c", filter: [:]) }
