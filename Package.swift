@@ -86,7 +86,11 @@ let package = Package(
             ],
             swiftSettings: house),
         .target(
-            name: "RhythmAMQP", dependencies: ["CRabbitMQ", .product(name: "Logging", package: "swift-log")],
+            name: "RhythmAMQP",
+            dependencies: [
+                "CRabbitMQ", .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: house),
         .target(
             name: "RhythmCelery",
