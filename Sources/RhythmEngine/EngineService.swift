@@ -100,6 +100,14 @@ public final class EngineService: Sendable {
     /// It must not block. What ``active(_:)`` tells is never older than what observers were told.
     public func observe(_ observer: @escaping @Sendable (Publication) -> Void) { board.add(observer) }
 
+    /// Takes news of another server that uses the same store: what it changed (`foreign`), the progress of its attempts,
+    /// and what it deleted. Observers get them like the engine's own; see ``SharedStore``.
+    public func take(_ news: Publication) {
+        let ours = news.foreign.filter { board.workflow($0.id) != nil }
+        if !ours.isEmpty { put(ours.map { .changedElsewhere($0.id) }) }
+        lane.queue.async { self.board.publish(news) }
+    }
+
     /// Stops: what was submitted before is done, then the runner reports nothing more. Attempts that outlive the
     /// process go on.
     public func stop() async {
@@ -209,6 +217,7 @@ private actor EngineDriver {
         isStopped = true
         timer?.cancel()
         runner.stop()
+        engine.endLease()
     }
 
     private func timerFired() {
@@ -253,7 +262,7 @@ private final class Board: Sendable {
                 guard let position = state.active[update.workflowID]?.position(of: update.taskID) else { continue }
                 state.active[update.workflowID]?[position].progress = update.progress
             }
-            for id in publication.deleted { state.active[id] = nil }
+            for id in publication.deleted + publication.released { state.active[id] = nil }
             return state.observers
         }
         for observer in observers { observer(publication) }
