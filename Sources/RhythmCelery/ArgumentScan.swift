@@ -93,7 +93,9 @@ struct ArgumentScan {
     }
 
     private mutating func word() {
-        while offset < bytes.count, (0x41...0x7A).contains(bytes[offset]) { offset += 1 }
+        while offset < bytes.count, (0x41...0x5A).contains(bytes[offset]) || (0x61...0x7A).contains(bytes[offset]) {
+            offset += 1
+        }
     }
 
     private mutating func number() throws(Finding) {
