@@ -107,7 +107,8 @@ extension Session {
         case AMQP_CHANNEL_CLOSE_METHOD:
             // SAFETY: the library decodes the arguments into the structure that belongs to the method's number.
             let close = method.decoded.assumingMemoryBound(to: amqp_channel_close_t.self).pointee
-            let failure = AMQPFailure(.channel, code: Int(close.reply_code), refusal(close.reply_code, close.reply_text))
+            let failure = AMQPFailure(
+                .channel, code: Int(close.reply_code), refusal(close.reply_code, close.reply_text))
             var answer = amqp_channel_close_ok_t()
             amqp_send_method(handle, Self.channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &answer)
             return failure

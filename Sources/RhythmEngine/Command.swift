@@ -70,8 +70,8 @@ public typealias ReplyHandler = @Sendable (Result<Reply, RhythmError>) -> Void
 
 /// Something the engine has to deal with.
 public enum Input: Sendable {
-    /// A client's command.
-    case command(Command, reply: ReplyHandler)
+    /// A client's command. Workflows outside of the scope do not exist for it.
+    case command(Command, within: AppScope = .all, reply: ReplyHandler)
     /// A runner's report.
     case report(Report)
     /// Another server has changed this workflow.
@@ -135,6 +135,8 @@ public struct Publication: Sendable {
     public internal(set) var released: [WorkflowID] = []
     /// What other servers changed; see ``EngineService/take(_:)``.
     public var foreign: [ForeignChange] = []
+    /// News of other servers may have been lost.
+    public var mayHaveMissed = false
 
     /// Nothing changed.
     public var isEmpty: Bool {

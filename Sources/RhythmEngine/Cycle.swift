@@ -44,6 +44,8 @@ struct Cycle {
         let command: Command
         /// The workflow that the command changed or looked at; nil if it came to none.
         let workflow: WorkflowID?
+        /// Whose workflows it may find.
+        let scope: AppScope
         let reply: ReplyHandler
         var result: Result<Reply, RhythmError>
     }
@@ -70,7 +72,7 @@ struct Cycle {
         var inputs: [Input] = reports.filter { ids.contains($0.workflowID) }.map { .report($0) }
         reports.removeAll { ids.contains($0.workflowID) }
         for answer in replies where answer.workflow.map(ids.contains) == true {
-            inputs.append(.command(answer.command, reply: answer.reply))
+            inputs.append(.command(answer.command, within: answer.scope, reply: answer.reply))
         }
         replies.removeAll { $0.workflow.map(ids.contains) == true }
         for id in ids { works[id] = nil }

@@ -1,33 +1,33 @@
 import RhythmCore
 
 extension Engine {
-    func apply(_ command: Command, _ reply: @escaping ReplyHandler, _ cycle: inout Cycle) {
+    func apply(_ command: Command, _ scope: AppScope, _ reply: @escaping ReplyHandler, _ cycle: inout Cycle) {
         var workflow = command.workflow
         let result: Result<Reply, RhythmError>
         do throws(RhythmError) {
             switch command {
             case .start(let spec, let requestID):
-                let reply = try start(spec, requestID, &cycle)
+                let reply = try start(spec, requestID, scope, &cycle)
                 if case .started(let started, _) = reply { workflow = started.id }
                 result = .success(reply)
             case .pause(let id, let mode, let options):
                 result = .success(
-                    try change(id, .pause, options, &cycle) { workflow, transition throws(RhythmError) in
+                    try change(id, .pause, options, scope, &cycle) { workflow, transition throws(RhythmError) in
                         workflow.pause(mode, in: &transition)
                     })
             case .resume(let id, let request, let options):
                 result = .success(
-                    try change(id, .resume, options, &cycle) { workflow, transition throws(RhythmError) in
+                    try change(id, .resume, options, scope, &cycle) { workflow, transition throws(RhythmError) in
                         try workflow.resume(
                             args: request.args, from: request.fromStep, force: request.force, in: &transition)
                     })
             case .cancel(let id, let options):
                 result = .success(
-                    try change(id, .cancel, options, &cycle) { workflow, transition throws(RhythmError) in
+                    try change(id, .cancel, options, scope, &cycle) { workflow, transition throws(RhythmError) in
                         workflow.cancel(in: &transition)
                     })
             case .delete(let id, let cancelFirst):
-                var (workflow, transition) = try open(id, &cycle)
+                var (workflow, transition) = try open(id, scope, &cycle)
                 let gone = try workflow.requestDeletion(cancelFirst: cancelFirst, in: &transition)
                 cycle.absorb(transition, of: workflow, forced: true)
                 result = .success(.deleted(gone))
@@ -35,20 +35,22 @@ extension Engine {
         } catch {
             result = .failure(error)
         }
-        cycle.replies.append(.init(command: command, workflow: workflow, reply: reply, result: result))
+        cycle.replies.append(.init(command: command, workflow: workflow, scope: scope, reply: reply, result: result))
     }
 
     private func start(
-        _ spec: WorkflowSpec, _ requestID: String, _ cycle: inout Cycle
+        _ spec: WorkflowSpec, _ requestID: String, _ scope: AppScope, _ cycle: inout Cycle
     ) throws(RhythmError) -> Reply {
         try spec.validate()
         if !requestID.isEmpty, let earlier = try workflow(forRequest: requestID, &cycle) {
             var asked = earlier.spec
             if spec.id == nil { asked.id = nil }
             guard asked == spec else {
+                // Request ids are shared by all applications; of a foreign one no more is told than that.
+                let what = scope.contains(earlier.appID) ? "workflow \(earlier.id)" : "a workflow"
                 throw RhythmError(
                     .alreadyExists, reason: "REQUEST_ID_REUSED",
-                    "request id '\(requestID)' started workflow \(earlier.id) with another body; use a new request id",
+                    "request id '\(requestID)' started \(what) with another body; use a new request id",
                     field: "request_id")
             }
             return .started(earlier, replayed: true)
@@ -67,10 +69,10 @@ extension Engine {
     }
 
     private func change(
-        _ id: WorkflowID, _ kind: Receipt.Command, _ options: CommandOptions, _ cycle: inout Cycle,
+        _ id: WorkflowID, _ kind: Receipt.Command, _ options: CommandOptions, _ scope: AppScope, _ cycle: inout Cycle,
         _ command: (inout Workflow, inout Transition) throws(RhythmError) -> Receipt
     ) throws(RhythmError) -> Reply {
-        var (workflow, transition) = try open(id, &cycle)
+        var (workflow, transition) = try open(id, scope, &cycle)
         if !options.requestID.isEmpty, let earlier = workflow.requests.first(where: { $0.id == options.requestID }) {
             guard earlier.receipt.command == kind else {
                 throw RhythmError(
@@ -96,9 +98,12 @@ extension Engine {
         return .receipt(receipt, replayed: false)
     }
 
-    private func open(_ id: WorkflowID, _ cycle: inout Cycle) throws(RhythmError) -> (Workflow, Transition) {
-        // What an earlier command of this cycle deletes is gone for the later ones.
-        guard let workflow = try find(id, &cycle), !cycle.deletes(workflow) else {
+    private func open(
+        _ id: WorkflowID, _ scope: AppScope, _ cycle: inout Cycle
+    ) throws(RhythmError) -> (Workflow, Transition) {
+        // What an earlier command of this cycle deletes is gone for the later ones. What is out of scope is not there:
+        // the error tells no difference.
+        guard let workflow = try find(id, &cycle), scope.contains(workflow.appID), !cycle.deletes(workflow) else {
             throw RhythmError(
                 .notFound, reason: "NO_SUCH_WORKFLOW", "there is no workflow '\(id)'", field: "workflow_id")
         }
@@ -122,9 +127,13 @@ extension Engine {
         if let known, shared == nil { return known }
         do throws(StoreError) {
             let stored = try store.load(id)
-            // The same version, but with what was reported since it was stored.
-            if let known, known.version == stored?.version { return known }
-            if shared != nil, stored != nil { cycle.readAnew.insert(id) }
+            guard let shared else { return stored }
+            if let known {
+                // The same version, but with what was reported since it was stored.
+                if known.version == stored?.version, shared.isWriter(of: id) { return known }
+                try replace(known, by: stored)
+            }
+            if stored != nil { cycle.readAnew.insert(id) }
             return stored
         } catch { throw RhythmError(error) }
     }

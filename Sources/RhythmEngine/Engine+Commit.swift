@@ -23,11 +23,14 @@ extension Engine {
         }
         var publication = Publication()
         for id in cycle.order {
-            guard let work = cycle.works[id], !batch.deletions.contains(id) else { continue }
+            guard let work = cycle.works[id] else { continue }
             cycle.effects += work.effects
+            if batch.deletions.contains(id) { continue }
             if cycle.readAnew.contains(id) { cycle.effects += takenOver(work) }
             if !work.touched.isEmpty { unsavedProgress[id, default: []].formUnion(work.touched) }
-            if work.needsCommit || work.isNoted { publication.changes.append(.init(workflow: work.workflow, events: work.events)) }
+            if work.needsCommit || work.isNoted {
+                publication.changes.append(.init(workflow: work.workflow, events: work.events))
+            }
             install(work.workflow)
         }
         for change in batch.changes { unsavedProgress[change.workflow.id] = nil }

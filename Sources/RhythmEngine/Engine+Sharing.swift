@@ -50,23 +50,28 @@ extension Engine {
 
     /// Another server has changed the workflow: reads it again, and lets go of it if that server follows it now.
     func refresh(_ id: WorkflowID) {
-        guard let shared, let known = active[id] else { return }
-        let found: Workflow?
-        var events: [Event] = []
+        guard let known = active[id] else { return }
         do throws(StoreError) {
-            found = try store.load(id)
-            if let found, found.version > known.version {
-                events = try store.reader.events(of: id, after: known.version, limit: .max)
-            }
+            let stored = try store.load(id)
+            if known.version == stored?.version, shared?.isWriter(of: id) == true { return }
+            try replace(known, by: stored)
         } catch {
             storeTrouble = error
             doubtful[id] = Doubt(known, events: [])
             retryAt = clock.now() + Self.storeRetryInterval
-            return
+        }
+    }
+
+    /// What is stored is not what this server thought: takes it in, or lets go of it if another server follows it.
+    func replace(_ known: Workflow, by found: Workflow?) throws(StoreError) {
+        let id = known.id
+        var events: [Event] = []
+        if let found, found.version > known.version {
+            events = try store.reader.events(of: id, after: known.version, limit: .max)
         }
         unsavedProgress[id] = nil
         var publication = Publication()
-        if let found, shared.isWriter(of: id) {
+        if let found, shared?.isWriter(of: id) == true {
             install(found)
             runner.perform(found.outstandingEffects)
             publication.changes.append(.init(workflow: found, events: events))

@@ -104,7 +104,7 @@ public final class Engine {
         tendLease(now: clock.now())
         var again = processOnce(inputs)
         for _ in 1..<Self.conflictTries where !again.isEmpty { again = processOnce(again) }
-        for case .command(_, let reply) in again {
+        for case .command(_, _, let reply) in again {
             reply(
                 .failure(
                     RhythmError(
@@ -122,7 +122,7 @@ public final class Engine {
         for report in held { apply(report, &cycle) }
         for input in inputs {
             switch input {
-            case .command(let command, let reply): apply(command, reply, &cycle)
+            case .command(let command, let scope, let reply): apply(command, scope, reply, &cycle)
             case .report(let report): apply(report, &cycle)
             case .changedElsewhere(let id): if cycle.works[id] == nil { refresh(id) }
             }

@@ -6,7 +6,8 @@ enum AttemptRow {
     /// Columns that never change, then those that do.
     private static let fixed = ["workflow", "step", "number", "id", "retry", "args", "kwargs", "created_at"]
     private static let changing = [
-        "status", "not_before", "dispatched_at", "queued_at", "waiting", "started_at", "ended_at", "result", "failure_type",
+        "status", "not_before", "dispatched_at", "queued_at", "waiting", "started_at", "ended_at", "result",
+        "failure_type",
         "failure_message", "failure_module", "failure_traceback", "failure_retriable", "worker", "queue", "retries",
         "revocation_reason", "revocation_at", "superseded", "late_status", "late_at", "late_detail", "progress_name",
         "progress_units", "progress_done", "progress_total", "progress_first_at", "progress_updated_at",

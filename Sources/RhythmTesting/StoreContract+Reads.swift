@@ -50,18 +50,26 @@ extension StoreContractRun {
     /// Letters, case and what would be wildcards elsewhere mean themselves.
     func prefixes() throws {
         let ids = ["a", "a_b", "aXb", "a.b", "A_b", "a-", "ab:c", "b%", "b", "ä", "z"].map { WorkflowID($0) }
+        let appIDs = ["app", "other", "app%"]
         try commit(
-            ids.map { id in
+            ids.enumerated().map { index, id in
                 var spec = samples.spec()
                 spec.id = id
+                spec.appID = appIDs[index % appIDs.count]
                 return samples.start(spec)
             })
+        let scopes: [AppScope] = [
+            .all, .only([]), .only(["app"]), .only(["app%"]), .only(["app", "other"]), .only(Set(appIDs)), .only(["%"]),
+        ]
         for prefix in ["", "a", "a_", "a%", "A", "%", "_", "b%", "b%%", "ä", "z", "zz", "a.", "*", "\\"] {
             let all = ids.filter { $0.rawValue.utf8.starts(with: prefix.utf8) }
                 .sorted { $0.rawValue.utf8.lexicographicallyPrecedes($1.rawValue.utf8) }
-            for limit in [0, 1, 2, 100] {
-                let found = try store.reader.ids(withPrefix: prefix, limit: limit)
-                #expect(found == Array(all.prefix(limit)), "prefix '\(prefix)', limit \(limit)")
+            for (limit, scope) in [0, 1, 2, 100].flatMap({ limit in scopes.map { (limit, $0) } }) {
+                let own = all.filter { id in
+                    scope.contains(appIDs[(ids.firstIndex(of: id) ?? 0) % appIDs.count])
+                }
+                let found = try store.reader.ids(withPrefix: prefix, within: scope, limit: limit)
+                #expect(found == Array(own.prefix(limit)), "prefix '\(prefix)', limit \(limit), \(scope)")
             }
         }
     }

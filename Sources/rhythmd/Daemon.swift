@@ -1,3 +1,4 @@
+import CRhythmShims
 @preconcurrency import Dispatch
 import Foundation
 import Logging
@@ -31,6 +32,10 @@ struct Daemon {
         try makeDirectory(settings.data)
         try makeDirectory(settings.tasks)
         let signals = TerminationSignals()
+        let reloads = ReloadSignals()
+        var files = SecurityFiles(settings.security)
+        let security = try files.read()
+        let filesRead = files
 
         // The lock of the store keeps a second server away from the data directory, so it comes first.
         let store = try SQLiteStore(path: settings.data + "/rhythm.sqlite")
@@ -44,9 +49,13 @@ struct Daemon {
         configuration.serverID = try serverID()
         configuration.epoch = UInt64(Date().timeIntervalSince1970 * 1_000_000)
         configuration.runners = ["local"]
+        configuration.security = security
         let server = Server(engine: engine, configuration: configuration, logger: Logger(label: "rhythm.server"))
         let endpoints = try await server.start()
         try publish(endpoints)
+        warnOfOpenDoors(endpoints, logger)
+        let reloading = Task { await reload(filesRead, server, on: reloads, logger) }
+        defer { reloading.cancel() }
         logger.notice(
             "rhythmd \(Self.version) is ready",
             metadata: [
@@ -60,6 +69,28 @@ struct Daemon {
         await engine.stop()
         try? FileManager.default.removeItem(atPath: endpointsFile)
         logger.notice("stopped")
+    }
+
+    /// Reads the security files again whenever SIGHUP says so.
+    private func reload(
+        _ filesRead: SecurityFiles, _ server: Server, on signals: ReloadSignals, _ logger: Logger
+    ) async {
+        var files = filesRead
+        for await _ in signals.stream {
+            let (security, failures) = files.reread()
+            for failure in failures { logger.error("reload: \(failure); what was read before stays in force") }
+            server.replace(security)
+            logger.notice("reloaded", metadata: ["failures": "\(failures.count)"])
+        }
+    }
+
+    private func warnOfOpenDoors(_ endpoints: [Endpoint], _ logger: Logger) {
+        for case .tcp(let host, _) in endpoints where rhythm_is_loopback(host) == 0 {
+            logger.warning(
+                settings.security.tokens == nil
+                    ? "anybody who reaches \(host) may do everything (--insecure)"
+                    : "tokens cross the network unencrypted on \(host); use tls://")
+        }
     }
 
     private func runnerConfiguration() throws -> LocalRunnerConfiguration {

@@ -1,7 +1,8 @@
 extension PartialSettings {
     /// What the environment says: `RHYTHM_LISTEN` (addresses separated by commas), `RHYTHM_DATA`, `RHYTHM_TASKS`,
     /// `RHYTHM_QUEUES` (`NAME=N,NAME=N`), `RHYTHM_DEFAULT_CONCURRENCY`, `RHYTHM_INSECURE` (1 or 0),
-    /// `RHYTHM_LOG_LEVEL`, `RHYTHM_DRAIN_GRACE`, `RHYTHM_TASK_GRACE` (seconds), `RHYTHM_SUPERVISOR`.
+    /// `RHYTHM_TOKENS`, `RHYTHM_TLS_CERT`, `RHYTHM_TLS_KEY`, `RHYTHM_TLS_CLIENT_CA`, `RHYTHM_ALLOW_UIDS` (numbers
+    /// separated by commas), `RHYTHM_LOG_LEVEL`, `RHYTHM_DRAIN_GRACE`, `RHYTHM_TASK_GRACE` (seconds), `RHYTHM_SUPERVISOR`.
     /// Empty variables count as not set.
     init(environment: [String: String]) throws(SettingsError) {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
@@ -10,6 +11,13 @@ extension PartialSettings {
         tasks = value("RHYTHM_TASKS")
         logLevel = value("RHYTHM_LOG_LEVEL")
         supervisor = value("RHYTHM_SUPERVISOR")
+        tokens = value("RHYTHM_TOKENS")
+        tlsCert = value("RHYTHM_TLS_CERT")
+        tlsKey = value("RHYTHM_TLS_KEY")
+        tlsClientCA = value("RHYTHM_TLS_CLIENT_CA")
+        if let text = value("RHYTHM_ALLOW_UIDS") {
+            allowUIDs = try Self.uids(text.split(separator: ",").map { String($0) }, source: "RHYTHM_ALLOW_UIDS")
+        }
         if let text = value("RHYTHM_QUEUES") {
             queues = try Self.queues(text.split(separator: ",").map { String($0) }, source: "RHYTHM_QUEUES")
         }

@@ -15,17 +15,26 @@ struct Rhythmd: AsyncParsableCommand {
               rhythmd --data /var/lib/rhythm --tasks /srv/tasks --queue archive=2
 
             Every option can also be given as an environment variable (RHYTHM_LISTEN, RHYTHM_DATA, RHYTHM_TASKS, \
-            RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, \
-            RHYTHM_TASK_GRACE, RHYTHM_SUPERVISOR) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a \
-            variable, a variable over the file.
+            RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_TOKENS, RHYTHM_TLS_CERT, RHYTHM_TLS_KEY, \
+            RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
+            RHYTHM_SUPERVISOR) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
+            over the file.
 
-            SIGTERM and SIGINT stop the server: open calls finish, running steps go on and are found again by the \
+            On loopback everybody may connect unless --tokens or --tls-client-ca is given; from elsewhere nobody may, \
+            without one of them. 'rhythm token create' writes the tokens file.
+
+            SIGHUP reads the tokens file and the certificates again; what cannot be read changes nothing. SIGTERM and \
+            SIGINT stop the server: open calls finish, running steps go on and are found again by the \
             next start. Exit codes: 0 stopped, 1 could not start, 2 wrong options.
             """, version: Daemon.version)
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Listen here; may be repeated. Default 127.0.0.1:7744.", valueName: "host:port|unix:path"))
+        help: ArgumentHelp(
+            """
+            Listen here; may be repeated. With a certificate host:port speaks TLS; tls:// and tcp:// before it say \
+            which. Default 127.0.0.1:7744.
+            """, valueName: "host:port|unix:path"))
     var listen: [String] = []
 
     @Option(
@@ -50,6 +59,27 @@ struct Rhythmd: AsyncParsableCommand {
 
     @Flag(name: .long, help: "Listen also where other machines can connect, although nobody is authenticated.")
     var insecure = false
+
+    @Option(name: .long, help: ArgumentHelp("Let in only who has a token of this file.", valueName: "file"))
+    var tokens: String?
+
+    @Option(name: .long, help: ArgumentHelp("Speak TLS with this certificate (PEM).", valueName: "file"))
+    var tlsCert: String?
+
+    @Option(name: .long, help: ArgumentHelp("The key of the certificate (PEM).", valueName: "file"))
+    var tlsKey: String?
+
+    @Option(
+        name: .customLong("tls-client-ca"),
+        help: ArgumentHelp("Ask TLS clients for a certificate of this CA (PEM).", valueName: "file"))
+    var tlsClientCA: String?
+
+    @Option(
+        name: .customLong("allow-uid"),
+        help: ArgumentHelp(
+            "Let this user use the unix sockets; may be repeated. Default: the server's own user, and root.",
+            valueName: "uid"))
+    var allowUID: [UInt32] = []
 
     @Option(
         name: .long, help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
@@ -113,7 +143,8 @@ struct Rhythmd: AsyncParsableCommand {
         let flags = PartialSettings(
             listen: listen.isEmpty ? nil : listen, data: data, tasks: tasks,
             queues: queue.isEmpty ? nil : try PartialSettings.queues(queue, source: "--queue"),
-            defaultConcurrency: defaultConcurrency, insecure: insecure ? true : nil, logLevel: logLevel,
+            defaultConcurrency: defaultConcurrency, insecure: insecure ? true : nil, tokens: tokens, tlsCert: tlsCert,
+            tlsKey: tlsKey, tlsClientCA: tlsClientCA, allowUIDs: allowUID.isEmpty ? nil : allowUID, logLevel: logLevel,
             drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor)
         return try flags.over(PartialSettings(environment: environment)).over(file)
             .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }

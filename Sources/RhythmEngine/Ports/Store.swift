@@ -63,8 +63,8 @@ public protocol StoreReader: Sendable {
     /// One workflow with all attempts; nil if there is none.
     func load(_ id: WorkflowID) throws(StoreError) -> Workflow?
 
-    /// The ids that begin with `prefix`, in order, at most `limit`.
-    func ids(withPrefix prefix: String, limit: Int) throws(StoreError) -> [WorkflowID]
+    /// The ids of workflows in `scope` that begin with `prefix`, in order, at most `limit`.
+    func ids(withPrefix prefix: String, within scope: AppScope, limit: Int) throws(StoreError) -> [WorkflowID]
 
     /// The transitions of a workflow with a version above `version`, in order, at most `limit`.
     ///
@@ -76,6 +76,13 @@ public protocol StoreReader: Sendable {
 
     /// How many workflows that a filter means have each status; statuses that none has are absent.
     func counts(_ filter: WorkflowFilter) throws(StoreError) -> [WorkflowStatus: Int]
+}
+
+extension StoreReader {
+    /// The ids that begin with `prefix`, of any application, in order, at most `limit`.
+    public func ids(withPrefix prefix: String, limit: Int) throws(StoreError) -> [WorkflowID] {
+        try ids(withPrefix: prefix, within: .all, limit: limit)
+    }
 }
 
 /// Everything that one commit stores.

@@ -57,8 +57,8 @@ private struct HeldReader: StoreReader {
     let faults: Faults
 
     func load(_ id: WorkflowID) throws(StoreError) -> Workflow? { try inner.load(id) }
-    func ids(withPrefix prefix: String, limit: Int) throws(StoreError) -> [WorkflowID] {
-        try inner.ids(withPrefix: prefix, limit: limit)
+    func ids(withPrefix prefix: String, within scope: AppScope, limit: Int) throws(StoreError) -> [WorkflowID] {
+        try inner.ids(withPrefix: prefix, within: scope, limit: limit)
     }
     func events(of id: WorkflowID, after version: Int64, limit: Int) throws(StoreError) -> [Event] {
         try inner.events(of: id, after: version, limit: limit)
