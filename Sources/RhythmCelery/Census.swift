@@ -2,9 +2,9 @@ import RhythmCore
 
 /// One question to all workers, "which of these attempts do you hold", and their answers.
 ///
-/// It takes three commands: `query_task`, `scheduled` (before 5.7 the first does not find what is held for later) and
-/// `stats` (after a revoke the first does not tell whether the process lives on). A worker has answered when it has
-/// answered all three.
+/// It takes two or three commands: `query_task`, `scheduled` (before 5.7 the first does not find what is held for later)
+/// and for revoked attempts `stats` (after a revoke the first does not tell whether the process lives on). A worker has
+/// answered when it has answered all of them.
 struct Census {
     /// The commands.
     enum Part: Hashable, Sendable, CaseIterable {
@@ -16,7 +16,16 @@ struct Census {
         var scheduled: [TaskID: Holding]?
         /// Outer nil: not answered. Inner nil: a pool without processes.
         var processes: Set<Int>??
-        var isComplete: Bool { query != nil && scheduled != nil && processes != nil }
+
+        func isComplete(_ parts: Set<Part>) -> Bool {
+            parts.allSatisfy { part in
+                switch part {
+                case .query: query != nil
+                case .scheduled: scheduled != nil
+                case .stats: processes != nil
+                }
+            }
+        }
     }
 
     /// What all workers said about one attempt.
@@ -32,13 +41,22 @@ struct Census {
     }
 
     let ids: [TaskID]
+    /// Those of them that workers were told to stop, or that somebody else has revoked, before they were asked.
+    let revokes: Set<TaskID>
+    /// The commands that were sent.
+    let parts: Set<Part>
     /// When it began.
     let begun: Duration
-    private var expected: Set<String>
+    private let expected: Set<String>
     private var answers: [String: Answer] = [:]
 
-    init(of ids: [TaskID], expected: Set<String>, begun: Duration) {
+    init(
+        of ids: [TaskID], revokes: Set<TaskID> = [], parts: Set<Part> = Set(Part.allCases), expected: Set<String>,
+        begun: Duration
+    ) {
         self.ids = ids
+        self.revokes = revokes
+        self.parts = parts
         self.expected = expected
         self.begun = begun
     }
@@ -56,18 +74,18 @@ struct Census {
 
     /// Everybody who was expected has answered, and somebody was expected.
     var isComplete: Bool {
-        !expected.isEmpty && expected.allSatisfy { answers[$0]?.isComplete == true }
-            && answers.values.allSatisfy(\.isComplete)
+        !expected.isEmpty && expected.allSatisfy { answers[$0]?.isComplete(parts) == true }
+            && answers.values.allSatisfy { $0.isComplete(parts) }
     }
 
-    /// A worker is known to be away: nobody waits for it.
-    mutating func excuse(_ node: String) { expected.remove(node) }
+    /// Nobody is known who could answer.
+    var expectsNobody: Bool { expected.isEmpty }
 
     /// What was said about one of the attempts.
     func finding(of id: TaskID) -> Finding {
         var finding = Finding()
         for (node, answer) in answers {
-            guard answer.isComplete else {
+            guard answer.isComplete(parts) else {
                 finding.silent.insert(node)
                 continue
             }

@@ -85,6 +85,9 @@ struct LostRule {
         return "\(found)\(holder), \(deniers), and queue \(evidence.queueName) is empty"
     }
 
+    /// The first round is over, the second is due.
+    var isSuspicious: Bool { first != nil }
+
     /// Why an attempt does not move, for people; nil if there is nothing to explain.
     var explanation: String? {
         switch verdict {

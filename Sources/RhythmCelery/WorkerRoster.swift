@@ -48,6 +48,23 @@ struct WorkerRoster {
         return known == nil || known?.goodbye != nil || known?.mailboxIsGone == true
     }
 
+    /// It sent an event of a task: one that shuts down does so too, so a goodbye stands.
+    ///
+    /// - Returns: as ``heard(_:at:)``.
+    mutating func worked(_ name: String, at now: Duration) -> Bool {
+        guard workers[name]?.goodbye != nil else { return heard(name, at: now) }
+        workers[name]?.lastHeard = now
+        return false
+    }
+
+    /// Nobody could be heard until now: silence counts from here.
+    mutating func restart(at now: Duration) {
+        for name in workers.keys where workers[name]?.goodbye == nil {
+            workers[name]?.lastHeard = now
+            workers[name]?.mailboxIsGone = false
+        }
+    }
+
     /// It said goodbye.
     mutating func leaves(_ name: String, at now: Duration) {
         workers[name] = Worker(lastHeard: now, goodbye: workers[name]?.goodbye ?? now)
