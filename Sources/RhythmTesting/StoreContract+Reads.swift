@@ -154,10 +154,10 @@ extension StoreContractRun {
         return filter
     }
 
-    /// While a writer changes two workflows in each batch, every read sees both of one batch, and a record whose parts
-    /// belong together.
+    /// While a writer changes two workflows in each batch (one, if batches are not stored whole), every read sees all of
+    /// one batch, and a record whose parts belong together.
     func readersSeeCommits() throws {
-        var pair = [samples.start(requestID: ""), samples.start(requestID: "")]
+        var pair = (0..<(fixture.storesBatchesWhole ? 2 : 1)).map { _ in samples.start(requestID: "") }
         try commit(pair)
         let ids = pair.map(\.workflow.id)
         let group = DispatchGroup()
@@ -209,7 +209,7 @@ private final class ReaderWatch: Sendable {
             do {
                 let rows = try reader.list(ListQuery(filter: WorkflowFilter(ids: ids))).rows
                 let versions = Set(rows.map(\.version))
-                if rows.count != 2 || versions.count != 1 { report("a list shows versions \(versions)") }
+                if rows.count != ids.count || versions.count != 1 { report("a list shows versions \(versions)") }
                 let version = versions.max() ?? 0
                 if version < latest { report("version \(version) after \(latest)") }
                 latest = version
