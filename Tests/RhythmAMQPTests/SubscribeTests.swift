@@ -127,4 +127,26 @@ struct SubscribeTests {
             #expect(deliveries.all.map(\.body) == [[9], [5], [3], [0]])
         }
     }
+
+    @Test("Connections that have nothing to do live on: heartbeats go out and come in")
+    func idle() async throws {
+        let server = try await Broker.shared
+        try await withPublisher(to: server, heartbeat: 1) { publisher, inspector, states in
+            let queue = Broker.newName()
+            try await inspector.declare([.queue(queue)])
+            let deliveries = Collected<AMQPDelivery>()
+            let own = Collected<AMQPConnectionState>()
+            let subscriber = AMQPSubscriber(
+                try server.address(heartbeat: 1), declarations: [], consume: [AMQPConsumption(queue: queue)],
+                settings: Broker.settings, onState: { own.add($0) }, onDelivery: { deliveries.add($0) })
+            defer { subscriber.close() }
+            try await own.waitForReady()
+            // The time itself is what is tried: either side gives up after two to three silent heartbeats.
+            try await Task.sleep(for: .seconds(5))
+            #expect(await publisher.publish(AMQPMessage(routingKey: queue, body: [])) == .confirmed)
+            try await deliveries.wait { $0.count == 1 }
+            #expect(await inspector.queue(queue) == .found(ready: 0, consumers: 1))
+            #expect(states.failures == [] && own.failures == [])
+        }
+    }
 }
