@@ -41,12 +41,12 @@ struct SubscribeTests {
             for number in UInt8(0)..<10 {
                 #expect(await publisher.publish(AMQPMessage(routingKey: queue, body: [number])) == .confirmed)
             }
+            let states = Collected<AMQPConnectionState>()
             func subscribe(_ deliveries: Collected<AMQPDelivery>) throws -> AMQPSubscriber {
                 AMQPSubscriber(
                     try server.address(), declarations: [.existingQueue(queue)],
                     consume: [AMQPConsumption(queue: queue, acknowledgement: .manual(prefetch: 4))],
-                    settings: Broker.settings
-                ) { deliveries.add($0) }
+                    settings: Broker.settings, onState: { states.add($0) }, onDelivery: { deliveries.add($0) })
             }
             let first = Collected<AMQPDelivery>()
             let subscriber = try subscribe(first)
@@ -66,6 +66,10 @@ struct SubscribeTests {
             try await second.wait { $0.count == 4 }
             #expect(second.all.map(\.body) == [[3], [5], [6], [7]])
             #expect(second.all.allSatisfy { $0.redelivered })
+            if let last = second.all.last { other.acknowledge(last.tag, upTo: true) }
+            try await second.wait { $0.count == 6 }
+            #expect(second.all.suffix(2).map(\.body) == [[8], [9]])
+            #expect(states.failures == [], "the broker ends a channel for a tag that it does not know")
         }
     }
 
