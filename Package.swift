@@ -41,6 +41,7 @@ let package = Package(
         .target(name: "CRhythmProto", dependencies: ["CProtobufC"]),
         .systemLibrary(name: "CMongoC", pkgConfig: "libmongoc-1.0", providers: [.apt(["libmongoc-dev"])]),
         .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "CRhythmShims"),
         // Otherwise the linker driver adds the Swift runtime to a program in C: 5 MiB instead of 0.8 for every attempt.
         .executableTarget(
@@ -101,13 +102,22 @@ let package = Package(
             ],
             swiftSettings: house),
 
+        .target(
+            name: "RhythmPeers",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmAMQP", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
+
         // MARK: The wire, the server, the clients
         .target(
             name: "RhythmWire", dependencies: ["RhythmCore", "CRhythmProto", "CProtobufC"], swiftSettings: house),
+        .target(name: "RhythmAuth", dependencies: ["RhythmCore", "COpenSSL"], swiftSettings: house),
+        .target(name: "RhythmTLS", dependencies: ["COpenSSL"], swiftSettings: house),
         .target(
             name: "RhythmServer",
             dependencies: [
-                "RhythmCore", "RhythmEngine", "RhythmLane", "RhythmWire", "CRhythmShims",
+                "RhythmCore", "RhythmEngine", "RhythmLane", "RhythmWire", "RhythmAuth", "RhythmTLS", "CRhythmShims",
                 .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
@@ -116,15 +126,17 @@ let package = Package(
         .executableTarget(
             name: "rhythmd",
             dependencies: [
-                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmLocalRunner", "RhythmWire",
-                "CRhythmShims", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmStoreMongo", "RhythmMongo",
+                "RhythmLocalRunner", "RhythmCelery", "RhythmAMQP", "RhythmPeers", "RhythmWire",
+                "RhythmAuth", "RhythmTLS", "CRhythmShims",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"), .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: house),
         .target(
             name: "RhythmClient",
             dependencies: [
-                "RhythmCore", "RhythmLane", "RhythmWire", "CRhythmShims",
+                "RhythmCore", "RhythmLane", "RhythmWire", "RhythmTLS", "CRhythmShims",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
             ],
@@ -132,7 +144,8 @@ let package = Package(
         .target(
             name: "RhythmCommands",
             dependencies: [
-                "RhythmCore", "RhythmClient", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "RhythmCore", "RhythmClient", "RhythmAuth",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ],
             path: "clients/cli/RhythmCommands", swiftSettings: house),
@@ -187,12 +200,19 @@ let package = Package(
                 "RhythmCelery", "RhythmTesting", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
+        .testTarget(name: "RhythmAuthTests", dependencies: ["RhythmCore", "RhythmAuth"], swiftSettings: house),
+        .testTarget(name: "RhythmTLSTests", dependencies: ["RhythmTLS", "RhythmTesting"], swiftSettings: house),
+        .testTarget(
+            name: "RhythmPeersTests",
+            dependencies: ["RhythmCore", "RhythmEngine", "RhythmPeers", "RhythmAMQP", "RhythmTesting"],
+            swiftSettings: house),
         .testTarget(name: "RhythmWireTests", dependencies: ["RhythmCore", "RhythmWire"], swiftSettings: house),
         .testTarget(
             name: "RhythmServerTests",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmWire", "RhythmServer", "RhythmClient", "RhythmTesting",
-                "RhythmStoreSQLite", "RhythmInProcessRunner", .product(name: "Logging", package: "swift-log"),
+                "RhythmAuth", "RhythmTLS", "RhythmStoreSQLite", "RhythmInProcessRunner",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(
@@ -200,7 +220,9 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "RhythmdTests",
-            dependencies: ["rhythmd", "RhythmWire", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "rhythmd", "RhythmAuth", "RhythmWire", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: house),
         .testTarget(
             name: "EndToEndTests",

@@ -2188,7 +2188,7 @@ const ProtobufCMessageDescriptor rhythm__step__descriptor =
   (ProtobufCMessageInit) rhythm__step__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__attempt__field_descriptors[20] =
+static const ProtobufCFieldDescriptor rhythm__attempt__field_descriptors[22] =
 {
   {
     "task_id",
@@ -2430,6 +2430,30 @@ static const ProtobufCFieldDescriptor rhythm__attempt__field_descriptors[20] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "queued_at",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, queued_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waiting",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, waiting),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__attempt__field_indices_by_name[] = {
   4,   /* field[4] = args */
@@ -2444,6 +2468,7 @@ static const unsigned rhythm__attempt__field_indices_by_name[] = {
   1,   /* field[1] = number */
   16,   /* field[16] = progress */
   14,   /* field[14] = queue */
+  20,   /* field[20] = queued_at */
   11,   /* field[11] = result */
   15,   /* field[15] = retries */
   2,   /* field[2] = retry */
@@ -2451,12 +2476,13 @@ static const unsigned rhythm__attempt__field_indices_by_name[] = {
   3,   /* field[3] = status */
   18,   /* field[18] = superseded */
   0,   /* field[0] = task_id */
+  21,   /* field[21] = waiting */
   13,   /* field[13] = worker */
 };
 static const ProtobufCIntRange rhythm__attempt__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 20 }
+  { 0, 22 }
 };
 const ProtobufCMessageDescriptor rhythm__attempt__descriptor =
 {
@@ -2466,7 +2492,7 @@ const ProtobufCMessageDescriptor rhythm__attempt__descriptor =
   "Rhythm__Attempt",
   "rhythm.v1",
   sizeof(Rhythm__Attempt),
-  20,
+  22,
   rhythm__attempt__field_descriptors,
   rhythm__attempt__field_indices_by_name,
   1,  rhythm__attempt__number_ranges,

@@ -49,6 +49,14 @@ int rhythm_accept(int listener, char *peer, size_t peer_size) {
     return descriptor;
 }
 
+int rhythm_peer_uid(int descriptor, uint32_t *uid) {
+    struct ucred credentials;
+    socklen_t length = sizeof credentials;
+    if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return -1;
+    *uid = credentials.uid;
+    return 0;
+}
+
 static struct addrinfo *resolve(const char *host, uint16_t port, int flags, char *error, size_t size) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV}, *found = NULL;
     char service[8];
@@ -96,7 +104,7 @@ static int unix_address(const char *path, struct sockaddr_un *address, char *err
     return 0;
 }
 
-int rhythm_listen_unix(const char *path, int backlog, char *error, size_t size) {
+int rhythm_listen_unix(const char *path, unsigned mode, int backlog, char *error, size_t size) {
     struct sockaddr_un address;
     if (unix_address(path, &address, error, size) != 0) return -1;
     struct stat status;
@@ -114,8 +122,8 @@ int rhythm_listen_unix(const char *path, int backlog, char *error, size_t size) 
     int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (descriptor < 0) return fail(error, size, path, strerror(errno));
     // The mode of the socket file is the one of the descriptor at the time of bind, less the umask.
-    if (fchmod(descriptor, 0600) != 0 || bind(descriptor, (struct sockaddr *)&address, sizeof address) != 0 ||
-        chmod(path, 0600) != 0 || listen(descriptor, backlog) != 0)
+    if (fchmod(descriptor, mode) != 0 || bind(descriptor, (struct sockaddr *)&address, sizeof address) != 0 ||
+        chmod(path, mode) != 0 || listen(descriptor, backlog) != 0)
         return fail_closing(descriptor, error, size, path);
     return descriptor;
 }

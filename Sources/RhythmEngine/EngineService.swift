@@ -66,8 +66,12 @@ public final class EngineService: Sendable {
     }
 
     /// Gives the engine a command. The answer comes once it is durable, on the engine's lane.
-    public func submit(_ command: Command, reply: @escaping ReplyHandler) {
-        put(CollectionOfOne(.command(command, reply: reply)))
+    ///
+    /// - Parameter scope: the applications that the one who commands may act for. The engine looks when it carries the
+    ///   command out, so nothing can change in between; a workflow outside is NOT_FOUND, as if it did not exist. The
+    ///   application of a start is not looked at: who submits one has read its spec.
+    public func submit(_ command: Command, within scope: AppScope = .all, reply: @escaping ReplyHandler) {
+        put(CollectionOfOne(.command(command, within: scope, reply: reply)))
     }
 
     /// Gives the engine a command and waits for the durable answer. Cancelling the task ends neither.
@@ -99,6 +103,26 @@ public final class EngineService: Sendable {
     /// Calls `observer` with everything that changes from now on, after it is stored, in order, on the engine's lane.
     /// It must not block. What ``active(_:)`` tells is never older than what observers were told.
     public func observe(_ observer: @escaping @Sendable (Publication) -> Void) { board.add(observer) }
+
+    /// Takes news of another server that uses the same store: what it changed (`foreign`), the progress of its attempts,
+    /// and what it deleted. Observers get them like the engine's own; see ``SharedStore``.
+    public func take(_ news: Publication) {
+        let ours = news.foreign.filter { board.workflow($0.id) != nil }
+        if !ours.isEmpty { put(ours.map { .changedElsewhere($0.id) }) }
+        lane.queue.async { self.board.publish(news) }
+    }
+
+    /// News may have been missed: whatever observers show of other servers' workflows has to be read again.
+    public func recheckForeign() {
+        lane.queue.async {
+            var news = Publication(foreign: [], progress: [], deleted: [])
+            news.mayHaveMissed = true
+            self.board.publish(news)
+        }
+    }
+
+    /// Whether other servers use the same store.
+    public var isShared: Bool { driver.isShared }
 
     /// Stops: what was submitted before is done, then the runner reports nothing more. Attempts that outlive the
     /// process go on.
@@ -153,7 +177,7 @@ extension EngineService {
     }
 
     private static func refuse(_ inputs: some Collection<Input>) {
-        for case .command(_, let reply) in inputs {
+        for case .command(_, _, let reply) in inputs {
             reply(
                 .failure(
                     RhythmError(
@@ -173,6 +197,8 @@ private actor EngineDriver {
     private var armedFor: Timestamp?
     private var isStopped = false
 
+    nonisolated let isShared: Bool
+
     nonisolated var unownedExecutor: UnownedSerialExecutor { lane.asUnownedSerialExecutor() }
 
     init(
@@ -184,6 +210,7 @@ private actor EngineDriver {
         self.tellTrouble = tellTrouble
         self.clock = clock
         self.runner = runner
+        isShared = (store as? any SharedStore)?.isShared ?? false
         engine = Engine(
             store: store, runner: runner, clock: clock, makeID: makeID, publish: publish, logger: logger)
     }
@@ -209,6 +236,7 @@ private actor EngineDriver {
         isStopped = true
         timer?.cancel()
         runner.stop()
+        engine.endLease()
     }
 
     private func timerFired() {
@@ -253,7 +281,7 @@ private final class Board: Sendable {
                 guard let position = state.active[update.workflowID]?.position(of: update.taskID) else { continue }
                 state.active[update.workflowID]?[position].progress = update.progress
             }
-            for id in publication.deleted { state.active[id] = nil }
+            for id in publication.deleted + publication.released { state.active[id] = nil }
             return state.observers
         }
         for observer in observers { observer(publication) }

@@ -15,6 +15,8 @@ final class Call {
     /// What to do when its time is over, if that is no failure.
     var whenOverdue: (() -> Void)?
     private(set) var isEnded = false
+    /// The workflows it may find: none until it was decided that it is allowed at all.
+    var scope = AppScope.only([])
 
     init(id: UInt64, isOpenEnded: Bool, connection: Connection) {
         self.id = id

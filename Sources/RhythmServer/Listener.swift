@@ -17,15 +17,21 @@ final class Listener {
 
     /// - Parameter accepted: called on the queue with each new descriptor and the peer's address.
     /// - Throws: UNAVAILABLE naming the address and what the system said.
-    init(_ endpoint: Endpoint, queue: DispatchQueue, fire: @escaping @Sendable () -> Void) throws(RhythmError) {
+    init(
+        _ endpoint: Endpoint, unixSocketMode: UInt32, queue: DispatchQueue, fire: @escaping @Sendable () -> Void
+    ) throws(RhythmError) {
         var error = [CChar](repeating: 0, count: 256)
         switch endpoint {
         case .tcp(let host, let port):
             var bound: UInt16 = 0
             descriptor = rhythm_listen_tcp(host, port, 1024, &bound, &error, error.count)
             self.endpoint = .tcp(host: host, port: bound)
+        case .tls(let host, let port):
+            var bound: UInt16 = 0
+            descriptor = rhythm_listen_tcp(host, port, 1024, &bound, &error, error.count)
+            self.endpoint = .tls(host: host, port: bound)
         case .unix(let path):
-            descriptor = rhythm_listen_unix(path, 1024, &error, error.count)
+            descriptor = rhythm_listen_unix(path, unixSocketMode, 1024, &error, error.count)
             self.endpoint = endpoint
         }
         guard descriptor >= 0 else {

@@ -38,6 +38,13 @@ package final class Server: Sendable {
         return try result.get()
     }
 
+    /// From now on peers are recognised like this. Connections of those who would not be let in any more, or with other
+    /// rights, are closed; they may come again. All others go on as they are.
+    package func replace(_ security: Security) {
+        let driver = driver
+        lane.queue.async { driver.assumeIsolated { $0.replace(security) } }
+    }
+
     /// Stops listening, ends watches so that their clients go elsewhere or come back, and waits for other open calls,
     /// at most for `grace`. What was started goes on.
     package func drain(grace: Duration) async {
@@ -77,6 +84,8 @@ private actor ServerDriver {
         self.core = core
         return try core.start()
     }
+
+    func replace(_ security: Security) { core?.turn { $0.replace(security) } }
 
     func drain(grace: Duration, done: @escaping () -> Void) {
         guard let core else {

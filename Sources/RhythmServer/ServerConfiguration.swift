@@ -28,6 +28,8 @@ package struct ServerConfiguration: Sendable {
     package var progressInterval = Duration.milliseconds(50)
     /// A peer that takes nothing of what waits for it for this long is cut off, if calls of its own wait for that.
     package var stallTimeout = Duration.seconds(30)
+    /// How peers are recognised, at first.
+    package var security = Security()
     /// What is said in Hello: the version of this program.
     package var version = "0.1.0"
     /// Names the store; stays the same over restarts.

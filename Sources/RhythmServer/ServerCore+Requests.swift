@@ -1,3 +1,4 @@
+import RhythmAuth
 import RhythmCore
 import RhythmEngine
 import RhythmWire
@@ -5,7 +6,17 @@ import RhythmWire
 /// From a request to its answer. Reads of active workflows are answered in place; what has to be durable goes to the
 /// engine; what may block on a disk goes to the readers.
 extension ServerCore {
-    func handle(_ request: Request, call: Call, timeoutMilliseconds: UInt32) {
+    /// Whatever the table does not allow ends here; the rest finds what its scope allows.
+    func handle(_ request: Request, of caller: Caller, call: Call, timeoutMilliseconds: UInt32) {
+        switch AuthorizationTable.decide(request.name, appID: request.appID, for: caller) {
+        case .refused(let error): call.connection?.fail(call, error)
+        case .allowed(let scope):
+            call.scope = scope
+            carryOut(request, call: call, timeoutMilliseconds: timeoutMilliseconds)
+        }
+    }
+
+    private func carryOut(_ request: Request, call: Call, timeoutMilliseconds: UInt32) {
         // Most reads are answered at once and need no timer.
         defer { if !call.isEnded { setDeadline(of: call, request, timeoutMilliseconds) } }
         switch request {
@@ -67,7 +78,7 @@ extension ServerCore {
     private func command(
         _ command: Command, _ call: Call, _ answer: @escaping (RhythmEngine.Reply) -> RhythmWire.Reply?
     ) {
-        submit(command) { result in
+        submit(command, within: call.scope) { result in
             switch result {
             case .success(let reply):
                 if let reply = answer(reply) {
@@ -85,11 +96,11 @@ extension ServerCore {
     }
 
     private func getStatus(_ get: GetStatus, _ call: Call) {
-        if let answer = statusAnswers.answer(to: get) {
+        if let answer = statusAnswers.answer(to: get, within: call.scope) {
             call.connection?.reply(call, answer)
             return
         }
-        if get.waitAfterVersion == nil, let workflow = engine.active(get.workflowID) {
+        if get.waitAfterVersion == nil, let workflow = active(get.workflowID, within: call.scope) {
             let reply = GetStatusReply(workflow: workflow.shown(for: get))
             if let answer = statusAnswers.keep(reply, to: get, limit: configuration.maxResponseBytes) {
                 call.connection?.reply(call, answer)
@@ -109,7 +120,7 @@ extension ServerCore {
                 self?.getStatus(now, call)
             }
         }
-        find(get.workflowID) { result in
+        find(get.workflowID, within: call.scope) { result in
             switch result {
             case .success(let workflow):
                 if let after = get.waitAfterVersion, workflow.version <= after { return }
@@ -128,9 +139,11 @@ extension ServerCore {
                     "\(list.query.limit) is not between 1 and \(ListQuery.maximumLimit)", field: "limit"))
             return
         }
-        let reader = engine.reader
+        let (reader, scope) = (engine.reader, call.scope)
         read { () throws(StoreError) in
-            .list(try reader.list(list.query), list.withCounts ? try reader.counts(list.query.filter) : nil)
+            .list(
+                try reader.list(list.query, within: scope),
+                list.withCounts ? try reader.counts(list.query.filter, within: scope) : nil)
         } then: { result in
             switch result {
             case .list(let page, let counts):
@@ -142,10 +155,10 @@ extension ServerCore {
     }
 
     private func resolveID(_ resolve: ResolveID, _ call: Call) {
-        let reader = engine.reader
+        let (reader, scope) = (engine.reader, call.scope)
         let limit = min(max(1, resolve.limit), ListQuery.maximumLimit)
         read { () throws(StoreError) in
-            .ids(try reader.ids(withPrefix: resolve.prefix, limit: limit))
+            .ids(try reader.ids(withPrefix: resolve.prefix, within: scope, limit: limit))
         } then: { result in
             switch result {
             case .ids(let ids): call.connection?.reply(call, .resolveID(ResolveReply(workflowIDs: ids)))
@@ -161,7 +174,7 @@ extension ServerCore {
                 call, RhythmError(.unimplemented, reason: "NO_LOGS", "the runner of this server keeps no logs"))
             return
         }
-        find(tail.workflowID) { [weak self] result in
+        find(tail.workflowID, within: call.scope) { [weak self] result in
             guard let self, !call.isEnded else { return }
             switch result {
             case .success(let workflow):

@@ -1,9 +1,11 @@
 @preconcurrency import Dispatch
 import Glibc
 import Logging
+import RhythmAuth
 import RhythmCore
 import RhythmEngine
 import RhythmLane
+import RhythmTLS
 import RhythmWire
 
 /// Everything a server holds on its lane: connections, watches, timers, and the way to the engine and back.
@@ -22,6 +24,9 @@ final class ServerCore {
     private(set) var isDraining = false
     var callCount = 0
     var statusAnswers = StatusAnswers()
+    private(set) var security: Security
+    /// Attempts that failed, by address.
+    var failures = FailureThrottle()
 
     private let enter: @Sendable (@Sendable (ServerCore) -> Void) -> Void
     private let mailbox: Mailbox<LaneMessage>
@@ -43,6 +48,7 @@ final class ServerCore {
     ) {
         self.engine = engine
         self.configuration = configuration
+        security = configuration.security
         self.logger = logger
         self.lane = lane
         self.enter = enter
@@ -62,10 +68,15 @@ final class ServerCore {
         engine.observe { mailbox.put(.publication($0)) }
         do throws(RhythmError) {
             for endpoint in configuration.endpoints {
+                if case .tls = endpoint, security.tls == nil {
+                    throw RhythmError(
+                        .failedPrecondition, reason: "NO_CERTIFICATE", "\(endpoint) needs a certificate")
+                }
                 let index = listeners.count
                 listeners.append(
                     try Listener(
-                        endpoint, queue: lane.queue, fire: handler { core in core.accept(at: index) }))
+                        endpoint, unixSocketMode: security.unixSocketMode, queue: lane.queue,
+                        fire: handler { core in core.accept(at: index) }))
             }
         } catch {
             for listener in listeners { listener.close() }
@@ -114,12 +125,14 @@ enum LaneMessage: Sendable {
 
 extension ServerCore {
     /// Gives the engine a command; `then` runs on the lane when the answer is durable.
-    func submit(_ command: Command, then: @escaping (Result<RhythmEngine.Reply, RhythmError>) -> Void) {
+    func submit(
+        _ command: Command, within scope: AppScope, then: @escaping (Result<RhythmEngine.Reply, RhythmError>) -> Void
+    ) {
         lastTicket += 1
         let ticket = lastTicket
         commandsUnderWay[ticket] = then
         let mailbox = mailbox
-        engine.submit(command) { mailbox.put(.command(ticket, $0)) }
+        engine.submit(command, within: scope) { mailbox.put(.command(ticket, $0)) }
     }
 
     /// Reads away from the lane; `then` runs on the lane.
@@ -131,9 +144,15 @@ extension ServerCore {
         reads.run(ticket: lastTicket, work)
     }
 
-    /// Finds a workflow in memory, else in the store; `then` runs on the lane, at once if it is active.
-    func find(_ id: WorkflowID, then: @escaping (Result<Workflow, RhythmError>) -> Void) {
-        if let workflow = engine.active(id) {
+    /// A workflow that is active and in scope.
+    func active(_ id: WorkflowID, within scope: AppScope) -> Workflow? {
+        engine.active(id).flatMap { scope.contains($0.appID) ? $0 : nil }
+    }
+
+    /// Finds a workflow in memory, else in the store; `then` runs on the lane, at once if it is active. What is out of
+    /// scope is NOT_FOUND, and takes the way through the store that an unknown id takes.
+    func find(_ id: WorkflowID, within scope: AppScope, then: @escaping (Result<Workflow, RhythmError>) -> Void) {
+        if let workflow = active(id, within: scope) {
             then(.success(workflow))
             return
         }
@@ -142,7 +161,7 @@ extension ServerCore {
             .workflow(try engine.workflow(id))
         } then: { result in
             switch result {
-            case .workflow(let workflow?): then(.success(workflow))
+            case .workflow(let workflow?) where scope.contains(workflow.appID): then(.success(workflow))
             case .failed(let error): then(.failure(error))
             default:
                 then(
@@ -182,7 +201,19 @@ extension ServerCore {
                 return
             }
             lastConnectionID += 1
-            let connection = Connection(id: lastConnectionID, descriptor: descriptor, peer: peer, server: self)
+            var session: TLSSession?
+            if case .tls = listener.endpoint {
+                // Whatever goes wrong here: a connection that is to be encrypted is never plain.
+                guard let tls = security.tls, let made = try? TLSSession(tls, .server) else {
+                    logger.error("connection refused", metadata: ["peer": "\(peer)", "reason": "NO_TLS"])
+                    Glibc.close(descriptor)
+                    return
+                }
+                session = made
+            }
+            let connection = Connection(
+                id: lastConnectionID, descriptor: descriptor, peer: peer, endpoint: listener.endpoint, tls: session,
+                server: self)
             connections[connection.id] = connection
             connection.start()
         }
@@ -190,6 +221,15 @@ extension ServerCore {
         logger.error("out of descriptors: new connections wait until one is closed")
         listener.pause()
         timers.schedule(after: .seconds(1)) { [weak listener] in listener?.resume() }
+    }
+
+    /// From now on peers are recognised like this. Whoever would not be let in any more, or with other rights, is asked to
+    /// come again.
+    func replace(_ security: Security) {
+        self.security = security
+        for connection in Array(connections.values) where !security.authenticator.stillHolds(connection.caller) {
+            connection.credentialsEnded()
+        }
     }
 
     /// The connection's descriptor is closed.

@@ -15,6 +15,7 @@ struct StatusAnswers {
     private struct Entry {
         var includesPreviousAttempts: Bool
         var omitsResults: Bool
+        var appID: String
         /// Nil while it was asked for once.
         var body: EncodedBody?
     }
@@ -22,11 +23,11 @@ struct StatusAnswers {
     private var entries: [WorkflowID: Entry] = [:]
     private var bytes = 0
 
-    /// What is known to be the answer.
-    func answer(to get: GetStatus) -> EncodedBody? {
-        guard get.waitAfterVersion == nil, let entry = entries[get.workflowID], Self.isSame(entry, get) else {
-            return nil
-        }
+    /// What is known to be the answer to somebody with this scope.
+    func answer(to get: GetStatus, within scope: AppScope) -> EncodedBody? {
+        guard get.waitAfterVersion == nil, let entry = entries[get.workflowID], Self.isSame(entry, get),
+            scope.contains(entry.appID)
+        else { return nil }
         return entry.body
     }
 
@@ -36,7 +37,8 @@ struct StatusAnswers {
             forget(get.workflowID)
             if bytes + 256 * entries.count > Self.bytesMax { self = Self() }
             entries[get.workflowID] = Entry(
-                includesPreviousAttempts: get.includePreviousAttempts, omitsResults: get.omitResults)
+                includesPreviousAttempts: get.includePreviousAttempts, omitsResults: get.omitResults,
+                appID: reply.workflow.appID)
             return nil
         }
         let body = EncodedBody(.reply(.getStatus(reply)))

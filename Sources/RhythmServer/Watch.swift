@@ -121,7 +121,7 @@ final class Watch: OutgoingStream {
     private func sendSnapshot(of cursor: Cursor, _ kept: Workflow, _ topic: Topic, _ connection: Connection) {
         // What is true now rather than what was true when it began to wait; but after a deletion the id may be another
         // workflow's.
-        let active = topic.isDeleted ? nil : hub.server.engine.active(cursor.id)
+        let active = topic.isDeleted ? nil : hub.server.active(cursor.id, within: call.scope)
         let workflow = active ?? kept
         cursor.snapshot = nil
         cursor.next = workflow.version + 1

@@ -12,6 +12,8 @@ final class WatchHub {
     private let bookmarkInterval: UInt64
     private let maxWorkflows: Int
     private var lastWaiter: UInt64 = 0
+    /// Workflows of other servers that are being read, with the version that was heard of last.
+    private var foreignReads: [WorkflowID: Int64] = [:]
 
     /// Transitions read from the store at once.
     private static let backlogPage = 256
@@ -29,33 +31,98 @@ final class WatchHub {
     /// Takes what one cycle of the engine changed.
     func take(_ publication: Publication) {
         for change in publication.changes {
-            let id = change.workflow.id
-            let topic = topics[id]
-            if let topic {
-                for event in change.events { topic.append(event) }
-                wakeFollowers(of: topic)
-                wakeWaiters(of: topic)
-                discardIfUnused(topic)
-            }
-            if !filterWatches.isEmpty, !change.workflow.isSettled { join(change.workflow) }
+            take(change.workflow, change.events)
         }
+        for change in publication.foreign { noticed(change.id, version: change.version) }
+        if publication.mayHaveMissed { recheckForeign() }
         for update in publication.progress {
             guard let topic = topics[update.workflowID] else { continue }
             topic.update(update)
             wakeFollowers(of: topic)
         }
-        for id in publication.deleted {
-            guard let topic = topics.removeValue(forKey: id) else { continue }
-            topic.markDeleted()
+        for id in publication.deleted { removed(id) }
+    }
+
+    private func take(_ workflow: Workflow, _ events: [Event]) {
+        if let topic = topics[workflow.id] {
+            for event in events { topic.append(event) }
             wakeFollowers(of: topic)
             wakeWaiters(of: topic)
+            discardIfUnused(topic)
         }
+        if !filterWatches.isEmpty, !workflow.isSettled { join(workflow) }
+    }
+
+    private func removed(_ id: WorkflowID) {
+        guard let topic = topics.removeValue(forKey: id) else { return }
+        topic.markDeleted()
+        wakeFollowers(of: topic)
+        wakeWaiters(of: topic)
     }
 
     /// Sends a bookmark on every watch that has been silent for too long.
     func sendBookmarks(now: UInt64) {
         guard now > bookmarkInterval else { return }
         for watch in watches.values { watch.bookmarkIfSilent(since: now - bookmarkInterval) }
+    }
+}
+
+// MARK: Other servers
+
+extension WatchHub {
+    /// Another server has changed a workflow; what it is now is in the store.
+    private func noticed(_ id: WorkflowID, version: Int64) {
+        let known = topics[id]?.version
+        guard known.map({ $0 < version }) ?? !filterWatches.isEmpty else { return }
+        if foreignReads.updateValue(version, forKey: id) == nil { readForeign(id, after: known ?? version) }
+    }
+
+    private func readForeign(_ id: WorkflowID, after known: Int64) {
+        let reader = server.engine.reader
+        server.read { () throws(StoreError) in
+            guard let workflow = try reader.load(id) else { return .workflow(nil) }
+            // More than a topic keeps need not be read: who lacks them reads them for himself.
+            let after = max(known, workflow.version - Int64(Topic.keptEvents))
+            return .foreign(workflow, try reader.events(of: id, after: after, limit: Topic.keptEvents))
+        } then: { [weak self] result in
+            guard let self else { return }
+            let wanted = foreignReads.removeValue(forKey: id)
+            switch result {
+            case .foreign(let workflow, let events):
+                take(workflow, events)
+                // It went on while it was read.
+                if let wanted, wanted != .max, wanted > workflow.version { noticed(id, version: wanted) }
+            case .workflow: removed(id)
+            default: break
+            }
+        }
+    }
+
+    /// Reads again what is watched of other servers' workflows: news of them may have been lost.
+    func recheckForeign() {
+        for id in topics.keys where server.engine.active(id) == nil { noticed(id, version: .max) }
+        for watch in filterWatches.values { joinForeign(watch) }
+    }
+
+    /// The workflows that other servers follow join a filter watch as well.
+    private func joinForeign(_ watch: Watch) {
+        guard server.engine.isShared, let filter = watch.request.filter else { return }
+        var query = ListQuery(filter: filter, limit: min(maxWorkflows, ListQuery.maximumLimit))
+        let active: Set<WorkflowStatus> = [.pending, .started]
+        query.filter.statuses = filter.statuses.isEmpty ? active : filter.statuses.intersection(active)
+        guard !query.filter.statuses.isEmpty else { return }
+        let (reader, scope) = (server.engine.reader, watch.call.scope)
+        server.read { [query] () throws(StoreError) in
+            var workflows: [Workflow] = []
+            for row in try reader.list(query, within: scope).rows {
+                if let workflow = try reader.load(row.id) { workflows.append(workflow) }
+            }
+            return .workflows(workflows)
+        } then: { [weak self, weak watch] result in
+            guard let self, let watch, !watch.call.isEnded, case .workflows(let workflows) = result else { return }
+            for workflow in workflows { join(workflow, to: watch) }
+            watch.endIfDone()
+        }
     }
 }
 
@@ -93,7 +160,7 @@ extension WatchHub {
         for workflow in server.engine.activeWorkflows().sorted(by: { $0.createdAt < $1.createdAt }) {
             join(workflow, to: watch)
         }
-        watch.endIfDone()
+        if server.engine.isShared { joinForeign(watch) } else { watch.endIfDone() }
     }
 
     private func close(_ watch: Watch) {
@@ -107,13 +174,16 @@ extension WatchHub {
         watch.add(cursor)
         // Follow first, read then: whatever is committed after the read is published to this topic.
         follow(cursor, version: server.engine.active(target.workflowID)?.version)
-        server.find(target.workflowID) { [weak self, weak watch] result in
+        server.find(target.workflowID, within: watch.call.scope) { [weak self, weak watch] result in
             guard let self, let watch, !watch.call.isEnded else { return }
             switch result {
             case .success(let workflow): begin(cursor, with: workflow, after: target.afterVersion)
             case .failure(let error) where error.code == .notFound && watch.request.filter != nil:
-                // It was there when this watch was interrupted; the others go on.
-                topics[cursor.id]?.markDeleted()
+                // It was there when this watch was interrupted; the others go on. The topic of that id may be a foreign
+                // workflow's, so this cursor gets one of its own.
+                unfollow(cursor)
+                cursor.topic = Topic(id: cursor.id, version: 0)
+                cursor.topic?.markDeleted()
                 cursor.next = .max
                 cursor.state = .live
                 watch.wake(cursor)
@@ -159,7 +229,9 @@ extension WatchHub {
     }
 
     private func join(_ workflow: Workflow, to watch: Watch) {
-        guard watch.cursors[workflow.id] == nil, watch.request.filter?.matches(workflow) == true else { return }
+        guard watch.cursors[workflow.id] == nil, watch.request.filter?.matches(workflow) == true,
+            watch.call.scope.contains(workflow.appID)
+        else { return }
         if watch.cursors.count >= maxWorkflows {
             // Those that are done make room; a dashboard is about what moves.
             for cursor in Array(watch.cursors.values) where cursor.isDone {
@@ -237,8 +309,9 @@ extension WatchHub {
     func readBacklog(of cursor: Cursor) {
         cursor.state = .reading
         let (id, after, reader) = (cursor.id, cursor.next - 1, server.engine.reader)
+        let scope = cursor.watch.call.scope
         server.read { () throws(StoreError) in
-            .events(try reader.events(of: id, after: after, limit: Self.backlogPage))
+            .events(try reader.events(of: id, after: after, limit: Self.backlogPage, within: scope))
         } then: { [weak self, weak cursor] result in
             guard let self, let cursor, !cursor.watch.call.isEnded else { return }
             switch result {
@@ -258,7 +331,7 @@ extension WatchHub {
         }
         // They are no longer kept: start again with what is true now.
         cursor.state = .reading
-        server.find(cursor.id) { [weak cursor] result in
+        server.find(cursor.id, within: cursor.watch.call.scope) { [weak cursor] result in
             guard let cursor, !cursor.watch.call.isEnded else { return }
             switch result {
             case .success(let workflow):

@@ -61,17 +61,23 @@ final class SQLiteReader: StoreReader {
         }
     }
 
-    func ids(withPrefix prefix: String, limit: Int) throws(StoreError) -> [WorkflowID] {
-        try read { db in
+    func ids(withPrefix prefix: String, within scope: AppScope, limit: Int) throws(StoreError) -> [WorkflowID] {
+        var condition = ""
+        var appIDs: String?
+        if case .only(let own) = scope {
+            condition = "AND +app_id IN (SELECT value FROM json_each(?)) "
+            appIDs = JSONValue.array(own.sorted().map { .string($0) }).compactText
+        }
+        // A range, not LIKE, so that no character of the prefix has a meaning. Nothing in an id sorts after the end.
+        let sql = "SELECT id FROM workflows WHERE id >= ? AND id < ? \(condition)ORDER BY id LIMIT ?"
+        let bind = { (binder: inout ArgumentBinder) in
+            binder.bind(prefix)
+            binder.bind(prefix + "\u{10FFFF}")
+            if let appIDs { binder.bind(appIDs) }
+            binder.bind(max(0, limit))
+        }
+        return try read { db in
             var ids: [WorkflowID] = []
-            // A range, not LIKE, so that no character of the prefix has a meaning. Nothing in an id sorts after the
-            // end.
-            let sql = "SELECT id FROM workflows WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
-            let bind = { (binder: inout ArgumentBinder) in
-                binder.bind(prefix)
-                binder.bind(prefix + "\u{10FFFF}")
-                binder.bind(max(0, limit))
-            }
             try Self.statement(db, sql).forEachRow(of: "workflows", bind) { row in
                 ids.append(WorkflowID(try row.text()))
             }

@@ -155,7 +155,7 @@ package final class SimulationStore: Store {
         try disk.read { $0.requests[requestID] }
     }
 
-    package func commit(_ batch: CommitBatch) throws(StoreError) {
+    package func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID] {
         let lost = StoreError(.unavailable, "the answer of the simulated store was lost", outcomeUnknown: true)
         // Killed before anything is written.
         guard fuse.pass() else { throw lost }
@@ -172,6 +172,7 @@ package final class SimulationStore: Store {
             // Killed when it was stored, before the caller learned.
             guard fuse.pass() else { throw lost }
         }
+        return []
     }
 }
 
@@ -181,9 +182,12 @@ private struct SimulationReader: StoreReader {
 
     func load(_ id: WorkflowID) throws(StoreError) -> Workflow? { try disk.read { $0.workflows[id] } }
 
-    func ids(withPrefix prefix: String, limit: Int) throws(StoreError) -> [WorkflowID] {
+    func ids(withPrefix prefix: String, within scope: AppScope, limit: Int) throws(StoreError) -> [WorkflowID] {
         try disk.read { image in
-            Array(image.workflows.keys.filter { $0.rawValue.utf8.starts(with: prefix.utf8) }.sorted().prefix(limit))
+            let found = image.workflows.filter {
+                $0.key.rawValue.utf8.starts(with: prefix.utf8) && scope.contains($0.value.appID)
+            }
+            return Array(found.keys.sorted().prefix(limit))
         }
     }
 

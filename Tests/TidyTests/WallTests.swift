@@ -33,6 +33,7 @@ import Testing
             ("Sources/RhythmInProcessRunner", "RhythmCore RhythmEngine"),
             ("Sources/RhythmMongo", ""), ("Sources/RhythmAMQP", ""),
             ("Sources/RhythmStoreMongo", "RhythmCore RhythmEngine RhythmMongo"),
+            ("Sources/RhythmPeers", "RhythmCore RhythmEngine RhythmAMQP"),
             ("Sources/RhythmCelery", "RhythmCore RhythmEngine RhythmLane RhythmAMQP RhythmMongo"),
             ("Sources/RhythmServer", "RhythmCore RhythmEngine RhythmLane RhythmWire"),
             ("clients/swift", "RhythmCore RhythmLane RhythmWire"),

@@ -811,10 +811,18 @@ struct  Rhythm__Attempt
    */
   protobuf_c_boolean superseded;
   Rhythm__LateReport *late_report;
+  /*
+   * When it was known to be safe in a queue outside the server; 0 if the runner has no such queues.
+   */
+  int64_t queued_at;
+  /*
+   * Why it does not move although nothing is wrong with it, in a sentence; empty if nothing is in its way.
+   */
+  ProtobufCBinaryData waiting;
 };
 #define RHYTHM__ATTEMPT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__attempt__descriptor) \
-    , {0,NULL}, 0, 0, RHYTHM__TASK_STATUS__TASK_STATUS_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, {0,NULL}, NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, NULL }
+    , {0,NULL}, 0, 0, RHYTHM__TASK_STATUS__TASK_STATUS_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, {0,NULL}, NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, NULL, 0, {0,NULL} }
 
 
 struct  Rhythm__Failure

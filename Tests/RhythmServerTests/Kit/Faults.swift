@@ -44,9 +44,9 @@ final class FaultyStore: Store {
     func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID? {
         try inner.workflow(forRequest: requestID)
     }
-    func commit(_ batch: CommitBatch) throws(StoreError) {
+    func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID] {
         if let fault = faults.commit { throw fault }
-        try inner.commit(batch)
+        return try inner.commit(batch)
     }
     var reader: any StoreReader { HeldReader(inner: inner.reader, faults: faults) }
 }
@@ -57,8 +57,8 @@ private struct HeldReader: StoreReader {
     let faults: Faults
 
     func load(_ id: WorkflowID) throws(StoreError) -> Workflow? { try inner.load(id) }
-    func ids(withPrefix prefix: String, limit: Int) throws(StoreError) -> [WorkflowID] {
-        try inner.ids(withPrefix: prefix, limit: limit)
+    func ids(withPrefix prefix: String, within scope: AppScope, limit: Int) throws(StoreError) -> [WorkflowID] {
+        try inner.ids(withPrefix: prefix, within: scope, limit: limit)
     }
     func events(of id: WorkflowID, after version: Int64, limit: Int) throws(StoreError) -> [Event] {
         try inner.events(of: id, after: version, limit: limit)

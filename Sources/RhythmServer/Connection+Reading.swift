@@ -1,0 +1,201 @@
+@preconcurrency import Dispatch
+import Glibc
+import Logging
+import RhythmAuth
+import RhythmCore
+import RhythmLane
+import RhythmTLS
+import RhythmWire
+
+/// How bytes become frames, and frames calls.
+extension Connection {
+    /// Reads until nothing is left: after a hang-up the source may fire only once.
+    func readable() {
+        if !held.isEmpty, !readIsSuspended {
+            let bytes = held
+            held = []
+            bytes.withUnsafeBytes { take($0) }
+        }
+        if let tls { decrypt(tls) }
+        let size = tls == nil ? server.readBuffer.count : Self.ciphertextBytes
+        var rounds = 0
+        while phase != .closed, !readIsCancelled, !readIsSuspended {
+            let count = recv(descriptor, server.readBuffer.baseAddress, size, 0)
+            if count > 0 {
+                lastHeardAt = LaneTimers.now()
+                let bytes = UnsafeRawBufferPointer(rebasing: server.readBuffer[..<count])
+                if let tls {
+                    tls.receive(bytes)
+                    decrypt(tls)
+                } else {
+                    take(bytes)
+                }
+                rounds += 1
+                if rounds == 16 {
+                    // Others want to be served too; come back for the rest.
+                    server.lane.queue.async(execute: server.handler { [id] core in core.connections[id]?.readable() })
+                    break
+                }
+            } else if count == 0 {
+                peerLeft()
+            } else if errno == EINTR {
+                continue
+            } else if errno == EAGAIN || errno == EWOULDBLOCK {
+                break
+            } else {
+                close()
+            }
+        }
+        flush()
+    }
+
+    /// So much is read at once where it has to be decrypted: one whole record, so that the session's buffer stays small.
+    private static var ciphertextBytes: Int { 17 * 1024 }
+
+    /// Takes what the session can decrypt by now. What it cannot, or what must wait because too much waits for the peer,
+    /// stays in the session.
+    private func decrypt(_ tls: TLSSession) {
+        withUnsafeTemporaryAllocation(byteCount: 16 * 1024, alignment: 16) { buffer in
+            while takesFrames, !readIsCancelled, !readIsSuspended {
+                do throws(TLSError) {
+                    switch try tls.read(into: buffer) {
+                    case .bytes(let count): take(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+                    case .needsMore: return
+                    case .ended: peerLeft()
+                    }
+                } catch {
+                    server.logger.info(
+                        "connection refused",
+                        metadata: ["peer": "\(peer)", "reason": "TLS", "message": "\(error.description)"])
+                    return close()
+                }
+            }
+        }
+    }
+
+    private func take(_ bytes: UnsafeRawBufferPointer) {
+        var rest = bytes
+        var isNewFrame = !decoder.isMidFrame
+        while takesFrames {
+            // A few bytes can ask for a lot: no more is looked at until the peer has taken the answers.
+            if waitingBytes > ServerConfiguration.readHighWater, !write(), readIsSuspended {
+                held = Array(rest)
+                break
+            }
+            do throws(FrameError) {
+                guard let frame = try decoder.nextClientFrame(from: &rest) else { break }
+                handle(frame)
+            } catch {
+                reject(error)
+            }
+            isNewFrame = true
+        }
+        guard takesFrames, phase != .awaitingHello else { return }
+        watchFrame(hasBegun: decoder.isMidFrame, isNew: isNewFrame)
+    }
+
+    /// A frame that has begun must be complete in time.
+    private func watchFrame(hasBegun: Bool, isNew: Bool) {
+        if !hasBegun || isNew, let timer = frameTimer {
+            server.timers.cancel(timer)
+            frameTimer = nil
+        }
+        guard hasBegun, frameTimer == nil else { return }
+        frameTimer = server.timers.schedule(after: server.configuration.frameTimeout) { [weak self] in
+            guard let self else { return }
+            frameTimer = nil
+            // While nothing is read, it is not the peer who keeps its rest back.
+            if readIsSuspended { return watchFrame(hasBegun: true, isNew: false) }
+            refuse("FRAME_TIMEOUT", "a frame was not complete within \(server.configuration.frameTimeout)")
+        }
+    }
+
+    private func handle(_ frame: ClientFrame) {
+        if phase == .awaitingHello {
+            guard case .hello(let hello) = frame.body else {
+                refuse("HELLO_EXPECTED", "the first frame must be a Hello")
+                return
+            }
+            accept(hello)
+            return
+        }
+        switch frame.body {
+        case .hello: refuse("SECOND_HELLO", "only the first frame may be a Hello")
+        case .ping(let data): send(.pong(data), call: 0)
+        case .pong: break
+        case .cancel:
+            if let call = calls[frame.callID] {
+                fail(
+                    call,
+                    RhythmError(.cancelled, reason: "CANCELLED", "the client cancelled the call", effect: .unknown))
+            }
+        case .call(let request): open(frame, request)
+        }
+    }
+
+    private func accept(_ hello: Hello) {
+        guard hello.protocolVersion == protocolVersion else {
+            refuse(
+                "PROTOCOL_VERSION",
+                "this server speaks protocol version \(protocolVersion), not \(hello.protocolVersion)")
+            return
+        }
+        switch server.security.authenticator.authenticate(token: hello.token, evidence) {
+        case .success(let caller): self.caller = caller
+        case .failure(let error): return turnAway(error)
+        }
+        phase = .ready
+        clientName = hello.clientName
+        decoder.limit = server.configuration.maxRequestBytes
+        if let frameTimer { server.timers.cancel(frameTimer) }
+        frameTimer = nil
+        send(.helloReply(server.helloReply), call: 0)
+    }
+
+    private func open(_ frame: ClientFrame, _ request: Request) {
+        guard frame.callID > lastCallID else {
+            refuseCallID(frame.callID)
+            return
+        }
+        lastCallID = frame.callID
+        let call = Call(id: frame.callID, isOpenEnded: request.isStream, connection: self)
+        if phase == .leaving || server.isDraining {
+            fail(
+                call,
+                RhythmError(
+                    .unavailable, reason: "SHUTTING_DOWN", "the server is shutting down", retryAfter: .seconds(1)))
+            return
+        }
+        guard calls.count < server.configuration.maxCalls else {
+            fail(
+                call,
+                RhythmError(
+                    .resourceExhausted, reason: "TOO_MANY_CALLS",
+                    "max_calls is \(server.configuration.maxCalls) per connection; wait for an answer first",
+                    retryAfter: .milliseconds(100)))
+            return
+        }
+        calls[call.id] = call
+        server.callCount += 1
+        server.handle(request, of: caller, call: call, timeoutMilliseconds: frame.timeoutMilliseconds)
+    }
+
+    private func reject(_ error: FrameError) {
+        if error.isFatal || phase == .awaitingHello {
+            refuse("PROTOCOL", error.rhythmError.message)
+        } else if let callID = error.callID, callID != 0 {
+            // What this version does not know about a call of before may be ignored. Anything else would be a second
+            // call with this id, and a status could be taken for the end of the first.
+            guard callID > lastCallID else {
+                if error.kind != .unknownBody { refuseCallID(callID) }
+                return
+            }
+            lastCallID = callID
+            send(.status(error.rhythmError), call: callID)
+        }
+    }
+
+    private func refuseCallID(_ callID: UInt64) {
+        refuse("CALL_ID", "call id \(callID) is not higher than \(lastCallID), the highest before it")
+    }
+}
