@@ -126,7 +126,8 @@ let package = Package(
         .executableTarget(
             name: "rhythmd",
             dependencies: [
-                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmLocalRunner", "RhythmWire",
+                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmStoreMongo", "RhythmMongo",
+                "RhythmLocalRunner", "RhythmCelery", "RhythmAMQP", "RhythmPeers", "RhythmWire",
                 "RhythmAuth", "RhythmTLS", "CRhythmShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"), .product(name: "Yams", package: "Yams"),
