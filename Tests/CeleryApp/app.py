@@ -151,6 +151,19 @@ def immune(self, value=None, **kwargs):
     return ["anyway"]
 
 
+def reluctant(self, value=None, **kwargs):
+    """Comes to an end of its own when it is told to stop."""
+    told = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
+    try:
+        mark(self)
+        while not told and not gate_is_open(self):
+            time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return ["anyway"]
+
+
 def count(self, value=None, total=3, delay=0.05, **kwargs):
     mark(self)
     for done in range(1, total + 1):
@@ -240,7 +253,7 @@ PLAIN = {
     "echo": echo, "pass": nothing, "forward": forward, "add": add, "fail": fail, "hold": hold, "stubborn": stubborn,
     "immune": immune, "count": count, "slow": slow, "sleep": sleep, "retry_twice": retry_twice, "suicide": suicide,
     "huge": huge, "special": special, "ignore": ignore, "unserializable": unserializable, "object": as_object,
-    "leave": leave,
+    "leave": leave, "nothing": nothing, "reluctant": reluctant,
 }
 
 for name, function in PLAIN.items():
