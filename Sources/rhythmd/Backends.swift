@@ -10,50 +10,50 @@ import RhythmPeers
 import RhythmStoreMongo
 import RhythmStoreSQLite
 
-/// The store and the runner that the settings ask for.
+/// Makes the store and the runner that the settings ask for.
 struct Backends {
-    let store: any Store
-    let runner: any TaskRunner
-    /// For people: `local` or `celery`.
-    let runnerName: String
-    /// Where the store is, without credentials.
-    let storeName: String
-    private let settings: BackendSettings
-    private let serverID: String
+    let settings: BackendSettings
+    let serverID: String
 
-    /// Opens the store first: its lock or lease keeps a second server away.
+    /// Opens the store: the first thing to do, as its lock or lease keeps a second server away.
     ///
     /// - Throws: ``StoreError``, ``SettingsError``.
-    init(_ settings: BackendSettings, serverID: String, local: () throws -> LocalRunnerConfiguration) throws {
-        self.settings = settings
-        self.serverID = serverID
+    func openStore() throws -> sending any Store {
         switch settings.store {
-        case .sqlite(let path):
-            store = try SQLiteStore(path: path)
-            storeName = path
+        case .sqlite(let path): return try SQLiteStore(path: path)
         case .mongodb(let address):
             let pool = try Self.pool(address, "store")
-            let results = try settings.celery.flatMap { $0.results == address ? nil : try Self.pool($0.results, "results") }
-            // Servers hear of each other through the broker; without one the database has one server.
-            store = try MongoStore(
-                pool: pool, serverID: serverID, mode: settings.celery == nil ? .exclusive : .shared, results: results)
-            storeName = pool.description
-        }
-        if let celery = settings.celery {
-            var configuration = CeleryConfiguration(
-                broker: celery.broker, results: celery.results, serverID: serverID)
-            configuration.defaultQueue = celery.defaultQueue
-            configuration.libraryTasks = Set(celery.libraryTasks)
-            configuration.times.workerLost = celery.workerLostAfter
-            do throws(CeleryRunnerError) {
-                runner = try CeleryRunner(configuration)
-            } catch {
-                throw SettingsError("\(error)")
+            let results = try settings.celery.flatMap { celery in
+                celery.results == address ? nil : try Self.pool(celery.results, "results")
             }
-            runnerName = "celery"
-        } else {
-            runner = try LocalRunner(try local())
-            runnerName = "local"
+            // Servers hear of each other through the broker; without one the database has one server.
+            return try MongoStore(
+                pool: pool, serverID: serverID, mode: settings.celery == nil ? .exclusive : .shared, results: results)
+        }
+    }
+
+    /// - Parameter local: settings for steps that are processes on this machine.
+    func makeRunner(local: () throws -> LocalRunnerConfiguration) throws -> any TaskRunner {
+        guard let celery = settings.celery else { return try LocalRunner(try local()) }
+        var configuration = CeleryConfiguration(broker: celery.broker, results: celery.results, serverID: serverID)
+        configuration.defaultQueue = celery.defaultQueue
+        configuration.libraryTasks = Set(celery.libraryTasks)
+        configuration.times.workerLost = celery.workerLostAfter
+        do throws(CeleryRunnerError) {
+            return try CeleryRunner(configuration)
+        } catch {
+            throw SettingsError("\(error)")
+        }
+    }
+
+    /// For people.
+    var runnerName: String { settings.celery == nil ? "local" : "celery" }
+
+    /// For people, without credentials.
+    var storeName: String {
+        switch settings.store {
+        case .sqlite(let path): path
+        case .mongodb(let address): (try? Self.pool(address, "store").description) ?? "mongodb"
         }
     }
 

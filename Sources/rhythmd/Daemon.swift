@@ -5,6 +5,7 @@ import Logging
 import RhythmCore
 import RhythmEngine
 import RhythmLocalRunner
+import RhythmPeers
 import RhythmServer
 import RhythmWire
 import Synchronization
@@ -37,10 +38,10 @@ struct Daemon {
         let filesRead = files
 
         let serverID = try serverID()
-        let backends = try Backends(settings.backends, serverID: serverID, local: runnerConfiguration)
-        let runnerName = backends.runnerName
-        let engine = EngineService(
-            store: backends.store, runner: backends.runner, logger: Logger(label: "rhythm.engine"))
+        let backends = Backends(settings: settings.backends, serverID: serverID)
+        let store = try backends.openStore()
+        let runner = try backends.makeRunner(local: runnerConfiguration)
+        let engine = EngineService(store: store, runner: runner, logger: Logger(label: "rhythm.engine"))
         try await engine.start()
         let peers = try backends.peers(of: engine)
 
@@ -49,7 +50,7 @@ struct Daemon {
         configuration.version = Self.version
         configuration.serverID = serverID
         configuration.epoch = UInt64(Date().timeIntervalSince1970 * 1_000_000)
-        configuration.runners = [runnerName]
+        configuration.runners = [backends.runnerName]
         configuration.security = security
         let server = Server(engine: engine, configuration: configuration, logger: Logger(label: "rhythm.server"))
         let endpoints = try await server.start()
@@ -61,7 +62,7 @@ struct Daemon {
             "rhythmd \(Self.version) is ready",
             metadata: [
                 "listen": "\(endpoints.map(\.description).joined(separator: " "))", "data": "\(settings.data)",
-                "store": "\(backends.storeName)", "runner": "\(runnerName)", "active": "\(engine.activeCount)",
+                "store": "\(backends.storeName)", "runner": "\(backends.runnerName)", "active": "\(engine.activeCount)",
             ])
 
         await signals.first()
