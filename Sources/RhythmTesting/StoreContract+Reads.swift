@@ -7,7 +7,7 @@ import Testing
 extension StoreContractRun {
     /// Exactly those that are not settled, whole, as workflows settle and come back.
     func unsettled() throws {
-        try fill(workflows: 40, length: 1...60)
+        try fill(workflows: 40 / min(2, fixture.thrift), length: 1...60)
         let settled = model.workflows.values.filter(\.isSettled).count
         #expect(settled > 0 && settled < model.workflows.count, seeded)
         try expectAll()

@@ -80,7 +80,7 @@ import Testing
             ["_id": "1"], ["_id": "2", "steps": .null, "name": 7, "created_at": "2026-01-02T03:04:05"],
             ["_id": "3", "steps": ["x", ["task_runs": [1, ["task_id": 2], ["task_id": "none"]]]], "_status": "ODD"],
             ["_id": "4", "steps": [["name": "s", "task_runs": .null, "kwargs": "x", "priority": "high"]]],
-            ["_id": .int32(5)], ["_id": "6", "description": "\0", "updated_at": .date(milliseconds: .max)],
+            ["_id": .int32(5)], ["_id": "6", "description": "\0", "updated_at": .date(milliseconds: -1)],
         ]
         try fixture.pool.insert("workflow_meta", odd)
         for document in odd {

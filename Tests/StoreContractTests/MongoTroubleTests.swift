@@ -151,7 +151,7 @@ import Testing
             killed.wait()
             try server.start()
             let deadline = ContinuousClock.now + .seconds(20)
-            while (try? store.load("any")) == .none { try #require(ContinuousClock.now < deadline) }
+            while (try? store.renewLease()) == nil { try #require(ContinuousClock.now < deadline) }
             for change in failed?.changes ?? [] {
                 let found = try store.load(change.workflow.id)
                 #expect(found == change.workflow || found == stored[change.workflow.id], "seed \(samples.random.seed)")
