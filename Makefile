@@ -1,7 +1,7 @@
 # Rhythm: `make demo` runs the main job, `make test` passes the tests; both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test sim chaos bench proto format check clean
+.PHONY: help deps python build demo test sim chaos bench proto format check clean
 
 BUILD ?= .build
 SWIFT_BUILD = swift build --scratch-path $(BUILD)
@@ -12,6 +12,9 @@ help: ## Show the targets
 
 deps: ## Install the Debian packages that are missing
 	@.ci/install-dependencies
+
+python: deps ## Make the Python environments of the tests and of demo-celery (BUILD/python)
+	@BUILD=$(BUILD) .ci/install-python
 
 build: deps ## Build rhythmd, rhythm and rhythm-supervisor in release mode (BUILD/release)
 	$(SWIFT_BUILD) -c release --product rhythmd
@@ -24,7 +27,7 @@ demo: deps ## Run a workflow over real files, with a pause and a kill -9 (DIRECT
 	$(SWIFT_BUILD) --product rhythm-supervisor
 	@clients/demo/run $(BUILD)/debug $(DIRECTORY)
 
-test: deps ## Run every test
+test: python ## Run every test
 	$(SWIFT_BUILD) --build-tests
 	@BUILD=$(BUILD) .ci/test
 

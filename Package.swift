@@ -102,11 +102,18 @@ let package = Package(
             ],
             swiftSettings: house),
 
+        .target(
+            name: "RhythmPeers",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmAMQP", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
+
         // MARK: The wire, the server, the clients
         .target(
             name: "RhythmWire", dependencies: ["RhythmCore", "CRhythmProto", "CProtobufC"], swiftSettings: house),
-        .target(name: "RhythmAuth", dependencies: ["RhythmCore", "COpenSSL"], swiftSettings: house),
         .target(name: "RhythmTLS", dependencies: ["COpenSSL"], swiftSettings: house),
+        .target(name: "RhythmAuth", dependencies: ["RhythmCore", "RhythmTLS"], swiftSettings: house),
         .target(
             name: "RhythmServer",
             dependencies: [
@@ -119,7 +126,8 @@ let package = Package(
         .executableTarget(
             name: "rhythmd",
             dependencies: [
-                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmLocalRunner", "RhythmWire",
+                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmStoreMongo", "RhythmMongo",
+                "RhythmLocalRunner", "RhythmCelery", "RhythmAMQP", "RhythmPeers", "RhythmWire",
                 "RhythmAuth", "RhythmTLS", "CRhythmShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"), .product(name: "Yams", package: "Yams"),
@@ -194,6 +202,10 @@ let package = Package(
             swiftSettings: house),
         .testTarget(name: "RhythmAuthTests", dependencies: ["RhythmCore", "RhythmAuth"], swiftSettings: house),
         .testTarget(name: "RhythmTLSTests", dependencies: ["RhythmTLS", "RhythmTesting"], swiftSettings: house),
+        .testTarget(
+            name: "RhythmPeersTests",
+            dependencies: ["RhythmCore", "RhythmEngine", "RhythmPeers", "RhythmAMQP", "RhythmTesting"],
+            swiftSettings: house),
         .testTarget(name: "RhythmWireTests", dependencies: ["RhythmCore", "RhythmWire"], swiftSettings: house),
         .testTarget(
             name: "RhythmServerTests",

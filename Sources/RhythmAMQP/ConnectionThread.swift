@@ -100,15 +100,17 @@ extension ConnectionThread {
         var end: ContinuousClock.Instant?
         while true {
             bell.clear()
+            // Looked at before what callers left is fetched: what they left before they closed is seen to.
+            let closes = isStopping
             let expiry = role.expire(.now)
             try role.work(session)
             try read(session, role)
-            if isStopping {
+            if closes {
                 let limit = end ?? .now + Self.drainLimit
                 end = limit
                 if role.isSettled || ContinuousClock.now >= limit { return session.close() }
             }
-            if role.hasWork || session.hasInput { continue }
+            if role.hasWork || session.hasInput || closes != isStopping { continue }
             var longest = session.longestWait
             for deadline in [expiry, end].compactMap({ $0 }) { longest = min(longest, deadline - .now) }
             bell.wait(orReadable: session.descriptor, limit: longest)

@@ -19,7 +19,8 @@ package struct FailureThrottle: Sendable {
 
     /// The wait after a first failure; each further one doubles it.
     package static let firstDelay = Duration.milliseconds(200)
-    package static let longestDelay = Duration.seconds(5)
+    /// Shorter than the time that clients wait for the answer to their hello.
+    package static let longestDelay = Duration.seconds(3)
     /// An address without failures for this long begins anew.
     package static let memory = Duration.seconds(300)
     /// Addresses that are remembered.

@@ -112,6 +112,18 @@ public final class EngineService: Sendable {
         lane.queue.async { self.board.publish(news) }
     }
 
+    /// News may have been missed: whatever observers show of other servers' workflows has to be read again.
+    public func recheckForeign() {
+        lane.queue.async {
+            var news = Publication(foreign: [], progress: [], deleted: [])
+            news.mayHaveMissed = true
+            self.board.publish(news)
+        }
+    }
+
+    /// Whether other servers use the same store.
+    public var isShared: Bool { driver.isShared }
+
     /// Stops: what was submitted before is done, then the runner reports nothing more. Attempts that outlive the
     /// process go on.
     public func stop() async {
@@ -185,6 +197,8 @@ private actor EngineDriver {
     private var armedFor: Timestamp?
     private var isStopped = false
 
+    nonisolated let isShared: Bool
+
     nonisolated var unownedExecutor: UnownedSerialExecutor { lane.asUnownedSerialExecutor() }
 
     init(
@@ -196,6 +210,7 @@ private actor EngineDriver {
         self.tellTrouble = tellTrouble
         self.clock = clock
         self.runner = runner
+        isShared = (store as? any SharedStore)?.isShared ?? false
         engine = Engine(
             store: store, runner: runner, clock: clock, makeID: makeID, publish: publish, logger: logger)
     }

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import RhythmAuth
 import RhythmCore
+import RhythmTLS
 import RhythmWire
 
 /// How a connection ends, on whichever side.
@@ -61,12 +62,12 @@ extension Connection {
     func hangUp(_ reason: String, _ message: String) {
         guard phase != .closed else { return }
         send(.goAway(GoAway(reason: reason, message: message, graceMilliseconds: 0, lastCallID: lastCallID)), call: 0)
-        _ = output.flush(to: descriptor)
+        _ = flushBytes()
         close()
     }
 
     func closeIfIdle() {
-        if phase == .leaving, calls.isEmpty, output.isEmpty { close() }
+        if phase == .leaving, calls.isEmpty, waitingBytes == 0 { close() }
     }
 
     /// Closes now. Calls that are still open end without an answer; work that they began goes on.
@@ -84,6 +85,12 @@ extension Connection {
         if let writeSource {
             writeSource.cancel()
             if !writeIsArmed { writeSource.resume() }
+        }
+        if let tls {
+            // What the peer is to know: that this is the end, or the alert that says what went wrong.
+            tls.end()
+            tls.takeOutput(into: &sealed.bytes)
+            _ = sealed.flush(to: descriptor)
         }
         // Tells the peer at once; the descriptor itself is closed when both sources are gone.
         shutdown(descriptor, Int32(SHUT_RDWR))

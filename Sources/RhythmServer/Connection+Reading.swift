@@ -1,8 +1,10 @@
 @preconcurrency import Dispatch
 import Glibc
+import Logging
 import RhythmAuth
 import RhythmCore
 import RhythmLane
+import RhythmTLS
 import RhythmWire
 
 /// How bytes become frames, and frames calls.
@@ -14,12 +16,20 @@ extension Connection {
             held = []
             bytes.withUnsafeBytes { take($0) }
         }
+        if let tls { decrypt(tls) }
+        let size = tls == nil ? server.readBuffer.count : Self.ciphertextBytes
         var rounds = 0
         while phase != .closed, !readIsCancelled, !readIsSuspended {
-            let count = recv(descriptor, server.readBuffer.baseAddress, server.readBuffer.count, 0)
+            let count = recv(descriptor, server.readBuffer.baseAddress, size, 0)
             if count > 0 {
                 lastHeardAt = LaneTimers.now()
-                take(UnsafeRawBufferPointer(rebasing: server.readBuffer[..<count]))
+                let bytes = UnsafeRawBufferPointer(rebasing: server.readBuffer[..<count])
+                if let tls {
+                    tls.receive(bytes)
+                    decrypt(tls)
+                } else {
+                    take(bytes)
+                }
                 rounds += 1
                 if rounds == 16 {
                     // Others want to be served too; come back for the rest.
@@ -39,12 +49,36 @@ extension Connection {
         flush()
     }
 
-    func take(_ bytes: UnsafeRawBufferPointer) {
+    /// So much is read at once where it has to be decrypted: one whole record, so that the session's buffer stays small.
+    private static var ciphertextBytes: Int { 17 * 1024 }
+
+    /// Takes what the session can decrypt by now. What it cannot, or what must wait because too much waits for the peer,
+    /// stays in the session.
+    private func decrypt(_ tls: TLSSession) {
+        withUnsafeTemporaryAllocation(byteCount: 16 * 1024, alignment: 16) { buffer in
+            while takesFrames, !readIsCancelled, !readIsSuspended {
+                do throws(TLSError) {
+                    switch try tls.read(into: buffer) {
+                    case .bytes(let count): take(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+                    case .needsMore: return
+                    case .ended: peerLeft()
+                    }
+                } catch {
+                    server.logger.info(
+                        "connection refused",
+                        metadata: ["peer": "\(peer)", "reason": "TLS", "message": "\(error.description)"])
+                    return close()
+                }
+            }
+        }
+    }
+
+    private func take(_ bytes: UnsafeRawBufferPointer) {
         var rest = bytes
         var isNewFrame = !decoder.isMidFrame
         while takesFrames {
             // A few bytes can ask for a lot: no more is looked at until the peer has taken the answers.
-            if output.count > ServerConfiguration.readHighWater, !write(), readIsSuspended {
+            if waitingBytes > ServerConfiguration.readHighWater, !write(), readIsSuspended {
                 held = Array(rest)
                 break
             }
@@ -61,7 +95,7 @@ extension Connection {
     }
 
     /// A frame that has begun must be complete in time.
-    func watchFrame(hasBegun: Bool, isNew: Bool) {
+    private func watchFrame(hasBegun: Bool, isNew: Bool) {
         if !hasBegun || isNew, let timer = frameTimer {
             server.timers.cancel(timer)
             frameTimer = nil
@@ -76,7 +110,7 @@ extension Connection {
         }
     }
 
-    func handle(_ frame: ClientFrame) {
+    private func handle(_ frame: ClientFrame) {
         if phase == .awaitingHello {
             guard case .hello(let hello) = frame.body else {
                 refuse("HELLO_EXPECTED", "the first frame must be a Hello")
@@ -99,7 +133,7 @@ extension Connection {
         }
     }
 
-    func accept(_ hello: Hello) {
+    private func accept(_ hello: Hello) {
         guard hello.protocolVersion == protocolVersion else {
             refuse(
                 "PROTOCOL_VERSION",
@@ -118,7 +152,7 @@ extension Connection {
         send(.helloReply(server.helloReply), call: 0)
     }
 
-    func open(_ frame: ClientFrame, _ request: Request) {
+    private func open(_ frame: ClientFrame, _ request: Request) {
         guard frame.callID > lastCallID else {
             refuseCallID(frame.callID)
             return
@@ -146,7 +180,7 @@ extension Connection {
         server.handle(request, of: caller, call: call, timeoutMilliseconds: frame.timeoutMilliseconds)
     }
 
-    func reject(_ error: FrameError) {
+    private func reject(_ error: FrameError) {
         if error.isFatal || phase == .awaitingHello {
             refuse("PROTOCOL", error.rhythmError.message)
         } else if let callID = error.callID, callID != 0 {
@@ -161,7 +195,7 @@ extension Connection {
         }
     }
 
-    func refuseCallID(_ callID: UInt64) {
+    private func refuseCallID(_ callID: UInt64) {
         refuse("CALL_ID", "call id \(callID) is not higher than \(lastCallID), the highest before it")
     }
 }

@@ -1,6 +1,7 @@
 @preconcurrency import Dispatch
 import RhythmCore
 import RhythmLane
+import RhythmTLS
 import RhythmWire
 
 /// How calls end, and how what is said goes out.
@@ -64,7 +65,7 @@ extension Connection {
     }
 
     /// Says so in place of what is too long. A stream ends with that; any other call has ended with its answer.
-    func refuseTooLong(call: UInt64, what: String) {
+    private func refuseTooLong(call: UInt64, what: String) {
         let status = RhythmError(
             .resourceExhausted, reason: "ANSWER_TOO_LONG",
             "\(what); max_response_bytes is \(server.configuration.maxResponseBytes);"
@@ -90,20 +91,20 @@ extension Connection {
 
     /// - Returns: whether everything is gone.
     func write() -> Bool {
-        switch output.flush(to: descriptor) {
+        switch flushBytes() {
         case .drained:
             blockedSince = nil
             disarmWrite()
             if readIsSuspended, phase != .closed {
                 readIsSuspended = false
                 readSource?.resume()
-                if !held.isEmpty { server.later { [weak self] in self?.readable() } }
+                if !held.isEmpty || tls != nil { server.later { [weak self] in self?.readable() } }
             }
             return true
         case .blocked:
             if blockedSince == nil { blockedSince = LaneTimers.now() }
             armWrite()
-            if output.count > ServerConfiguration.readHighWater, !readIsSuspended, !readIsCancelled {
+            if waitingBytes > ServerConfiguration.readHighWater, !readIsSuspended, !readIsCancelled {
                 readIsSuspended = true
                 readSource?.suspend()
             }
@@ -114,16 +115,32 @@ extension Connection {
         }
     }
 
-    func writable() {
-        let before = output.totalSent
+    /// Gives the socket what it takes, encrypted if need be.
+    func flushBytes() -> OutputBuffer.Outcome {
+        guard let tls else { return output.flush(to: descriptor) }
+        while true {
+            tls.takeOutput(into: &sealed.bytes)
+            switch sealed.flush(to: descriptor) {
+            case .drained: break
+            case .blocked: return .blocked
+            case .failed: return .failed
+            }
+            // Before the handshake is over nothing can be sent; what waits goes out when the peer has done its part.
+            guard !output.isEmpty, tls.isEstablished else { return .drained }
+            guard output.take(atMost: 32 * 1024, { (try? tls.write($0)) != nil }) else { return .failed }
+        }
+    }
+
+    private func writable() {
+        let before = output.totalSent + sealed.totalSent
         flush()
-        guard output.totalSent > before else { return }
+        guard output.totalSent + sealed.totalSent > before else { return }
         // The socket was full and is no more, so the peer has taken something: it lives, and it is not stuck.
         lastHeardAt = LaneTimers.now()
         if blockedSince != nil { blockedSince = lastHeardAt }
     }
 
-    func armWrite() {
+    private func armWrite() {
         guard !writeIsArmed else { return }
         writeIsArmed = true
         if let writeSource {
@@ -138,7 +155,7 @@ extension Connection {
         source.activate()
     }
 
-    func disarmWrite() {
+    private func disarmWrite() {
         guard writeIsArmed else { return }
         writeIsArmed = false
         writeSource?.suspend()

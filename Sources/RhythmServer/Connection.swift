@@ -5,6 +5,7 @@ import Logging
 import RhythmAuth
 import RhythmCore
 import RhythmLane
+import RhythmTLS
 import RhythmWire
 
 /// One connection: its socket, its frames, its calls. Lives on the server's lane.
@@ -29,9 +30,15 @@ final class Connection {
 
     unowned let server: ServerCore
     let descriptor: Int32
-    let evidence: Authenticator.Evidence
+    private let isUnix: Bool
+    private let uid: UInt32?
+    /// Between the socket and the frames, on a connection that is encrypted.
+    let tls: TLSSession?
     var decoder = FrameDecoder()
+    /// Frames on their way out.
     var output = OutputBuffer()
+    /// With TLS: their ciphertext, and what the handshake says. Kept short; what waits, waits in `output`.
+    var sealed = OutputBuffer()
     /// What was read and not looked at, because too much waits for the peer.
     var held: [UInt8] = []
     var lastCallID: UInt64 = 0
@@ -47,20 +54,26 @@ final class Connection {
     var lastPingAt: UInt64 = 0
     var isFlushing = false
 
-    init(id: UInt64, descriptor: Int32, peer: String, isUnix: Bool, server: ServerCore) {
+    init(id: UInt64, descriptor: Int32, peer: String, endpoint: Endpoint, tls: TLSSession?, server: ServerCore) {
         self.id = id
         self.descriptor = descriptor
+        self.tls = tls
         self.server = server
-        var uid: UInt32 = 0
-        let knowsUser = isUnix && rhythm_peer_uid(descriptor, &uid) == 0
-        evidence = Authenticator.Evidence(uid: knowsUser ? uid : nil, isUnix: isUnix)
-        self.peer = knowsUser ? "unix, uid \(uid)" : peer
+        isUnix = if case .unix = endpoint { true } else { false }
+        var user: UInt32 = 0
+        uid = isUnix && rhythm_peer_uid(descriptor, &user) == 0 ? user : nil
+        self.peer = uid.map { "unix, uid \($0)" } ?? peer
         lastHeardAt = LaneTimers.now()
+    }
+
+    /// What the connection itself says about its peer.
+    var evidence: Authenticator.Evidence {
+        Authenticator.Evidence(uid: uid, isUnix: isUnix, certificate: tls?.peerSubject)
     }
 
     /// The peer without its port: whose failures are counted together.
     var address: String {
-        if evidence.isUnix { return peer }
+        if isUnix { return peer }
         return peer.lastIndex(of: ":").map { String(peer[..<$0]) } ?? peer
     }
 
@@ -85,5 +98,8 @@ final class Connection {
     }
 
     /// Bytes wait for the peer beyond what streams may add to.
-    var isCongested: Bool { output.count >= ServerConfiguration.streamHighWater }
+    var isCongested: Bool { waitingBytes >= ServerConfiguration.streamHighWater }
+
+    /// How much waits for the peer.
+    var waitingBytes: Int { output.count + sealed.count }
 }

@@ -26,6 +26,10 @@ final class Listener {
             var bound: UInt16 = 0
             descriptor = rhythm_listen_tcp(host, port, 1024, &bound, &error, error.count)
             self.endpoint = .tcp(host: host, port: bound)
+        case .tls(let host, let port):
+            var bound: UInt16 = 0
+            descriptor = rhythm_listen_tcp(host, port, 1024, &bound, &error, error.count)
+            self.endpoint = .tls(host: host, port: bound)
         case .unix(let path):
             descriptor = rhythm_listen_unix(path, unixSocketMode, 1024, &error, error.count)
             self.endpoint = endpoint
@@ -41,8 +45,6 @@ final class Listener {
         source.setCancelHandler { Glibc.close(descriptor) }
         source.activate()
     }
-
-    var isUnix: Bool { if case .unix = endpoint { true } else { false } }
 
     /// Accepts everybody who waits, up to a number that keeps the lane free for others.
     ///

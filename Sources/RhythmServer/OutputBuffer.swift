@@ -45,6 +45,25 @@ struct OutputBuffer {
         return .drained
     }
 
+    /// Gives some of what waits to somebody else in place of a socket.
+    ///
+    /// - Returns: whether it was taken, and is gone from here.
+    mutating func take(atMost limit: Int, _ taker: (UnsafeRawBufferPointer) -> Bool) -> Bool {
+        let count = min(limit, self.count)
+        guard bytes.withUnsafeBytes({ taker(UnsafeRawBufferPointer(rebasing: $0[sent..<sent + count])) }) else {
+            return false
+        }
+        sent += count
+        totalSent += count
+        if sent == bytes.count {
+            bytes.removeAll(keepingCapacity: bytes.capacity <= 16_384)
+            sent = 0
+        } else {
+            compact()
+        }
+        return true
+    }
+
     private mutating func compact() {
         guard sent > 65_536 else { return }
         bytes.removeFirst(sent)

@@ -5,6 +5,7 @@ import RhythmAuth
 import RhythmCore
 import RhythmEngine
 import RhythmLane
+import RhythmTLS
 import RhythmWire
 
 /// Everything a server holds on its lane: connections, watches, timers, and the way to the engine and back.
@@ -67,6 +68,10 @@ final class ServerCore {
         engine.observe { mailbox.put(.publication($0)) }
         do throws(RhythmError) {
             for endpoint in configuration.endpoints {
+                if case .tls = endpoint, security.tls == nil {
+                    throw RhythmError(
+                        .failedPrecondition, reason: "NO_CERTIFICATE", "\(endpoint) needs a certificate")
+                }
                 let index = listeners.count
                 listeners.append(
                     try Listener(
@@ -196,8 +201,19 @@ extension ServerCore {
                 return
             }
             lastConnectionID += 1
+            var session: TLSSession?
+            if case .tls = listener.endpoint {
+                // Whatever goes wrong here: a connection that is to be encrypted is never plain.
+                guard let tls = security.tls, let made = try? TLSSession(tls, .server) else {
+                    logger.error("connection refused", metadata: ["peer": "\(peer)", "reason": "NO_TLS"])
+                    Glibc.close(descriptor)
+                    return
+                }
+                session = made
+            }
             let connection = Connection(
-                id: lastConnectionID, descriptor: descriptor, peer: peer, isUnix: listener.isUnix, server: self)
+                id: lastConnectionID, descriptor: descriptor, peer: peer, endpoint: listener.endpoint, tls: session,
+                server: self)
             connections[connection.id] = connection
             connection.start()
         }

@@ -15,7 +15,7 @@ package final class ProcessGuard: Sendable {
 
     private static let script = """
         read -r nothing <"$1/alive"
-        while read -r group; do kill -9 -- "-$group" 2>/dev/null; done <"$1/groups"
+        while read -r group; do kill -KILL "-$group" 2>/dev/null; done <"$1/groups"
         sleep 0.2
         rm -rf "$1"
         """
@@ -75,5 +75,16 @@ package final class ProcessGuard: Sendable {
         defer { close(file) }
         let count = text.withCString { Glibc.write(file, $0, strlen($0)) }
         guard count == text.utf8.count else { throw Processes.CannotStart(description: "\(path): errno \(errno)") }
+    }
+
+    /// A file's text; empty if there is none.
+    package static func read(_ path: String) -> String {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return "" }
+        defer { close(file) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while case let count = Glibc.read(file, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }

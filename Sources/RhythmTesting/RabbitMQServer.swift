@@ -107,13 +107,13 @@ package final class RabbitMQServer: Sendable {
         defer { processes.forget(child) }
         guard case .exited(0)? = try await child.end(within: 60) else {
             child.signal(SIGKILL)
-            throw Processes.CannotStart(description: "rabbitmqctl \(arguments): \(Self.text(of: output))")
+            throw Processes.CannotStart(description: "rabbitmqctl \(arguments): \(ProcessGuard.read(output))")
         }
-        return Self.text(of: output)
+        return ProcessGuard.read(output)
     }
 
     /// What the broker has printed so far: for failure messages.
-    package var log: String { String(Self.text(of: folder + "/output.log").suffix(3000)) }
+    package var log: String { String(ProcessGuard.read(folder + "/output.log").suffix(3000)) }
 
     private func signal(_ number: Int32) {
         broker.withLock { if let child = $0, child.poll() == nil { Glibc.kill(-child.pid, number) } }
@@ -167,15 +167,5 @@ extension RabbitMQServer {
             ]
         }
         try ProcessGuard.write(lines.joined(separator: "\n") + "\n", to: folder + "/rabbitmq.conf")
-    }
-
-    private static func text(of path: String) -> String {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return "" }
-        defer { close(file) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 65536)
-        while case let count = read(file, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }

@@ -1,11 +1,12 @@
+import CRhythmShims
 @preconcurrency import Dispatch
 import Foundation
 import Logging
 import RhythmCore
 import RhythmEngine
 import RhythmLocalRunner
+import RhythmPeers
 import RhythmServer
-import RhythmStoreSQLite
 import RhythmWire
 import Synchronization
 
@@ -29,37 +30,70 @@ struct Daemon {
         }
         let logger = Logger(label: "rhythmd")
         try makeDirectory(settings.data)
-        try makeDirectory(settings.tasks)
+        if settings.backends.celery == nil { try makeDirectory(settings.tasks) }
         let signals = TerminationSignals()
+        let reloads = ReloadSignals()
+        var files = SecurityFiles(settings.security)
+        let security = try files.read()
+        let filesRead = files
 
-        // The lock of the store keeps a second server away from the data directory, so it comes first.
-        let store = try SQLiteStore(path: settings.data + "/rhythm.sqlite")
-        let runner = try LocalRunner(runnerConfiguration())
+        let serverID = try serverID()
+        let backends = Backends(settings: settings.backends, serverID: serverID)
+        let store = try backends.openStore()
+        let runner = try backends.makeRunner(local: runnerConfiguration)
         let engine = EngineService(store: store, runner: runner, logger: Logger(label: "rhythm.engine"))
         try await engine.start()
+        let peers = try backends.peers(of: engine)
 
         var configuration = ServerConfiguration()
         configuration.endpoints = settings.listen
         configuration.version = Self.version
-        configuration.serverID = try serverID()
+        configuration.serverID = serverID
         configuration.epoch = UInt64(Date().timeIntervalSince1970 * 1_000_000)
-        configuration.runners = ["local"]
+        configuration.runners = [backends.runnerName]
+        configuration.security = security
         let server = Server(engine: engine, configuration: configuration, logger: Logger(label: "rhythm.server"))
         let endpoints = try await server.start()
         try publish(endpoints)
+        warnOfOpenDoors(endpoints, logger)
+        let reloading = Task { await reload(filesRead, server, on: reloads, logger) }
+        defer { reloading.cancel() }
         logger.notice(
             "rhythmd \(Self.version) is ready",
             metadata: [
                 "listen": "\(endpoints.map(\.description).joined(separator: " "))", "data": "\(settings.data)",
-                "tasks": "\(settings.tasks)", "active": "\(engine.activeCount)",
+                "store": "\(backends.storeName)", "runner": "\(backends.runnerName)", "active": "\(engine.activeCount)",
             ])
 
         await signals.first()
         logger.notice("stopping: open calls have \(settings.drainGrace), running steps go on")
         await server.drain(grace: settings.drainGrace)
         await engine.stop()
+        peers?.close()
         try? FileManager.default.removeItem(atPath: endpointsFile)
         logger.notice("stopped")
+    }
+
+    /// Reads the security files again whenever SIGHUP says so.
+    private func reload(
+        _ filesRead: SecurityFiles, _ server: Server, on signals: ReloadSignals, _ logger: Logger
+    ) async {
+        var files = filesRead
+        for await _ in signals.stream {
+            let (security, failures) = files.reread()
+            for failure in failures { logger.error("reload: \(failure); what was read before stays in force") }
+            server.replace(security)
+            logger.notice("reloaded", metadata: ["failures": "\(failures.count)"])
+        }
+    }
+
+    private func warnOfOpenDoors(_ endpoints: [Endpoint], _ logger: Logger) {
+        for case .tcp(let host, _) in endpoints where rhythm_is_loopback(host) == 0 {
+            logger.warning(
+                settings.security.tokens == nil
+                    ? "anybody who reaches \(host) may do everything (--insecure)"
+                    : "tokens cross the network unencrypted on \(host); use tls://")
+        }
     }
 
     private func runnerConfiguration() throws -> LocalRunnerConfiguration {

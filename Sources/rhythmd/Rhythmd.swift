@@ -9,23 +9,37 @@ struct Rhythmd: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rhythmd", abstract: "Runs workflows of long steps and never loses one.",
         discussion: """
-            Steps run as local processes: a step's task is the name of an executable file in the tasks directory.
+            Steps run as local processes: a step's task is the name of an executable file in the tasks directory. \
+            With a broker they run on Celery workers instead: a step's task is the name of a Celery task.
 
-            Example:
+            Examples:
               rhythmd --data /var/lib/rhythm --tasks /srv/tasks --queue archive=2
+              rhythmd --store mongodb://db/flows --broker amqp://user@rabbit/vhost --results mongodb://db/celery
+
+            Command lines can be seen by other users: put addresses with passwords into variables or the file.
 
             Every option can also be given as an environment variable (RHYTHM_LISTEN, RHYTHM_DATA, RHYTHM_TASKS, \
-            RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, \
-            RHYTHM_TASK_GRACE, RHYTHM_SUPERVISOR) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a \
-            variable, a variable over the file.
+            RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_TOKENS, RHYTHM_TLS_CERT, RHYTHM_TLS_KEY, \
+            RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
+            RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
+            RHYTHM_WORKER_LOST_AFTER, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
+            over the file.
 
-            SIGTERM and SIGINT stop the server: open calls finish, running steps go on and are found again by the \
+            On loopback everybody may connect unless --tokens or --tls-client-ca is given; from elsewhere nobody may, \
+            without one of them. 'rhythm token create' writes the tokens file.
+
+            SIGHUP reads the tokens file and the certificates again; what cannot be read changes nothing. SIGTERM and \
+            SIGINT stop the server: open calls finish, running steps go on and are found again by the \
             next start. Exit codes: 0 stopped, 1 could not start, 2 wrong options.
             """, version: Daemon.version)
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Listen here; may be repeated. Default 127.0.0.1:7744.", valueName: "host:port|unix:path"))
+        help: ArgumentHelp(
+            """
+            Listen here; may be repeated. With a certificate host:port speaks TLS; tls:// and tcp:// before it say \
+            which. Default 127.0.0.1:7744.
+            """, valueName: "host:port|unix:path"))
     var listen: [String] = []
 
     @Option(
@@ -45,11 +59,73 @@ struct Rhythmd: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("The same for queues that are not named. Default 4.", valueName: "n"))
     var defaultConcurrency: Int?
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Keep workflows here: sqlite:PATH (default: in DATA) or mongodb://HOST/DATABASE.", valueName: "url"))
+    var store: String?
+
+    @Option(
+        name: .long, help: ArgumentHelp("Run steps on Celery workers through this broker.", valueName: "amqp://..."))
+    var broker: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The workers' result backend. Default: the store, if that is MongoDB.", valueName: "mongodb://..."))
+    var results: String?
+
+    @Option(
+        name: .long, help: ArgumentHelp("The queue of steps that name none. Default celery.", valueName: "name"))
+    var defaultQueue: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Take a worker for dead when it is silent for so long and its mailbox is gone. Default 300.",
+            valueName: "seconds"))
+    var workerLostAfter: Double?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Take over from a server that shares the store and is silent for so long. Default 15.",
+            valueName: "seconds"))
+    var lease: Double?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "This task is based on sca-rhythm's WorkflowTask, whatever workers say; may be repeated.",
+            valueName: "task"))
+    var libraryTask: [String] = []
+
     @Option(name: .long, help: ArgumentHelp("Read settings from a YAML file.", valueName: "file"))
     var config: String?
 
     @Flag(name: .long, help: "Listen also where other machines can connect, although nobody is authenticated.")
     var insecure = false
+
+    @Option(name: .long, help: ArgumentHelp("Let in only who has a token of this file.", valueName: "file"))
+    var tokens: String?
+
+    @Option(name: .long, help: ArgumentHelp("Speak TLS with this certificate (PEM).", valueName: "file"))
+    var tlsCert: String?
+
+    @Option(name: .long, help: ArgumentHelp("The key of the certificate (PEM).", valueName: "file"))
+    var tlsKey: String?
+
+    @Option(
+        name: .customLong("tls-client-ca"),
+        help: ArgumentHelp("Ask TLS clients for a certificate of this CA (PEM).", valueName: "file"))
+    var tlsClientCA: String?
+
+    @Option(
+        name: .customLong("allow-uid"),
+        help: ArgumentHelp(
+            "Let this user use the unix sockets; may be repeated. Default: the server's own user, and root.",
+            valueName: "uid"))
+    var allowUID: [UInt32] = []
 
     @Option(
         name: .long, help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
@@ -113,8 +189,11 @@ struct Rhythmd: AsyncParsableCommand {
         let flags = PartialSettings(
             listen: listen.isEmpty ? nil : listen, data: data, tasks: tasks,
             queues: queue.isEmpty ? nil : try PartialSettings.queues(queue, source: "--queue"),
-            defaultConcurrency: defaultConcurrency, insecure: insecure ? true : nil, logLevel: logLevel,
-            drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor)
+            defaultConcurrency: defaultConcurrency, insecure: insecure ? true : nil, tokens: tokens, tlsCert: tlsCert,
+            tlsKey: tlsKey, tlsClientCA: tlsClientCA, allowUIDs: allowUID.isEmpty ? nil : allowUID, logLevel: logLevel,
+            drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor,
+            store: store, broker: broker, results: results, defaultQueue: defaultQueue,
+            workerLostAfterSeconds: workerLostAfter, libraryTasks: libraryTask.isEmpty ? nil : libraryTask, leaseSeconds: lease)
         return try flags.over(PartialSettings(environment: environment)).over(file)
             .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }
     }

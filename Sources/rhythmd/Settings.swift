@@ -18,6 +18,8 @@ struct Settings: Equatable {
     var defaultConcurrency: Int
     /// Listen also where others than this machine can connect, without authentication.
     var insecure: Bool
+    /// Who may connect, and how he is recognised.
+    var security: SecuritySettings
     /// What is logged.
     var logLevel: Logger.Level
     /// How long open calls have when the server is told to stop.
@@ -26,6 +28,8 @@ struct Settings: Equatable {
     var taskGrace: Duration
     /// The `rhythm-supervisor` program; nil for the one beside this program.
     var supervisor: String?
+    /// Where workflows are kept, and who runs their steps.
+    var backends: BackendSettings
 }
 
 /// Some of the settings: what one source says. Nil where it says nothing.
@@ -36,19 +40,37 @@ struct PartialSettings: Equatable {
     var queues: [String: Int]?
     var defaultConcurrency: Int?
     var insecure: Bool?
+    var tokens: String?
+    var tlsCert: String?
+    var tlsKey: String?
+    var tlsClientCA: String?
+    var allowUIDs: [UInt32]?
     var logLevel: String?
     var drainGraceSeconds: Double?
     var taskGraceSeconds: Double?
     var supervisor: String?
+    var store: String?
+    var broker: String?
+    var results: String?
+    var defaultQueue: String?
+    var workerLostAfterSeconds: Double?
+    var libraryTasks: [String]?
+    var leaseSeconds: Double?
 
     /// What `self` says, and where it says nothing, what `other` says.
     func over(_ other: PartialSettings) -> PartialSettings {
         PartialSettings(
             listen: listen ?? other.listen, data: data ?? other.data, tasks: tasks ?? other.tasks,
             queues: queues ?? other.queues, defaultConcurrency: defaultConcurrency ?? other.defaultConcurrency,
-            insecure: insecure ?? other.insecure, logLevel: logLevel ?? other.logLevel,
+            insecure: insecure ?? other.insecure, tokens: tokens ?? other.tokens, tlsCert: tlsCert ?? other.tlsCert,
+            tlsKey: tlsKey ?? other.tlsKey, tlsClientCA: tlsClientCA ?? other.tlsClientCA,
+            allowUIDs: allowUIDs ?? other.allowUIDs, logLevel: logLevel ?? other.logLevel,
             drainGraceSeconds: drainGraceSeconds ?? other.drainGraceSeconds,
-            taskGraceSeconds: taskGraceSeconds ?? other.taskGraceSeconds, supervisor: supervisor ?? other.supervisor)
+            taskGraceSeconds: taskGraceSeconds ?? other.taskGraceSeconds, supervisor: supervisor ?? other.supervisor,
+            store: store ?? other.store, broker: broker ?? other.broker, results: results ?? other.results,
+            defaultQueue: defaultQueue ?? other.defaultQueue,
+            workerLostAfterSeconds: workerLostAfterSeconds ?? other.workerLostAfterSeconds,
+            libraryTasks: libraryTasks ?? other.libraryTasks, leaseSeconds: leaseSeconds ?? other.leaseSeconds)
     }
 
     /// Fills in the defaults and checks everything.
@@ -61,20 +83,9 @@ struct PartialSettings: Equatable {
         guard let data = data ?? home.map({ $0 + "/.local/state/rhythm" }), !data.isEmpty else {
             throw SettingsError("data: there is no home directory to default to; give --data DIR")
         }
-        var endpoints: [Endpoint] = []
-        for text in listen ?? [Endpoint.standard.description] {
-            guard let endpoint = Endpoint(text) else {
-                throw SettingsError("listen: '\(text)' is neither HOST:PORT nor unix:PATH")
-            }
-            endpoints.append(endpoint)
-        }
-        guard !endpoints.isEmpty else { throw SettingsError("listen: the list is empty; name at least one address") }
         let insecure = insecure ?? false
-        for case .tcp(let host, _) in endpoints where !insecure && !isLoopback(host) {
-            throw SettingsError(
-                "listen: '\(host)' can be reached from other machines, and no authentication is configured;"
-                    + " listen on 127.0.0.1, on a unix socket, or give --insecure if the network is trusted")
-        }
+        let security = try securitySettings()
+        let endpoints = try endpoints(security, insecure: insecure, isLoopback)
         for (name, concurrency) in (queues ?? [:]).sorted(by: { $0.key < $1.key }) {
             guard !name.isEmpty, (1...10_000).contains(concurrency) else {
                 throw SettingsError("queue: '\(name)=\(concurrency)' is not NAME=N with N between 1 and 10000")
@@ -90,12 +101,13 @@ struct PartialSettings: Equatable {
         }
         return Settings(
             listen: endpoints, data: data, tasks: tasks ?? data + "/tasks", queues: queues ?? [:],
-            defaultConcurrency: defaultConcurrency, insecure: insecure, logLevel: level,
+            defaultConcurrency: defaultConcurrency, insecure: insecure, security: security, logLevel: level,
             drainGrace: try Self.seconds(drainGraceSeconds ?? 5, "drain_grace"),
-            taskGrace: try Self.seconds(taskGraceSeconds ?? 10, "task_grace"), supervisor: supervisor)
+            taskGrace: try Self.seconds(taskGraceSeconds ?? 10, "task_grace"), supervisor: supervisor,
+            backends: try backendSettings(data: data))
     }
 
-    private static func seconds(_ value: Double, _ name: String) throws(SettingsError) -> Duration {
+    static func seconds(_ value: Double, _ name: String) throws(SettingsError) -> Duration {
         guard value >= 0, value <= 86_400 else {
             throw SettingsError("\(name): \(value) is not between 0 and 86400 seconds")
         }

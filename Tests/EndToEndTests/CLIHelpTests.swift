@@ -8,7 +8,7 @@ import Testing
 
     @Test(arguments: RhythmCommand.commandNames) func everyCommandExplainsItself(_ name: String) throws {
         let help = RhythmCommand.help(of: name)
-        try expectSnapshot(help, "help/\(name)")
+        try expectSnapshot(help, "help/\(name.replacing(" ", with: "-"))")
         #expect(help.contains("EXAMPLE:"))
     }
 }

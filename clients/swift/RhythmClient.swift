@@ -1,4 +1,5 @@
 public import RhythmCore
+import RhythmTLS
 import RhythmWire
 
 /// A client of one rhythmd: every call over one connection, which is made when it is needed and made again when it is
@@ -22,6 +23,8 @@ public final class RhythmClient: Sendable {
         public var clientVersion = RhythmClient.version
         /// Credentials; empty for none.
         public var token = ""
+        /// Whom to trust and what to show on `tls://` endpoints. If it is given, `HOST:PORT` means `tls://HOST:PORT`.
+        public var tls: TLSOptions?
         /// How long a call waits for its answer unless it says otherwise; the time it takes to connect counts.
         public var timeout = Duration.seconds(30)
         /// How long one attempt to connect to one address may take.
@@ -47,20 +50,22 @@ public final class RhythmClient: Sendable {
     private let connection: ClientConnection
 
     /// Makes a client; nothing is connected until the first call.
-    /// - Parameter endpoint: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
-    /// - Throws: INVALID_ARGUMENT if the endpoint is none of these.
+    /// - Parameter endpoint: `HOST:PORT`, `[IPV6]:PORT`, either with `tls://` or `tcp://` before it, or `unix:PATH`.
+    /// - Throws: INVALID_ARGUMENT if the endpoint is none of these, or a file of `options.tls` cannot be used.
     public init(endpoint: String = RhythmClient.standardEndpoint, options: Options = Options()) throws(RhythmError) {
-        guard let parsed = Endpoint(endpoint) else {
+        guard let parsed = Endpoint(endpoint, tls: options.tls != nil) else {
             throw RhythmError(
                 .invalidArgument, reason: "BAD_ENDPOINT",
-                "'\(endpoint)' is no address; write HOST:PORT, [IPV6]:PORT or unix:PATH", field: "endpoint")
+                "'\(endpoint)' is no address; write HOST:PORT, tls://HOST:PORT or unix:PATH", field: "endpoint")
         }
         self.endpoint = parsed.description
         self.options = options
         let hello = Hello(
             clientName: options.clientName, clientVersion: options.clientVersion, token: options.token)
+        var tls: TLSContext?
+        if case .tls = parsed { tls = try (options.tls ?? TLSOptions()).context() }
         connection = ClientConnection(
-            endpoint: parsed, connectTimeout: options.connectTimeout,
+            endpoint: parsed, tls: tls, connectTimeout: options.connectTimeout,
             configuration: .init(hello: hello, endpoint: parsed.description, patience: options.patience))
     }
 

@@ -21,6 +21,20 @@ package struct Hello: Sendable, Hashable {
     }
 }
 
+/// Whatever prints a hello, on purpose or by mistake, prints no credentials.
+extension Hello: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    package var description: String { "hello of \(clientName) \(clientVersion), version \(protocolVersion)" }
+    package var debugDescription: String { description }
+    package var customMirror: Mirror {
+        Mirror(
+            self,
+            children: [
+                "protocolVersion": protocolVersion, "clientName": clientName, "clientVersion": clientVersion,
+                "token": token.isEmpty ? "(none)" : "(hidden)",
+            ])
+    }
+}
+
 /// The answer to a hello that was accepted.
 package struct HelloReply: Sendable, Hashable {
     package var protocolVersion: UInt32

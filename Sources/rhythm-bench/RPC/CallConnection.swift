@@ -36,6 +36,7 @@ final class CallConnection {
         descriptor =
             switch endpoint {
             case .tcp(let host, let port): rhythm_connect_tcp(host, port, 5000, &error, error.count)
+            case .tls: throw BenchError("rhythm-bench measures plain connections")
             case .unix(let path): rhythm_connect_unix(path, 5000, &error, error.count)
             }
         guard descriptor >= 0 else {

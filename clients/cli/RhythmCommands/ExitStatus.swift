@@ -80,7 +80,10 @@ package struct CommandFailure: Error, Sendable, Hashable {
         case .unavailable: "Try again; 'rhythm info' tells how the server is."
         case .notFound: "'rhythm list' shows the workflows that exist."
         case .alreadyExists: "Leave --id out to get a new id, or look at the existing one with 'rhythm status'."
-        case .unauthenticated, .permissionDenied: "Give the server's token in RHYTHM_TOKEN."
+        case .unauthenticated where error.reason == "CERTIFICATE":
+            "Name the server's CA with --ca, and your own certificate with --cert and --key."
+        case .unauthenticated: "Give a token that the server knows in RHYTHM_TOKEN or with --token-file."
+        case .permissionDenied: "Use a token that allows it; 'rhythm token' makes one on the server's machine."
         case .failedPrecondition: "'rhythm status' shows what the workflow is doing and what can be done."
         case .deadlineExceeded: "Wait longer with --timeout, or see with 'rhythm info' how the server is."
         case .invalidArgument, .outOfRange: "'rhythm help' shows the commands and their options."

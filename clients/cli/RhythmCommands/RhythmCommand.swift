@@ -28,14 +28,20 @@ package enum RhythmCommand {
 
     /// The help of a command, or of the program, as it is printed.
     package static func help(of name: String? = nil, columns: Int = 100) -> String {
-        let command = Rhythm.configuration.subcommands.first { $0._commandName == name }
-        guard let command else { return Rhythm.helpMessage(columns: columns) + "\n" }
+        var command: any ParsableCommand.Type = Rhythm.self
+        for word in (name ?? "").split(separator: " ") {
+            command = command.configuration.subcommands.first { $0._commandName == word } ?? command
+        }
+        guard command != Rhythm.self else { return Rhythm.helpMessage(columns: columns) + "\n" }
         return Rhythm.helpMessage(for: command, columns: columns) + "\n"
     }
 
-    /// The names of all commands.
+    /// The names of all commands, those within others (`token create`) included.
     package static var commandNames: [String] {
-        Rhythm.configuration.subcommands.map { $0._commandName }
+        Rhythm.configuration.subcommands.flatMap { command in
+            [command._commandName]
+                + command.configuration.subcommands.map { command._commandName + " " + $0._commandName }
+        }
     }
 
     private static func report(_ error: any Error, arguments: [String]) -> ExitStatus {
@@ -73,16 +79,22 @@ struct Rhythm: AsyncParsableCommand {
             as long as it is unambiguous.
 
             ENVIRONMENT:
-              RHYTHM_SERVER  where the server is: HOST:PORT or unix:PATH; --server wins
-              RHYTHM_TOKEN   what the server asks of its clients, if it does
-              NO_COLOR       no colours
+              RHYTHM_SERVER      where the server is, as --server
+              RHYTHM_TOKEN       the token, if the server asks for one
+              RHYTHM_TOKEN_FILE  a file that holds it, as --token-file
+              RHYTHM_CA, RHYTHM_CERT, RHYTHM_KEY
+                                 files for TLS, as --ca, --cert and --key
+              NO_COLOR           no colours
+
+            A flag wins over a variable. There is no flag for the token itself, because
+            everybody on the machine can read the arguments of a process.
 
             \(ExitStatus.explanation)
             """,
         version: "rhythm 1.0.0",
         subcommands: [
-            StartCommand.self, StatusCommand.self, WatchCommand.self, ListCommand.self, LogsCommand.self,
+            StartCommand.self, StatusCommand.self, WhyCommand.self, WatchCommand.self, ListCommand.self, LogsCommand.self,
             PauseCommand.self, ResumeCommand.self, CancelCommand.self, DeleteCommand.self, ValidateCommand.self,
-            PingCommand.self, InfoCommand.self,
+            PingCommand.self, InfoCommand.self, TokenCommand.self,
         ])
 }

@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import RhythmTLS
 import Synchronization
 
 /// A connected socket on a lane: one read source and one write source for its whole life.
@@ -13,16 +14,25 @@ final class Channel {
     /// A source must not be released while it is suspended.
     private var isWriteSuspended = true
     private var isClosed = false
-    /// Bytes that the socket has not taken yet; the first `sent` of them are gone already.
-    var output: [UInt8] = []
-    private var sent = 0
+    /// Frames on their way out.
+    var output: [UInt8] {
+        get { waiting.bytes }
+        _modify { yield &waiting.bytes }
+    }
+    private var waiting = Outgoing()
+    /// Between the socket and the frames, on a connection that is encrypted.
+    private let tls: TLSSession?
+    /// With TLS: ciphertext of frames, and what the handshake says.
+    private var sealed = Outgoing()
 
     /// Takes the descriptor over; it must be connected and non-blocking.
     init(
-        takingOwnership descriptor: Int32, queue: DispatchQueue, onReadable: @escaping @Sendable () -> Void,
+        takingOwnership descriptor: Int32, tls: TLSSession?, queue: DispatchQueue,
+        onReadable: @escaping @Sendable () -> Void,
         onWritable: @escaping @Sendable () -> Void
     ) {
         self.descriptor = descriptor
+        self.tls = tls
         readSource = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
         writeSource = DispatchSource.makeWriteSource(fileDescriptor: descriptor, queue: queue)
         let remaining = DescriptorUsers(descriptor)
@@ -43,6 +53,11 @@ final class Channel {
     func close() {
         guard !isClosed else { return }
         isClosed = true
+        if let tls {
+            tls.end()
+            tls.takeOutput(into: &sealed.bytes)
+            _ = sealed.flush(to: descriptor)
+        }
         shutdown(descriptor, Int32(SHUT_RDWR))
         readSource.cancel()
         writeSource.cancel()
@@ -56,14 +71,22 @@ final class Channel {
         case drained
         case eof
         case failed(Int32)
+        case failedTLS(TLSError)
     }
 
     /// Reads until there is nothing more, since after the peer has closed a source may fire only once.
+    ///
+    /// - Parameter each: takes what came; false ends the reading.
     func read(into buffer: UnsafeMutableRawBufferPointer, each: (UnsafeRawBufferPointer) -> Bool) -> ReadEnd {
         while !isClosed {
             let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
             if count > 0 {
-                guard each(UnsafeRawBufferPointer(rebasing: buffer[..<count])) else { return .drained }
+                let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+                if let tls {
+                    if let end = decrypt(bytes, with: tls, each: each) { return end }
+                } else if !each(bytes) {
+                    return .drained
+                }
             } else if count == 0 {
                 return .eof
             } else if errno == EAGAIN || errno == EWOULDBLOCK {
@@ -75,36 +98,81 @@ final class Channel {
         return .drained
     }
 
+    /// - Returns: why reading ends; nil if it goes on.
+    private func decrypt(
+        _ ciphertext: UnsafeRawBufferPointer, with tls: TLSSession, each: (UnsafeRawBufferPointer) -> Bool
+    ) -> ReadEnd? {
+        tls.receive(ciphertext)
+        // The handshake may have something to say, and frames may wait for its end.
+        defer { flush() }
+        return withUnsafeTemporaryAllocation(byteCount: 16 * 1024, alignment: 16) { buffer -> ReadEnd? in
+            while !isClosed {
+                do throws(TLSError) {
+                    switch try tls.read(into: buffer) {
+                    case .bytes(let count):
+                        if !each(UnsafeRawBufferPointer(rebasing: buffer[..<count])) { return .drained }
+                    case .needsMore: return nil
+                    case .ended: return .eof
+                    }
+                } catch {
+                    return .failedTLS(error)
+                }
+            }
+            return .drained
+        }
+    }
+
     /// Writes what the socket takes and waits for the rest. An error shows up when reading.
     func flush() {
-        while !isClosed, sent < output.count {
-            let count = output.withUnsafeBytes { bytes in
-                send(descriptor, bytes.baseAddress?.advanced(by: sent), bytes.count - sent, Int32(MSG_NOSIGNAL))
+        guard !isClosed else { return }
+        guard let tls else { return waitUnlessDone(waiting.flush(to: descriptor)) }
+        while true {
+            tls.takeOutput(into: &sealed.bytes)
+            guard sealed.flush(to: descriptor) else { return waitUnlessDone(false) }
+            guard !waiting.bytes.isEmpty, tls.isEstablished else { return waitUnlessDone(true) }
+            let isSealed = waiting.bytes.withUnsafeBytes { (try? tls.write($0)) != nil }
+            guard isSealed else { return close() }
+            waiting.bytes.removeAll(keepingCapacity: waiting.bytes.capacity <= 65_536)
+        }
+    }
+
+    private func waitUnlessDone(_ isDone: Bool) {
+        guard isDone != isWriteSuspended, !isClosed else { return }
+        isWriteSuspended = isDone
+        if isDone { writeSource.suspend() } else { writeSource.resume() }
+    }
+}
+
+/// Bytes that a socket has not taken yet.
+private struct Outgoing {
+    var bytes: [UInt8] = []
+    /// How many of them are gone already.
+    private var sent = 0
+
+    /// - Returns: whether nothing is left to wait for; after an error nothing is.
+    mutating func flush(to descriptor: Int32) -> Bool {
+        while sent < bytes.count {
+            let count = bytes.withUnsafeBytes { buffer in
+                send(descriptor, buffer.baseAddress?.advanced(by: sent), buffer.count - sent, Int32(MSG_NOSIGNAL))
             }
             if count >= 0 {
                 sent += count
             } else if errno == EAGAIN || errno == EWOULDBLOCK {
-                return waitUntilWritable()
+                compact()
+                return false
             } else if errno != EINTR {
                 break
             }
         }
-        output.removeAll(keepingCapacity: output.capacity <= 65_536)
+        bytes.removeAll(keepingCapacity: bytes.capacity <= 65_536)
         sent = 0
-        if !isWriteSuspended, !isClosed {
-            isWriteSuspended = true
-            writeSource.suspend()
-        }
+        return true
     }
 
-    private func waitUntilWritable() {
-        if sent > 65_536 {
-            output.removeFirst(sent)
-            sent = 0
-        }
-        guard isWriteSuspended else { return }
-        isWriteSuspended = false
-        writeSource.resume()
+    private mutating func compact() {
+        guard sent > 65_536 else { return }
+        bytes.removeFirst(sent)
+        sent = 0
     }
 }
 

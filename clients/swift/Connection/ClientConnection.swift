@@ -2,6 +2,7 @@ import Dispatch
 import Glibc
 import RhythmCore
 import RhythmLane
+import RhythmTLS
 import RhythmWire
 import Synchronization
 
@@ -33,6 +34,8 @@ actor ClientConnection {
     private nonisolated let lane: Lane
     private nonisolated let inbox = Mutex(Inbox())
     private let endpoint: Endpoint
+    /// What `tls://` endpoints speak.
+    private let tls: TLSContext?
     private let connectTimeout: Duration
 
     private var machine: ClientStateMachine
@@ -49,9 +52,12 @@ actor ClientConnection {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { lane.asUnownedSerialExecutor() }
 
-    init(endpoint: Endpoint, connectTimeout: Duration, configuration: ClientStateMachine.Configuration) {
+    init(
+        endpoint: Endpoint, tls: TLSContext?, connectTimeout: Duration, configuration: ClientStateMachine.Configuration
+    ) {
         lane = Lane(label: "rhythm.client")
         self.endpoint = endpoint
+        self.tls = tls
         self.connectTimeout = connectTimeout
         machine = ClientStateMachine(configuration: configuration) { Double.random(in: 0...1) }
     }
@@ -178,16 +184,29 @@ extension ClientConnection {
         switch outcome {
         case .failure(let reason): feed(.connectFailed(reason.text), at: now)
         case .success(let descriptor):
+            let session: TLSSession?
+            do throws(TLSError) {
+                session = try makeSession()
+            } catch {
+                Glibc.close(descriptor)
+                feed(.connectFailed(error.description), at: now)
+                break
+            }
             decoder = FrameDecoder()
             requestLimit = .max
             // The sources hold the actor weakly: a client that nobody holds any more hangs up.
             channel = Channel(
-                takingOwnership: descriptor, queue: lane.queue,
+                takingOwnership: descriptor, tls: session, queue: lane.queue,
                 onReadable: { [weak self] in self?.assumeIsolated { $0.readable(generation) } },
                 onWritable: { [weak self] in self?.assumeIsolated { $0.writable(generation) } })
             feed(.connected, at: now)
         }
         settle()
+    }
+
+    private func makeSession() throws(TLSError) -> TLSSession? {
+        guard case .tls(let host, _) = endpoint, let tls else { return nil }
+        return try TLSSession(tls, .client(host: host))
     }
 
     private func disconnect() {
@@ -215,10 +234,14 @@ extension ClientConnection {
             case .drained: break
             case .eof: lost("the server closed it", at: now)
             case .failed(let code): lost(String(cString: strerror(code)), at: now)
+            case .failedTLS(let error): failed(error, at: now)
             }
         }
         settle()
     }
+
+    /// What a TLS server answers to anything else begins with this byte.
+    private static let tlsAlert: UInt8 = 0x15
 
     private func take(_ bytes: UnsafeRawBufferPointer, at now: Moment) {
         var rest = bytes
@@ -228,13 +251,22 @@ extension ClientConnection {
                 guard let frame = try decoder.nextServerFrame(from: &rest) else { return }
                 feed(.received(frame), at: now)
             } catch {
-                if error.isFatal {
+                if error.isFatal, bytes.first == Self.tlsAlert, bytes.count <= 16, tls == nil {
+                    lost("it speaks TLS; write tls:// before the address", at: now)
+                } else if error.isFatal {
                     lost("it sent a frame that cannot be read (\(error.rhythmError.message))", at: now)
                 } else if let callID = error.callID {
                     feed(.unreadable(callID: callID, error.rhythmError.message), at: now)
                 }
             }
         }
+    }
+
+    /// A certificate that is not accepted, on whichever side, will not be accepted a moment later either.
+    private func failed(_ error: TLSError, at now: Moment) {
+        guard error.kind == .certificate else { return lost(error.description, at: now) }
+        disconnect()
+        feed(.refused(ClientError.tls(endpoint.description, why: error.description)), at: now)
     }
 
     private func lost(_ why: String, at now: Moment) {

@@ -23,7 +23,7 @@ enum Connector {
             error.initialize(repeating: 0)
             let descriptor =
                 switch endpoint {
-                case .tcp(let host, let port):
+                case .tcp(let host, let port), .tls(let host, let port):
                     rhythm_connect_tcp(host, port, milliseconds, error.baseAddress, error.count)
                 case .unix(let path): rhythm_connect_unix(path, milliseconds, error.baseAddress, error.count)
                 }

@@ -10,6 +10,11 @@ package enum ClientError {
             effect: effect)
     }
 
+    /// One side does not accept the certificate of the other.
+    static func tls(_ endpoint: String, why: String) -> RhythmError {
+        RhythmError(.unauthenticated, reason: "CERTIFICATE", "no TLS with rhythmd at \(endpoint): \(why)")
+    }
+
     /// The connection broke before the answer came.
     static func lost(_ endpoint: String, why: String, effect: RhythmError.Effect) -> RhythmError {
         RhythmError(

@@ -42,6 +42,8 @@ package struct ClientStateMachine: Sendable {
         /// A frame of this call is longer than the server takes; it was not written.
         case oversized(callID: UInt64, bytes: Int)
         case disconnected(String)
+        /// The server does not want this client, or the client not this server, and waiting would not help.
+        case refused(RhythmError)
         /// The moment that ``ClientStateMachine/nextWakeUp`` named has come.
         case timePassed
         case close
@@ -122,6 +124,7 @@ package struct ClientStateMachine: Sendable {
         case .unreadable(let callID, let why): unreadable(callID, why)
         case .oversized(let callID, let bytes): oversized(callID, bytes: bytes)
         case .disconnected(let why): disconnected(why, at: now)
+        case .refused(let error): refused(error, at: now)
         case .timePassed: timePassed(at: now)
         case .close: close()
         }

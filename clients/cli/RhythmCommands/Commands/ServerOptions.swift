@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import RhythmClient
 import RhythmCore
 
@@ -7,11 +8,31 @@ struct ServerOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            Where the server is: HOST:PORT or unix:PATH. (default: RHYTHM_SERVER, else \
+            Where the server is: HOST:PORT, tls://HOST:PORT or unix:PATH. (default: RHYTHM_SERVER, else \
             \(RhythmClient.standardEndpoint))
             """,
             valueName: "address"))
     var server: String?
+
+    @Flag(help: "HOST:PORT means tls://HOST:PORT; so do the next three options.")
+    var tls = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Trust the servers of this CA, a PEM file. (default: RHYTHM_CA, else the system's)", valueName: "file"))
+    var ca: String?
+
+    @Option(
+        help: ArgumentHelp("Show this certificate, a PEM file. (default: RHYTHM_CERT)", valueName: "file"))
+    var cert: String?
+
+    @Option(help: ArgumentHelp("The key of the certificate, a PEM file. (default: RHYTHM_KEY)", valueName: "file"))
+    var key: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Show the token in this file. (default: RHYTHM_TOKEN, else RHYTHM_TOKEN_FILE)", valueName: "file"))
+    var tokenFile: String?
 
     @Option(help: ArgumentHelp("How long to wait for an answer, such as 5s or 2m.", valueName: "duration"))
     var timeout: DurationArgument = DurationArgument(.seconds(30))
@@ -20,15 +41,33 @@ struct ServerOptions: ParsableArguments {
     var json = false
 
     /// A client. It does not wait for a server that is not there: whoever types wants to know at once.
-    func client() throws(RhythmError) -> RhythmClient {
+    func client() throws -> RhythmClient {
         var options = RhythmClient.Options()
         options.clientName = "rhythm"
-        options.token = Terminal.environment("RHYTHM_TOKEN") ?? ""
+        options.token = try token()
+        options.tls = tlsOptions()
         options.timeout = timeout.duration
         options.connectTimeout = min(.seconds(5), timeout.duration)
         options.patience = .zero
         let endpoint = server ?? Terminal.environment("RHYTHM_SERVER") ?? RhythmClient.standardEndpoint
         return try RhythmClient(endpoint: endpoint, options: options)
+    }
+
+    private func token() throws(CommandFailure) -> String {
+        if tokenFile == nil, let token = Terminal.environment("RHYTHM_TOKEN") { return token }
+        guard let path = tokenFile ?? Terminal.environment("RHYTHM_TOKEN_FILE") else { return "" }
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw CommandFailure(.usage, "cannot read the token file \(path)", advice: "It holds one line, the token.")
+        }
+        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    private func tlsOptions() -> TLSOptions? {
+        let options = TLSOptions(
+            caFile: ca ?? Terminal.environment("RHYTHM_CA"),
+            certificateFile: cert ?? Terminal.environment("RHYTHM_CERT"),
+            keyFile: key ?? Terminal.environment("RHYTHM_KEY"))
+        return tls || options != TLSOptions() ? options : nil
     }
 }
 
