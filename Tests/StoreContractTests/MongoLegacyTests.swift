@@ -74,13 +74,13 @@ import Testing
         #expect(attempt.progress?.weightedRate == 5 && attempt.progress?.timeRemaining == 0.2)
     }
 
-    /// Everything may be missing, or be something else.
+    /// Everything but the id may be missing, or be something else.
     @Test func oddDocuments() throws {
         let odd: [BSONDocument] = [
-            ["_id": "1"], ["_id": "2", "steps": .null, "name": 7, "created_at": "2026-01-02T03:04:05"],
+            ["_id": "1"], ["_id": "2", "steps": .null, "name": 7, "updated_at": .null],
             ["_id": "3", "steps": ["x", ["task_runs": [1, ["task_id": 2], ["task_id": "none"]]]], "_status": "ODD"],
             ["_id": "4", "steps": [["name": "s", "task_runs": .null, "kwargs": "x", "priority": "high"]]],
-            ["_id": .int32(5)], ["_id": "6", "description": "\0", "updated_at": .date(milliseconds: -1)],
+            ["_id": "6", "description": "\0", "updated_at": .date(milliseconds: -1)],
         ]
         try fixture.pool.insert("workflow_meta", odd)
         for document in odd {
@@ -88,7 +88,7 @@ import Testing
             #expect(try store.reader.load(WorkflowID(id))?.id == WorkflowID(id))
         }
         #expect(try store.reader.ids(withPrefix: "", limit: 100).map(\.rawValue) == ["1", "2", "3", "4", "6"])
-        #expect(try store.reader.counts(WorkflowFilter()).values.reduce(0, +) == 6)
+        #expect(try store.reader.counts(WorkflowFilter()).values.reduce(0, +) == 5)
         for sort in ListQuery.Sort.allCases {
             for ascending in [true, false] {
                 var query = ListQuery(sort: sort, ascending: ascending, limit: 1)
@@ -98,7 +98,7 @@ import Testing
                     seen += page.rows.map(\.id.rawValue)
                     query.cursor = page.next
                 } while query.cursor != nil && seen.count < 20
-                #expect(seen.sorted() == ["", "1", "2", "3", "4", "6"], "\(sort) \(ascending)")
+                #expect(seen.sorted() == ["1", "2", "3", "4", "6"], "\(sort) \(ascending)")
             }
         }
     }

@@ -132,10 +132,40 @@ import Testing
         #expect(try first.leases.liveServers() == ["first"])
         // The same server after a crash need not wait.
         _ = try MongoStore(pool: fixture.pool, serverID: "first", leaseDuration: .milliseconds(1))
+        first.close()
         let second = try MongoStore(pool: fixture.pool, serverID: "second")
         #expect(throws: StoreError.self) { _ = try MongoStore(pool: fixture.pool, serverID: "third") }
         second.close()
         _ = try MongoStore(pool: fixture.pool, serverID: "third")
+    }
+
+    /// A server that has the database to itself keeps its lease without anybody's help, until it is closed or gone.
+    @Test func anExclusiveServerKeepsItsLease() async throws {
+        let watcher = ServerLeases(
+            pool: fixture.pool, collection: "rhythm_servers", serverID: "watcher", duration: .seconds(1), isShared: true
+        )
+        func renewedAt() throws -> Int64? {
+            try fixture.pool.findOne("rhythm_servers", filter: ["_id": "s"])?["renewed_at"]?.dateMilliseconds
+        }
+        var store: MongoStore? = try MongoStore(pool: fixture.pool, serverID: "s", leaseDuration: .milliseconds(900))
+        let first = try #require(try renewedAt())
+        // Longer than the lease lasts without renewal.
+        try await waitUntil { try renewedAt() ?? 0 > first + 1_000 }
+        #expect(try watcher.liveServers() == ["s"])
+        // Gone without a word, as in a crash.
+        store = nil
+        try await waitUntil { try watcher.liveServers() == [] }
+        store = try MongoStore(pool: fixture.pool, serverID: "s")
+        store?.close()
+        #expect(try watcher.liveServers() == [])
+    }
+
+    private func waitUntil(_ condition: () throws -> Bool) async throws {
+        let deadline = ContinuousClock.now + .seconds(20)
+        while try !condition() {
+            try #require(ContinuousClock.now < deadline)
+            try await Task.sleep(for: .milliseconds(10))
+        }
     }
 
     /// When a server goes, the shares of the others stay.
