@@ -89,7 +89,7 @@ package final class CeleryWorker: Sendable {
     }
 
     /// Makes it keep still, with everything open, until ``resume()``.
-    package func suspend() { if child.poll() == nil { Glibc.kill(-child.pid, SIGSTOP) } }
+    package func suspend() { if child.poll() == nil { Processes.suspend(group: child.pid) } }
 
     package func resume() { if child.poll() == nil { Glibc.kill(-child.pid, SIGCONT) } }
 
