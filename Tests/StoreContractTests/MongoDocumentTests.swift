@@ -7,7 +7,7 @@ import Testing
 @testable import RhythmStoreMongo
 
 /// The form of what is stored, for programs that read the collection without us.
-@Suite(.timeLimit(.minutes(2))) struct MongoDocumentTests {
+@Suite(.timeLimit(.minutes(5))) struct MongoDocumentTests {
     /// The Python library's fields, with its types; what is ours stands beside them.
     @Test func theLibrarysFields() throws {
         let fixture = try MongoFixture()

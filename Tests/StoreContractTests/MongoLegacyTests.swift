@@ -7,7 +7,7 @@ import Testing
 @testable import RhythmStoreMongo
 
 /// Documents that the Python library wrote, in the forms that its versions and Celery's have.
-@Suite(.timeLimit(.minutes(2))) struct MongoLegacyTests {
+@Suite(.timeLimit(.minutes(5))) struct MongoLegacyTests {
     private let fixture: MongoFixture
     private let store: MongoStore
 

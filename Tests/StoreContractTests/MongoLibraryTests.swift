@@ -8,7 +8,7 @@ import Testing
 @testable import RhythmStoreMongo
 
 /// The Python library itself reads what is stored here.
-@Suite(.timeLimit(.minutes(2))) struct MongoLibraryTests {
+@Suite(.timeLimit(.minutes(5))) struct MongoLibraryTests {
     private static let script = """
         import json, sys
         from celery import Celery
@@ -64,7 +64,8 @@ import Testing
         try fixture.pool.insert(
             "celery_taskmeta",
             [
-                "_id": .string(first.rawValue), "status": "SUCCESS", "result": "[1]",
+                "_id": .string(first.rawValue), "status": "SUCCESS", "result": "[1]", "traceback": .null,
+                "children": [],
                 "date_done": "2026-01-02T03:04:05.678",
             ])
         return (workflow, first)

@@ -7,7 +7,7 @@ import Testing
 @testable import RhythmStoreMongo
 
 /// Several servers on one database.
-@Suite(.timeLimit(.minutes(2))) struct MongoSharingTests {
+@Suite(.timeLimit(.minutes(5))) struct MongoSharingTests {
     private let fixture: MongoFixture
 
     init() throws { fixture = try MongoFixture() }

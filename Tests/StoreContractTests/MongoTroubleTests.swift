@@ -8,7 +8,7 @@ import Testing
 @testable import RhythmStoreMongo
 
 /// Limits, missing rights, and a database that dies.
-@Suite(.timeLimit(.minutes(3))) struct MongoTroubleTests {
+@Suite(.timeLimit(.minutes(5))) struct MongoTroubleTests {
     /// A record that outgrows its document first loses its oldest events, then the write is refused and nothing of its
     /// batch is stored.
     @Test func aRecordThatGrowsTooLarge() throws {
