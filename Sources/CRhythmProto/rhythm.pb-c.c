@@ -1633,7 +1633,7 @@ const ProtobufCMessageDescriptor rhythm__workflow_spec__descriptor =
   (ProtobufCMessageInit) rhythm__workflow_spec__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[7] =
+static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[8] =
 {
   {
     "name",
@@ -1719,6 +1719,18 @@ static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[7] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "start_timeout_ms",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepSpec, start_timeout_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__step_spec__field_indices_by_name[] = {
   4,   /* field[4] = kwargs */
@@ -1726,13 +1738,14 @@ static const unsigned rhythm__step_spec__field_indices_by_name[] = {
   3,   /* field[3] = priority */
   2,   /* field[2] = queue */
   6,   /* field[6] = retry */
+  7,   /* field[7] = start_timeout_ms */
   1,   /* field[1] = task */
   5,   /* field[5] = timeout_ms */
 };
 static const ProtobufCIntRange rhythm__step_spec__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor rhythm__step_spec__descriptor =
 {
@@ -1742,7 +1755,7 @@ const ProtobufCMessageDescriptor rhythm__step_spec__descriptor =
   "Rhythm__StepSpec",
   "rhythm.v1",
   sizeof(Rhythm__StepSpec),
-  7,
+  8,
   rhythm__step_spec__field_descriptors,
   rhythm__step_spec__field_indices_by_name,
   1,  rhythm__step_spec__number_ranges,

@@ -37,6 +37,7 @@ enum StepDocument {
         document.add("queue", step.queue)
         document.add("priority", step.priority.map { .exact($0) })
         document.add("timeout", step.timeout.map { .document(make($0)) })
+        document.add("start_timeout", step.startTimeout.map { .document(make($0)) })
         if let retry = step.retry {
             document.append(
                 "retry",
@@ -54,6 +55,7 @@ enum StepDocument {
         step.queue = try fields.textIfAny("queue")
         step.priority = try fields.int64IfAny("priority").map { Int($0) }
         if let timeout = try fields.fieldsIfAny("timeout") { step.timeout = try readDuration(timeout) }
+        if let timeout = try fields.fieldsIfAny("start_timeout") { step.startTimeout = try readDuration(timeout) }
         if let retry = try fields.fieldsIfAny("retry") {
             step.retry = RetryPolicy(
                 maxAttempts: try retry.int("max_attempts"), backoff: try readDuration(try retry.fields("backoff")),

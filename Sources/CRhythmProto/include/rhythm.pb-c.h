@@ -596,6 +596,10 @@ struct  Rhythm__StepSpec
    * Without it a failed attempt is not repeated.
    */
   Rhythm__RetryPolicy *retry;
+  /*
+   * How long an attempt may wait for a worker to begin it; 0 for no limit. One that waits longer fails.
+   */
+  int64_t start_timeout_ms;
   Rhythm__StepSpec__OptionalPriorityCase optional_priority_case;
   union {
     /*
@@ -606,7 +610,7 @@ struct  Rhythm__StepSpec
 };
 #define RHYTHM__STEP_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__step_spec__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, NULL, RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__NOT_SET, {0} }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, NULL, 0, RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__NOT_SET, {0} }
 
 
 typedef enum {

@@ -80,7 +80,8 @@ extension Generator {
     mutating func stepSpec() -> StepSpec {
         StepSpec(
             name: text(), task: text(), queue: maybe { $0.word() }, priority: maybe { $0.below(20) - 5 },
-            kwargs: object(), timeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() })
+            kwargs: object(), timeout: maybe { $0.duration() },
+            startTimeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() })
     }
 
     mutating func retryPolicy() -> RetryPolicy {
