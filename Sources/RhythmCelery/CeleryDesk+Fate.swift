@@ -169,9 +169,8 @@ extension CeleryDesk {
             entries[id]?.lost = LostRule(pause: configuration.times.lost)
             entries[id]?.isUncertain = false
             entries[id]?.hasPrivateDocument = false
-            entries[id]?.phase = .unsent(due: now)
             polls.remove(id)
-            unsent.insert(id)
+            keepUnsent(id, until: now)
             tellWait(id, nil)
             return trySend(id)
         }
