@@ -100,6 +100,9 @@ extension CeleryDesk {
                     grace: times.revokeGrace, settling: min(.seconds(1), times.lost), lost: times.lost),
                 isOurs: isOurs, now: now)
             entries[id]?.nextLook = now
+            if let document = entries[id]?.document, let process = document.processID, !document.node.isEmpty {
+                entries[id]?.revoke?.note(process: process, of: document.node)
+            }
         }
         revoking.insert(id)
         if isOurs { ban(id) }

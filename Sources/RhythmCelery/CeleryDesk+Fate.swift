@@ -73,9 +73,13 @@ extension CeleryDesk {
         for id in revokes {
             if let signal = entries[id]?.revoke?.nextSignal(now: now) { told[signal, default: []].append(id) }
         }
-        // The workers' mailboxes keep the order: who answers the question has been told before.
+        // The workers' mailboxes keep the order: who answers the later questions has been told before.
+        var parts: Set<Census.Part> = revokes.isEmpty ? [.query, .scheduled] : [.query, .scheduled, .stats]
+        if !told.isEmpty {
+            parts.insert(.before)
+            ask(.query(told.values.flatMap { $0 }), .census(.before, begun: now))
+        }
         for (signal, ids) in told { links.tell(.revoke(ids, signal)) }
-        let parts: Set<Census.Part> = revokes.isEmpty ? [.query, .scheduled] : [.query, .scheduled, .stats]
         census = Census(of: ids, revokes: Set(revokes), parts: parts, expected: roster.expected(at: now), begun: now)
         censusQueues = Set(ids.compactMap { entries[$0]?.revoke == nil ? entries[$0]?.queue : nil })
         for queue in censusQueues { links.look(at: queue) }
