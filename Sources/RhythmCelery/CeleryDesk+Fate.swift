@@ -192,7 +192,8 @@ extension CeleryDesk {
             if now - entry.since >= .seconds(1) || !entry.waitTold.isEmpty { names.insert(entry.queue) }
         }
         for name in names { links.look(at: name) }
-        queues = queues.filter { names.contains($0.key) || censusQueues.contains($0.key) }
+        // What was seen for a census stays until that has been judged.
+        queues = queues.filter { names.contains($0.key) || now - $0.value.at < .seconds(30) }
     }
 
     /// A look at a queue is back.
