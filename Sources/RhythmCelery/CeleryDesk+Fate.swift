@@ -39,7 +39,7 @@ extension CeleryDesk {
         guard isListening else { return }
         for (id, entry) in entries {
             guard entry.isSent, entry.revoke == nil, entry.nextLook <= now,
-                now - entry.lastHeard >= configuration.times.suspect || entry.lost.isSuspicious
+                now - entry.lastHeard >= configuration.times.suspect || entry.lost.isSuspicious || entry.isUncertain
             else { continue }
             // Among many messages is where it belongs: nobody needs to be asked.
             if !entry.hasBegun, case .holds(let count) = queues[entry.queue]?.state, count > 0 { continue }

@@ -206,7 +206,9 @@ import Testing
             try pool.findOne("workflow_meta", filter: ["_id": .string("real-" + name)]) == record("real-" + name))
         #expect(try pool.findOne("workflow_meta", filter: ["_id": .string("old-" + name)]) == before)
         try await waitUntil("private documents are left", seconds: 20) {
-            (try? pool.count("workflow_meta", filter: ["rhythm_private": ["$exists": true]])) == 0
+            (try? pool.count(
+                "workflow_meta",
+                filter: ["_id": ["$in": .array(ours.map { .string("rhythm:" + $0.taskID.rawValue) })]])) == 0
         }
         // Nothing of a next step was sent: whatever is sent now is the next thing that the queue sees.
         let runs = world.marks.order.count
