@@ -19,10 +19,13 @@ actor CeleryDesk {
 
     /// The attempts, from their dispatch until they are settled.
     var entries: [TaskID: CeleryEntry] = [:]
+    var lastSerial: UInt64 = 0
     /// Those that are not sent, so that a change of circumstances can be tried on them.
     var unsent: Set<TaskID> = []
     /// Those that are being stopped, or that somebody else has revoked.
     var revoking: Set<TaskID> = []
+    /// When the next of those that are not sent is due; may be too early.
+    var nextSendDue: Duration?
 
     // Documents
     var polls = PollSchedule()
