@@ -7,6 +7,7 @@ MARKS/ID.gate.
 
 import datetime
 import decimal
+import json
 import os
 import signal
 import time
@@ -42,6 +43,7 @@ def settings():
     if variable("QUEUE_TYPE"):
         chosen["task_default_queue_type"] = variable("QUEUE_TYPE")
         chosen["task_create_missing_queue_type"] = variable("QUEUE_TYPE")
+    chosen.update(json.loads(variable("SETTINGS", "{}")))
     return chosen
 
 
@@ -219,6 +221,9 @@ PLAIN = {
     "ignore": ignore, "unserializable": unserializable, "object": as_object, "nothing": nothing, "leave": leave,
 }
 
+for name in variable("WITHOUT").split():
+    del PLAIN[name]
+
 for name, function in PLAIN.items():
     app.task(function, name=name, bind=True, base=Task)
 
@@ -230,4 +235,5 @@ except ImportError:
 if sca_rhythm is not None:
     for name in ("echo", "pass", "add", "fail", "hold", "stubborn", "count", "slow"):
         # A class of its own for each: the library keeps state in the task, which must not be shared by accident here.
-        app.task(PLAIN[name], name="workflow." + name, bind=True, base=sca_rhythm.WorkflowTask)
+        if name in PLAIN:
+            app.task(PLAIN[name], name="workflow." + name, bind=True, base=sca_rhythm.WorkflowTask)

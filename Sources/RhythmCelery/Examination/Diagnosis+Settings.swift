@@ -138,14 +138,6 @@ extension Diagnosis {
 
     private static func signals(_ worker: Worker, _ settings: WorkerSettings, _ evidence: Evidence) -> [Finding] {
         var findings: [Finding] = []
-        if settings.acceptsJSON == false {
-            findings.append(
-                Finding(
-                    .error, "accept_content", worker.subject, "accept_content does not hold 'json'",
-                    consequence: "it throws away this server's messages without a trace: each step looks lost, is"
-                        + " repeated and lost again",
-                    remedy: "add 'json' to accept_content"))
-        }
         let untracked = (worker.answers.tasks ?? [:]).filter { !$0.value.tracksStarted }.keys.sorted()
         if settings.trackStarted == false || !untracked.isEmpty {
             findings.append(

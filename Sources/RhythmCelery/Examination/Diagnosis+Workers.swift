@@ -51,9 +51,9 @@ extension Diagnosis {
                 .error, "no_remote_control", worker.subject, "it shows signs of life, and answers no remote control",
                 consequence: "a step that runs there cannot be stopped, and one that it lost cannot be told from one that"
                     + " it runs: its workflow waits for ever",
-                remedy: "worker_enable_remote_control = True, and control_exchange ="
-                    + " '\(evidence.configuration.controlExchange)'; a worker of the pool 'solo' answers only between"
-                    + " tasks: use prefork")
+                remedy: "worker_enable_remote_control = True, control_exchange ="
+                    + " '\(evidence.configuration.controlExchange)', 'json' among accept_content and as task_serializer;"
+                    + " a worker of the pool 'solo' answers only between tasks: use prefork")
         }
     }
 

@@ -44,7 +44,7 @@ struct Diagnosis {
     func findings() -> [Finding] {
         var findings = [broker, database] + databaseAdvice
         // Without the broker nothing more can be seen, and what cannot be seen is not reported as missing.
-        guard evidence.isListening else { return findings }
+        guard evidence.isListening, findings[0].severity == .ok else { return findings }
         if evidence.workers.isEmpty { findings.append(noWorker) }
         var aboutWorkers: [Finding] = []
         for worker in evidence.workers { aboutWorkers += Self.findings(on: worker, evidence) }

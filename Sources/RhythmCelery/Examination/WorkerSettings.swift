@@ -16,7 +16,6 @@ struct WorkerSettings: Hashable, Sendable {
     var stateFile: String?
     /// Zero: never.
     var resultExpires: Duration?
-    var acceptsJSON: Bool?
     var resultSerializer: String?
     var resultCompression: String?
     var disablesPrefetch: Bool?
@@ -46,9 +45,6 @@ struct WorkerSettings: Hashable, Sendable {
         eventExchange = answer["event_exchange"]?.stringValue
         stateFile = answer["worker_state_db"].map { $0.stringValue ?? "" }
         resultExpires = answer["result_expires"].flatMap { Self.duration($0) }
-        acceptsJSON = answer["accept_content"]?.arrayValue.map { kinds in
-            kinds.contains(.string("json")) || kinds.contains(.string("application/json"))
-        }
         resultSerializer = answer["result_serializer"]?.stringValue
         resultCompression = answer["result_compression"]?.stringValue
         disablesPrefetch = flag("worker_disable_prefetch")

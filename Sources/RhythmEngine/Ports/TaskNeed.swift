@@ -23,7 +23,7 @@ public struct TaskNeed: Sendable, Hashable {
     }
 
     /// What is still before these workflows, each task and queue once, in order of queue and task.
-    static func all(of workflows: [Workflow]) -> [TaskNeed] {
+    package static func all(of workflows: [Workflow]) -> [TaskNeed] {
         struct Place: Hashable {
             var task: String
             var queue: String?
