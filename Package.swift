@@ -112,8 +112,8 @@ let package = Package(
         // MARK: The wire, the server, the clients
         .target(
             name: "RhythmWire", dependencies: ["RhythmCore", "CRhythmProto", "CProtobufC"], swiftSettings: house),
-        .target(name: "RhythmAuth", dependencies: ["RhythmCore", "COpenSSL"], swiftSettings: house),
         .target(name: "RhythmTLS", dependencies: ["COpenSSL"], swiftSettings: house),
+        .target(name: "RhythmAuth", dependencies: ["RhythmCore", "RhythmTLS"], swiftSettings: house),
         .target(
             name: "RhythmServer",
             dependencies: [

@@ -108,11 +108,10 @@ extension Session {
             var frame = amqp_frame_t()
             var none = timeval(tv_sec: 0, tv_usec: 0)
             let code = amqp_simple_wait_frame_noblock(handle, &frame, &none)
-            if code == AMQP_STATUS_TIMEOUT.rawValue {
-                amqp_maybe_release_buffers(handle)
-                return nil
-            }
+            guard code != AMQP_STATUS_TIMEOUT.rawValue else { return nil }
             try check(code, "reading")
+            // What a frame points to has been copied by then.
+            defer { amqp_maybe_release_buffers_on_channel(handle, frame.channel) }
             if let incoming = try understand(frame) { return incoming }
         }
     }
@@ -121,10 +120,7 @@ extension Session {
         switch Int32(frame.frame_type) {
         case AMQP_FRAME_METHOD: return try understand(frame.payload.method)
         case AMQP_FRAME_HEADER: return reader.header(frame, queues: queues)
-        case AMQP_FRAME_BODY:
-            let incoming = reader.body(frame, queues: queues)
-            if incoming != nil { amqp_maybe_release_buffers_on_channel(handle, Self.channel) }
-            return incoming
+        case AMQP_FRAME_BODY: return reader.body(frame, queues: queues)
         default: return nil
         }
     }

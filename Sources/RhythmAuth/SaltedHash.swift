@@ -1,4 +1,4 @@
-import COpenSSL
+import RhythmTLS
 
 /// What is kept of a secret: HMAC-SHA-256 of it under a random salt.
 ///
@@ -10,7 +10,7 @@ package struct SaltedHash: Sendable, Hashable {
     package let digest: [UInt8]
 
     package static let saltBytes = 16
-    package static let digestBytes = 32
+    package static let digestBytes = KeyedDigest.byteCount
 
     package init?(salt: [UInt8], digest: [UInt8]) {
         guard salt.count == Self.saltBytes, digest.count == Self.digestBytes else { return nil }
@@ -21,23 +21,12 @@ package struct SaltedHash: Sendable, Hashable {
     /// The hash of a new secret.
     package init(of secret: [UInt8], salt: [UInt8]) {
         self.salt = salt
-        digest = Self.digest(of: secret, salt: salt)
+        digest = KeyedDigest.hmacSHA256(of: secret, key: salt)
     }
 
     /// Whether this is the secret, in a time that does not depend on how much of it is right.
     package func matches(_ secret: [UInt8]) -> Bool {
-        let other = Self.digest(of: secret, salt: salt)
-        guard other.count == digest.count else { return false }
-        return CRYPTO_memcmp(other, digest, digest.count) == 0
-    }
-
-    private static func digest(of secret: [UInt8], salt: [UInt8]) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: digestBytes) { buffer, count in
-            var length: UInt32 = 0
-            let made = HMAC(
-                EVP_sha256(), salt, Int32(clamping: salt.count), secret, secret.count, buffer.baseAddress, &length)
-            // Without memory there is no digest; an empty one matches nothing.
-            count = made == nil ? 0 : Int(length)
-        }
+        // A digest that could not be made is empty, and matches nothing.
+        KeyedDigest.areEqual(KeyedDigest.hmacSHA256(of: secret, key: salt), digest)
     }
 }

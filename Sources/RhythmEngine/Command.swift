@@ -135,6 +135,8 @@ public struct Publication: Sendable {
     public internal(set) var released: [WorkflowID] = []
     /// What other servers changed; see ``EngineService/take(_:)``.
     public var foreign: [ForeignChange] = []
+    /// It comes from another server, which has told everybody.
+    public private(set) var isNews = false
     /// News of other servers may have been lost.
     public var mayHaveMissed = false
 
@@ -148,6 +150,7 @@ public struct Publication: Sendable {
         self.foreign = foreign
         self.progress = progress
         self.deleted = deleted
+        isNews = true
     }
 
     init() {}

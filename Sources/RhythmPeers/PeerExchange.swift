@@ -50,6 +50,8 @@ package final class PeerExchange: Sendable {
     }
 
     private func tell(_ publication: Publication) {
+        // What came from another server must not go round for ever.
+        if publication.isNews { return }
         let news = PeerNews(server: serverID, publication)
         guard !news.isEmpty else { return }
         let message = AMQPMessage(

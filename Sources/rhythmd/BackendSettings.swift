@@ -25,6 +25,8 @@ struct BackendSettings: Equatable {
     }
 
     var store: Store
+    /// After this time without a sign of life others take over what a server left; for a store that can be shared.
+    var lease: Duration
     /// Nil: steps are processes on this machine.
     var celery: Celery?
 }
@@ -40,6 +42,8 @@ extension PartialSettings {
         case _?:
             throw SettingsError("store: expected sqlite:PATH or mongodb://HOST/DATABASE")
         }
+        let lease = try Self.seconds(leaseSeconds ?? 15, "lease")
+        guard lease >= .seconds(1) else { throw SettingsError("lease: \(leaseSeconds ?? 0) is not 1 second or more") }
         guard let broker else {
             for (name, isSet) in [
                 ("results", results != nil), ("default_queue", defaultQueue != nil),
@@ -47,7 +51,7 @@ extension PartialSettings {
             ] where isSet {
                 throw SettingsError("\(name): means something only with a broker; give --broker amqp://HOST as well")
             }
-            return BackendSettings(store: store, celery: nil)
+            return BackendSettings(store: store, lease: lease, celery: nil)
         }
         guard broker.hasPrefix("amqp://") || broker.hasPrefix("amqps://") else {
             throw SettingsError("broker: expected amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps://")
@@ -62,7 +66,7 @@ extension PartialSettings {
             throw SettingsError("results: expected mongodb://HOST/DATABASE; other result backends cannot be read")
         }
         return BackendSettings(
-            store: store,
+            store: store, lease: lease,
             celery: BackendSettings.Celery(
                 broker: broker, results: results, defaultQueue: defaultQueue ?? "celery",
                 workerLostAfter: try Self.seconds(workerLostAfterSeconds ?? 300, "worker_lost_after"),

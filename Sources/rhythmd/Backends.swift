@@ -28,7 +28,8 @@ struct Backends {
             }
             // Servers hear of each other through the broker; without one the database has one server.
             return try MongoStore(
-                pool: pool, serverID: serverID, mode: settings.celery == nil ? .exclusive : .shared, results: results)
+                pool: pool, serverID: serverID, mode: settings.celery == nil ? .exclusive : .shared,
+                leaseDuration: settings.lease, results: results)
         }
     }
 

@@ -22,7 +22,7 @@ struct Rhythmd: AsyncParsableCommand {
             RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_TOKENS, RHYTHM_TLS_CERT, RHYTHM_TLS_KEY, \
             RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
             RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
-            RHYTHM_WORKER_LOST_AFTER, RHYTHM_LIBRARY_TASKS) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
+            RHYTHM_WORKER_LOST_AFTER, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
             over the file.
 
             On loopback everybody may connect unless --tokens or --tls-client-ca is given; from elsewhere nobody may, \
@@ -85,6 +85,13 @@ struct Rhythmd: AsyncParsableCommand {
             "Take a worker for dead when it is silent for so long and its mailbox is gone. Default 300.",
             valueName: "seconds"))
     var workerLostAfter: Double?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Take over from a server that shares the store and is silent for so long. Default 15.",
+            valueName: "seconds"))
+    var lease: Double?
 
     @Option(
         name: .long,
@@ -186,7 +193,7 @@ struct Rhythmd: AsyncParsableCommand {
             tlsKey: tlsKey, tlsClientCA: tlsClientCA, allowUIDs: allowUID.isEmpty ? nil : allowUID, logLevel: logLevel,
             drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor,
             store: store, broker: broker, results: results, defaultQueue: defaultQueue,
-            workerLostAfterSeconds: workerLostAfter, libraryTasks: libraryTask.isEmpty ? nil : libraryTask)
+            workerLostAfterSeconds: workerLostAfter, libraryTasks: libraryTask.isEmpty ? nil : libraryTask, leaseSeconds: lease)
         return try flags.over(PartialSettings(environment: environment)).over(file)
             .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }
     }

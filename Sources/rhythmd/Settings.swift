@@ -55,6 +55,7 @@ struct PartialSettings: Equatable {
     var defaultQueue: String?
     var workerLostAfterSeconds: Double?
     var libraryTasks: [String]?
+    var leaseSeconds: Double?
 
     /// What `self` says, and where it says nothing, what `other` says.
     func over(_ other: PartialSettings) -> PartialSettings {
@@ -69,7 +70,7 @@ struct PartialSettings: Equatable {
             store: store ?? other.store, broker: broker ?? other.broker, results: results ?? other.results,
             defaultQueue: defaultQueue ?? other.defaultQueue,
             workerLostAfterSeconds: workerLostAfterSeconds ?? other.workerLostAfterSeconds,
-            libraryTasks: libraryTasks ?? other.libraryTasks)
+            libraryTasks: libraryTasks ?? other.libraryTasks, leaseSeconds: leaseSeconds ?? other.leaseSeconds)
     }
 
     /// Fills in the defaults and checks everything.

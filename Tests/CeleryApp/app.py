@@ -104,7 +104,11 @@ def echo(self, *args, **kwargs):
     ]
 
 
-def pass_on(self, value=None, **kwargs):
+def nothing(self, value=None, **kwargs):
+    mark(self)
+
+
+def forward(self, value=None, **kwargs):
     mark(self)
     return [value]
 
@@ -126,11 +130,37 @@ def hold(self, value=None, **kwargs):
 
 
 def stubborn(self, value=None, **kwargs):
+    """Ends well when it is told to end."""
+    told = []
+    before = signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+    try:
+        mark(self)
+        while not told and not gate_is_open(self):
+            time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return ["anyway"]
+
+
+def immune(self, value=None, **kwargs):
     """Only SIGKILL ends it before its gate opens."""
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         mark(self)
         wait_at_gate(self)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return ["anyway"]
+
+
+def reluctant(self, value=None, **kwargs):
+    """Comes to an end of its own when it is told to stop."""
+    told = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
+    try:
+        mark(self)
+        while not told and not gate_is_open(self):
+            time.sleep(0.01)
     finally:
         signal.signal(signal.SIGTERM, before)
     return ["anyway"]
@@ -206,34 +236,41 @@ def as_object(self, value=None, **kwargs):
     return {"a": 1}
 
 
-def nothing(self, value=None, **kwargs):
-    mark(self)
-
-
 def leave(self, value=None, **kwargs):
     mark(self)
     raise SystemExit(3)
 
 
+def library_progress(self, value=None, total=3, delay=0.05, **kwargs):
+    """As tasks of the original library report."""
+    mark(self)
+    progress = sca_rhythm.progress.Progress(self, name="copying", total=total, units="items", throttle_time=0)
+    for done in range(1, total + 1):
+        progress.update(done)
+        time.sleep(delay)
+    return [value]
+
+
 PLAIN = {
-    "echo": echo, "pass": pass_on, "add": add, "fail": fail, "hold": hold, "stubborn": stubborn, "count": count,
-    "slow": slow, "sleep": sleep, "retry_twice": retry_twice, "suicide": suicide, "huge": huge, "special": special,
-    "ignore": ignore, "unserializable": unserializable, "object": as_object, "nothing": nothing, "leave": leave,
+    "echo": echo, "pass": nothing, "forward": forward, "add": add, "fail": fail, "hold": hold, "stubborn": stubborn,
+    "immune": immune, "count": count, "slow": slow, "sleep": sleep, "retry_twice": retry_twice, "suicide": suicide,
+    "huge": huge, "special": special, "ignore": ignore, "unserializable": unserializable, "object": as_object,
+    "leave": leave, "nothing": nothing, "reluctant": reluctant,
 }
 
 for name in variable("WITHOUT").split():
     del PLAIN[name]
 
 for name, function in PLAIN.items():
-    app.task(function, name=name, bind=True, base=Task)
+    app.task(function, name=name, bind=True)
 
 try:
     import sca_rhythm
+    import sca_rhythm.progress
 except ImportError:
     sca_rhythm = None
 
 if sca_rhythm is not None:
-    for name in ("echo", "pass", "add", "fail", "hold", "stubborn", "count", "slow"):
-        # A class of its own for each: the library keeps state in the task, which must not be shared by accident here.
-        if name in PLAIN:
-            app.task(PLAIN[name], name="workflow." + name, bind=True, base=sca_rhythm.WorkflowTask)
+    of_workflows = {**PLAIN, "progress": library_progress}
+    for name, function in of_workflows.items():
+        app.task(function, name="workflow." + name, bind=True, base=sca_rhythm.WorkflowTask)

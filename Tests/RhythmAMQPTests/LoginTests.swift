@@ -86,6 +86,23 @@ struct LoginTests {
         #expect(name.contains("127.0.0.1") && name.contains("certificate"))
     }
 
+    @Test(
+        "A port where somebody listens and says nothing: given up in time, with TLS and without",
+        arguments: [false, true])
+    func silence(tls: Bool) async throws {
+        let listener = try SilentListener()
+        var address = AMQPAddress(port: listener.port)
+        if tls {
+            address.tls = AMQPAddress.TLS()
+            address.tls?.verifies = false
+        }
+        let began = ContinuousClock.now
+        let reason = try await failure(address).reason
+        #expect(reason.contains("127.0.0.1:\(listener.port)"))
+        // The publisher was closed as well, while it tried again.
+        #expect(ContinuousClock.now - began < .seconds(10))
+    }
+
     @Test("TLS to a broker that does not speak it ends in time")
     func tlsToPlainPort() async throws {
         var address = try await Broker.shared.address()

@@ -41,12 +41,12 @@ struct SubscribeTests {
             for number in UInt8(0)..<10 {
                 #expect(await publisher.publish(AMQPMessage(routingKey: queue, body: [number])) == .confirmed)
             }
+            let states = Collected<AMQPConnectionState>()
             func subscribe(_ deliveries: Collected<AMQPDelivery>) throws -> AMQPSubscriber {
                 AMQPSubscriber(
                     try server.address(), declarations: [.existingQueue(queue)],
                     consume: [AMQPConsumption(queue: queue, acknowledgement: .manual(prefetch: 4))],
-                    settings: Broker.settings
-                ) { deliveries.add($0) }
+                    settings: Broker.settings, onState: { states.add($0) }, onDelivery: { deliveries.add($0) })
             }
             let first = Collected<AMQPDelivery>()
             let subscriber = try subscribe(first)
@@ -66,6 +66,10 @@ struct SubscribeTests {
             try await second.wait { $0.count == 4 }
             #expect(second.all.map(\.body) == [[3], [5], [6], [7]])
             #expect(second.all.allSatisfy { $0.redelivered })
+            if let last = second.all.last { other.acknowledge(last.tag, upTo: true) }
+            try await second.wait { $0.count == 6 }
+            #expect(second.all.suffix(2).map(\.body) == [[8], [9]])
+            #expect(states.failures == [], "the broker ends a channel for a tag that it does not know")
         }
     }
 
@@ -125,6 +129,28 @@ struct SubscribeTests {
             defer { subscriber.close() }
             try await deliveries.wait { $0.count == 4 }
             #expect(deliveries.all.map(\.body) == [[9], [5], [3], [0]])
+        }
+    }
+
+    @Test("Connections that have nothing to do live on: heartbeats go out and come in")
+    func idle() async throws {
+        let server = try await Broker.shared
+        try await withPublisher(to: server, heartbeat: 1) { publisher, inspector, states in
+            let queue = Broker.newName()
+            try await inspector.declare([.queue(queue)])
+            let deliveries = Collected<AMQPDelivery>()
+            let own = Collected<AMQPConnectionState>()
+            let subscriber = AMQPSubscriber(
+                try server.address(heartbeat: 1), declarations: [], consume: [AMQPConsumption(queue: queue)],
+                settings: Broker.settings, onState: { own.add($0) }, onDelivery: { deliveries.add($0) })
+            defer { subscriber.close() }
+            try await own.waitForReady()
+            // The time itself is what is tried: either side gives up after two to three silent heartbeats.
+            try await Task.sleep(for: .seconds(5))
+            #expect(await publisher.publish(AMQPMessage(routingKey: queue, body: [])) == .confirmed)
+            try await deliveries.wait { $0.count == 1 }
+            #expect(await inspector.queue(queue) == .found(ready: 0, consumers: 1))
+            #expect(states.failures == [] && own.failures == [])
         }
     }
 }

@@ -41,18 +41,54 @@ import Testing
             queues: {archive: 2, stage: 1}
             default_concurrency: 8
             insecure: false
+            tokens: /k/tokens
+            tls_cert: /k/cert.pem
+            tls_key: /k/key.pem
+            tls_client_ca: /k/ca.pem
+            allow_uids: [0, 1000]
             log_level: warning
             drain_grace: 1.5
             task_grace: 30
             supervisor: /s
+            store: mongodb://db/flows
+            broker: amqp://rabbit/v
+            default_queue: q
+            worker_lost_after: 60
+            library_tasks: [old.task]
+            lease: 5
             """
         let settings = try resolve(PartialSettings(yaml: yaml, path: "f.yaml"))
         #expect(
             settings
                 == Settings(
-                    listen: [.tcp(host: "127.0.0.1", port: 1), .unix(path: "/run/r.sock")], data: "/d", tasks: "/t",
-                    queues: ["archive": 2, "stage": 1], defaultConcurrency: 8, insecure: false, logLevel: .warning,
-                    drainGrace: .milliseconds(1500), taskGrace: .seconds(30), supervisor: "/s"))
+                    listen: [.tls(host: "127.0.0.1", port: 1), .unix(path: "/run/r.sock")], data: "/d", tasks: "/t",
+                    queues: ["archive": 2, "stage": 1], defaultConcurrency: 8, insecure: false,
+                    security: SecuritySettings(
+                        tokens: "/k/tokens",
+                        tls: .init(certificate: "/k/cert.pem", key: "/k/key.pem", clientCA: "/k/ca.pem"),
+                        allowUIDs: [0, 1000]), logLevel: .warning,
+                    drainGrace: .milliseconds(1500), taskGrace: .seconds(30), supervisor: "/s",
+                    backends: BackendSettings(
+                        store: .mongodb("mongodb://db/flows"), lease: .seconds(5),
+                        celery: .init(
+                            broker: "amqp://rabbit/v", results: "mongodb://db/flows", defaultQueue: "q",
+                            workerLostAfter: .seconds(60), libraryTasks: ["old.task"]))))
+    }
+
+    @Test(
+        "what cannot be used of store, broker and results is refused without showing it",
+        arguments: [
+            (PartialSettings(store: "postgres://u:secret@h"), "store"),
+            (PartialSettings(broker: "redis://u:secret@h"), "broker"),
+            (PartialSettings(broker: "amqp://u:secret@h"), "results"),
+            (PartialSettings(broker: "amqp://u:secret@h", results: "redis://u:secret@h"), "results"),
+            (PartialSettings(results: "mongodb://u:secret@h/d"), "results"),
+            (PartialSettings(store: "mongodb://u:secret@h/d", leaseSeconds: 0.1), "lease"),
+        ])
+    func backends(_ partial: PartialSettings, _ setting: String) {
+        let error = #expect(throws: SettingsError.self) { _ = try resolve(partial) }
+        #expect(error?.description.hasPrefix(setting + ":") == true, "\(String(describing: error))")
+        #expect(error?.description.contains("secret") == false)
     }
 
     @Test("variables say the same, empty ones say nothing")
@@ -60,13 +96,15 @@ import Testing
         let partial = try PartialSettings(environment: [
             "RHYTHM_LISTEN": "127.0.0.1:1,unix:/run/r.sock", "RHYTHM_QUEUES": "archive=2,stage=1",
             "RHYTHM_DEFAULT_CONCURRENCY": "8", "RHYTHM_INSECURE": "1", "RHYTHM_DRAIN_GRACE": "2",
-            "RHYTHM_TASK_GRACE": "3", "RHYTHM_DATA": "",
+            "RHYTHM_TASK_GRACE": "3", "RHYTHM_DATA": "", "RHYTHM_TOKENS": "/k/tokens", "RHYTHM_TLS_CERT": "/k/c",
+            "RHYTHM_TLS_KEY": "/k/k", "RHYTHM_TLS_CLIENT_CA": "/k/ca", "RHYTHM_ALLOW_UIDS": "0,1000",
         ])
         #expect(
             partial
                 == PartialSettings(
                     listen: ["127.0.0.1:1", "unix:/run/r.sock"], queues: ["archive": 2, "stage": 1],
-                    defaultConcurrency: 8, insecure: true, drainGraceSeconds: 2, taskGraceSeconds: 3))
+                    defaultConcurrency: 8, insecure: true, tokens: "/k/tokens", tlsCert: "/k/c", tlsKey: "/k/k",
+                    tlsClientCA: "/k/ca", allowUIDs: [0, 1000], drainGraceSeconds: 2, taskGraceSeconds: 3))
     }
 
     @Test(
@@ -75,6 +113,11 @@ import Testing
             (PartialSettings(listen: ["nowhere"]), "listen: 'nowhere' is neither"),
             (PartialSettings(listen: []), "listen: the list is empty"),
             (PartialSettings(listen: ["0.0.0.0:7744"]), "--insecure"),
+            (PartialSettings(listen: ["127.0.0.1:1", "tcp://0.0.0.0:7744"]), "can be reached from other machines"),
+            (PartialSettings(listen: ["tls://127.0.0.1:1"]), "needs a certificate"),
+            (PartialSettings(tlsCert: "/c"), "tls_key: is missing"),
+            (PartialSettings(tlsKey: "/k"), "tls_cert: is missing"),
+            (PartialSettings(tlsClientCA: "/ca"), "tls_client_ca: needs the server's own certificate"),
             (PartialSettings(queues: ["q": 0]), "queue: 'q=0'"),
             (PartialSettings(defaultConcurrency: 0), "default_concurrency: 0"),
             (PartialSettings(logLevel: "loud"), "log_level: 'loud' is none of trace"),
@@ -97,13 +140,37 @@ import Testing
         #expect(settings.listen == [.tcp(host: "0.0.0.0", port: 7744)])
     }
 
+    @Test("what other machines can reach needs tokens or certificates")
+    func openDoors() throws {
+        let tls = PartialSettings(tlsCert: "/c", tlsKey: "/k")
+        let mutual = PartialSettings(tlsCert: "/c", tlsKey: "/k", tlsClientCA: "/ca")
+        let tokens = PartialSettings(tokens: "/t")
+        let plain = PartialSettings()
+        let cases: [(PartialSettings, String, Bool)] = [
+            (plain, "0.0.0.0:1", false), (tokens, "0.0.0.0:1", true), (tls, "0.0.0.0:1", false),
+            (mutual, "0.0.0.0:1", true), (tokens.over(tls), "0.0.0.0:1", true), (mutual, "tcp://0.0.0.0:1", false),
+            (mutual, "tls://0.0.0.0:1", true), (tls, "tls://127.0.0.1:1", true), (plain, "unix:/s", true),
+            (plain, "tcp://127.0.0.1:1", true), (tokens, "tls://0.0.0.0:1", false),
+        ]
+        for (partial, address, isAllowed) in cases {
+            let settings = try? resolve(PartialSettings(listen: [address]).over(partial))
+            #expect((settings != nil) == isAllowed, "\(address) with \(partial)")
+        }
+        #expect(
+            try resolve(PartialSettings(listen: ["127.0.0.1:1", "tcp://127.0.0.1:2"]).over(tls)).listen
+                == [.tls(host: "127.0.0.1", port: 1), .tcp(host: "127.0.0.1", port: 2)],
+            "a certificate makes HOST:PORT speak TLS")
+    }
+
     @Test(
         "mistakes in a file name the line and the key",
         arguments: [
             ("task: /t", "f.yaml:1: task: no such setting"), ("data: [1]", "f.yaml:1: data: expected a text"),
             ("- a", "expected keys and values"), ("a: [", "f.yaml: not YAML"),
             ("data: /d\nqueues: 3", "f.yaml:2: queues: expected names and numbers"),
-            ("queues: {a: many}", "queues.a: expected a whole number"), ("insecure: perhaps", "expected true or false"),
+            ("queues: {a: many}", "queues.a: expected a whole number"),
+            ("allow_uids: [root]", "f.yaml:1: allow_uids: 'root' is not a user's number"),
+            ("insecure: perhaps", "expected true or false"),
         ])
     func fileMistakes(yaml: String, message: String) {
         let error = #expect(throws: SettingsError.self) { try PartialSettings(yaml: yaml, path: "f.yaml") }
@@ -126,13 +193,18 @@ import Testing
         "addresses that can be read, and how they are written",
         arguments: [
             ("127.0.0.1:7744", Endpoint.tcp(host: "127.0.0.1", port: 7744)), ("host:0", .tcp(host: "host", port: 0)),
-            ("[::1]:80", .tcp(host: "::1", port: 80)), ("unix:/run/r.sock", .unix(path: "/run/r.sock")),
+            ("[::1]:80", .tcp(host: "::1", port: 80)), ("tls://host:1", .tls(host: "host", port: 1)),
+            ("tls://[::1]:80", .tls(host: "::1", port: 80)), ("unix:/run/r.sock", .unix(path: "/run/r.sock")),
         ])
     func good(text: String, endpoint: Endpoint) {
         #expect(Endpoint(text) == endpoint)
         #expect(endpoint.description == text)
     }
 
-    @Test("and those that cannot", arguments: ["", "host", ":1", "::1:80", "host:65536", "host:-1", "unix:", "h\0:1"])
+    @Test(
+        "and those that cannot",
+        arguments: [
+            "", "host", ":1", "::1:80", "host:65536", "host:-1", "unix:", "h\0:1", "tls://", "tls://h", "http://h:1",
+        ])
     func bad(text: String) { #expect(Endpoint(text) == nil) }
 }

@@ -15,6 +15,7 @@ import Testing
             ("CRhythmProto", "Sources/RhythmWire/"), ("CProtobufC", "Sources/RhythmWire/"),
             ("GRDB", "Sources/RhythmStoreSQLite/"), ("Yams", "Sources/rhythmd/ clients/cli/"),
             ("CMongoC", "Sources/RhythmMongo/"), ("CRabbitMQ", "Sources/RhythmAMQP/"),
+            ("COpenSSL", "Sources/RhythmTLS/"),
         ])
     func librariesHaveOneOwner(module: String, owners: String) throws {
         let allowed = owners.split(separator: " ")
@@ -35,8 +36,10 @@ import Testing
             ("Sources/RhythmStoreMongo", "RhythmCore RhythmEngine RhythmMongo"),
             ("Sources/RhythmPeers", "RhythmCore RhythmEngine RhythmAMQP"),
             ("Sources/RhythmCelery", "RhythmCore RhythmEngine RhythmLane RhythmAMQP RhythmMongo"),
-            ("Sources/RhythmServer", "RhythmCore RhythmEngine RhythmLane RhythmWire"),
-            ("clients/swift", "RhythmCore RhythmLane RhythmWire"),
+            ("Sources/RhythmTLS", ""), ("Sources/RhythmAuth", "RhythmCore RhythmTLS"),
+            ("Sources/RhythmServer", "RhythmCore RhythmEngine RhythmLane RhythmWire RhythmAuth RhythmTLS"),
+            ("clients/swift", "RhythmCore RhythmLane RhythmWire RhythmTLS"),
+            ("clients/cli", "RhythmCore RhythmClient RhythmAuth RhythmCommands"),
         ])
     func dependenciesPointInwards(folder: String, allowed: String) throws {
         let allowed = Set(allowed.split(separator: " ").map { String($0) })

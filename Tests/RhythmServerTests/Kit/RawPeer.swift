@@ -1,6 +1,7 @@
 import Dispatch
 import Glibc
 import RhythmCore
+import RhythmTLS
 import RhythmWire
 
 /// A client that speaks frames, or any other bytes, over a bare socket. Every wait has a deadline, and none of them
@@ -11,6 +12,8 @@ final class RawPeer {
     }
 
     private let descriptor: Int32
+    /// Between the socket and the frames; what was received is decrypted at once.
+    private let tls: TLSSession?
     private let queue = DispatchQueue(label: "raw-peer")
     private var decoder = FrameDecoder(limit: 64 << 20)
     private var unread: [ServerFrame] = []
@@ -20,10 +23,11 @@ final class RawPeer {
     var lastCallID: UInt64 = 0
     var answersPings = true
 
-    init(_ endpoint: Endpoint) throws {
+    /// - Parameter tls: what to speak on an encrypted endpoint.
+    init(_ endpoint: Endpoint, tls context: TLSContext? = nil) throws {
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
         switch endpoint {
-        case .tcp(let host, let port):
+        case .tcp(let host, let port), .tls(let host, let port):
             descriptor = socket(AF_INET, kind, 0)
             var address = sockaddr_in()
             address.sin_family = sa_family_t(AF_INET)
@@ -37,6 +41,11 @@ final class RawPeer {
             withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
             try Self.connect(descriptor, &address)
         }
+        guard case .tls(let host, _) = endpoint, let context else {
+            tls = nil
+            return
+        }
+        tls = try TLSSession(context, .client(host: host))
     }
 
     deinit { close(descriptor) }
@@ -52,8 +61,35 @@ final class RawPeer {
 
     // MARK: Sending
 
-    /// Sends bytes as they are; gives up if the server takes none for the whole of `limit`.
+    /// Sends bytes, encrypted if need be; gives up if the server takes none for the whole of `limit`.
     func send(_ bytes: [UInt8], within limit: Duration = patience) async throws {
+        guard let tls else { return try await sendRaw(bytes, within: limit) }
+        try await shakeHands()
+        try bytes.withUnsafeBytes { try tls.write($0) }
+        try await sendOutput(of: tls)
+    }
+
+    /// Does the TLS handshake, if there is one to be done.
+    func shakeHands(within limit: Duration = patience) async throws {
+        guard let tls else { return }
+        let deadline = ContinuousClock.now + limit
+        while !tls.isEstablished, !isAtEnd {
+            try await sendOutput(of: tls)
+            guard !tls.isEstablished else { break }
+            guard ContinuousClock.now < deadline else { throw Trouble.timeout("no handshake") }
+            try await receive(within: limit)
+        }
+        try await sendOutput(of: tls)
+    }
+
+    private func sendOutput(of tls: TLSSession) async throws {
+        var bytes: [UInt8] = []
+        tls.takeOutput(into: &bytes)
+        if !bytes.isEmpty { try await sendRaw(bytes) }
+    }
+
+    /// Sends bytes as they are.
+    func sendRaw(_ bytes: [UInt8], within limit: Duration = patience) async throws {
         let descriptor = descriptor
         let code = await withCheckedContinuation { (done: CheckedContinuation<Int32, Never>) in
             queue.async { done.resume(returning: Self.send(bytes, to: descriptor, limit)) }
@@ -80,17 +116,22 @@ final class RawPeer {
         return bytes
     }
 
-    static func hello(version: UInt32 = protocolVersion) -> ClientFrame {
-        ClientFrame(callID: 0, body: .hello(Hello(protocolVersion: version, clientName: "test", clientVersion: "1")))
+    static func hello(version: UInt32 = protocolVersion, token: String = "") -> ClientFrame {
+        ClientFrame(
+            callID: 0,
+            body: .hello(Hello(protocolVersion: version, clientName: "test", clientVersion: "1", token: token)))
     }
 
-    /// Says Hello and takes the answer.
+    /// Says Hello and takes the answer; what is not a HelloReply is thrown.
     @discardableResult
-    func greet() async throws -> HelloReply {
-        try await send(Self.hello())
+    func greet(token: String = "") async throws -> HelloReply {
+        try await send(Self.hello(token: token))
         let frame = try await next()
-        guard case .helloReply(let reply) = frame.body else { throw Trouble.unexpected(frame.body) }
-        return reply
+        switch frame.body {
+        case .helloReply(let reply): return reply
+        case .status(let error?): throw error
+        default: throw Trouble.unexpected(frame.body)
+        }
     }
 
     // MARK: Receiving
@@ -165,13 +206,29 @@ final class RawPeer {
         guard !bytes.isEmpty else { isAtEnd = true; return }
         receivedBytes += bytes.count
         var pings: [UInt64] = []
-        try bytes.withUnsafeBytes { buffer in
+        guard let frames = try decrypted(bytes) else { isAtEnd = true; return }
+        try frames.withUnsafeBytes { buffer in
             var rest = buffer
             while let frame = try decoder.nextServerFrame(from: &rest) {
                 if case .ping(let data) = frame.body, answersPings { pings.append(data) } else { unread.append(frame) }
             }
         }
         for data in pings { try? await send(ClientFrame(callID: 0, body: .pong(data))) }
+    }
+
+    /// - Returns: nil if the server has said that nothing more comes.
+    private func decrypted(_ bytes: [UInt8]) throws -> [UInt8]? {
+        guard let tls else { return bytes }
+        bytes.withUnsafeBytes { tls.receive($0) }
+        var plain: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 16_384)
+        while true {
+            switch try buffer.withUnsafeMutableBytes({ try tls.read(into: $0) }) {
+            case .bytes(let count): plain += buffer[..<count]
+            case .needsMore: return plain
+            case .ended: return plain.isEmpty ? nil : plain
+            }
+        }
     }
 
     // MARK: System calls

@@ -14,6 +14,8 @@ final class Rig {
     let gates = Gates()
     let faults = Faults()
     let logs = FakeLogs()
+    /// What the server logs.
+    let log = LogSink()
     private(set) var endpoints: [Endpoint] = []
     private var engine: EngineService?
     private(set) var server: Server?
@@ -59,8 +61,7 @@ final class Rig {
             logger: Logger(label: "engine") { _ in SwiftLogNoOpLogHandler() })
         try await service.start()
         let server = Server(
-            engine: service, configuration: configuration,
-            logger: Logger(label: "server") { _ in SwiftLogNoOpLogHandler() })
+            engine: service, configuration: configuration, logger: log.logger("server"))
         endpoints = try await server.start()
         engine = service
         self.server = server
@@ -99,9 +100,9 @@ final class Rig {
     /// A connection that has said Hello.
     ///
     /// - Parameter onUnix: the kernel keeps little for a unix socket, so the server soon feels that nobody reads.
-    func peer(onUnix: Bool = false) async throws -> RawPeer {
+    func peer(onUnix: Bool = false, token: String = "") async throws -> RawPeer {
         let peer = try RawPeer(onUnix ? unix : tcp)
-        try await peer.greet()
+        try await peer.greet(token: token)
         return peer
     }
 

@@ -1,0 +1,58 @@
+import RhythmAuth
+import RhythmCore
+import Testing
+
+@Suite struct AuthorizationTableTests {
+    /// Written down a second time and by hand: the table is changed in two places or not at all.
+    private static let leastRole: [CallName: Role] = [
+        .getStatus: .read, .watchProgress: .read, .tailLog: .read, .listWorkflows: .read, .resolveID: .read,
+        .getServerInfo: .read, .startWorkflow: .operate, .pauseWorkflow: .operate, .resumeWorkflow: .operate,
+        .cancelWorkflow: .operate, .deleteWorkflow: .admin,
+    ]
+
+    @Test(arguments: CallName.allCases, Role.allCases)
+    func everyCallAsEveryRole(call: CallName, role: Role) throws {
+        let least = try #require(Self.leastRole[call])
+        for scope in [AppScope.all, .only(["own"]), .only(["own", "second"]), .only([])] {
+            for appID in ["own", "foreign"] {
+                let caller = Caller(.token(id: "0123456789ab", name: "t"), role: role, scope: scope)
+                let decision = AuthorizationTable.decide(call, appID: appID, for: caller)
+                guard role >= least else {
+                    guard case .refused(let error) = decision else {
+                        Issue.record("\(call) as \(role): \(decision)")
+                        continue
+                    }
+                    #expect(error.code == .permissionDenied && error.reason == "ROLE")
+                    #expect(error.message.contains(least.rawValue) && error.message.contains(call.rawValue))
+                    continue
+                }
+                if call == .startWorkflow, !scope.contains(appID) {
+                    guard case .refused(let error) = decision else {
+                        Issue.record("\(call) for \(appID) within \(scope): \(decision)")
+                        continue
+                    }
+                    #expect(error.code == .permissionDenied && error.reason == "APP_ID")
+                    #expect(error.field == "spec.app_id" && error.message.contains("'\(appID)'"))
+                    if scope != .only([]) { #expect(error.message.contains("'own'"), "it says what is allowed") }
+                } else if call == .getServerInfo {
+                    #expect(decision == .allowed(within: .all))
+                } else {
+                    #expect(decision == .allowed(within: scope), "nothing outside of the caller's scope is found")
+                }
+            }
+        }
+    }
+
+    @Test func rolesAreInOrder() {
+        #expect(Role.read < .operate && Role.operate < .admin && !(Role.admin < .admin))
+    }
+
+    @Test func whoHasNotBeenLetInMayDoNothingToWorkflows() {
+        for call in CallName.allCases where call != .getServerInfo {
+            switch AuthorizationTable.decide(call, appID: "x", for: .nobody) {
+            case .refused: break
+            case .allowed(let scope): #expect(scope == .only([]), "\(call)")
+            }
+        }
+    }
+}
