@@ -107,7 +107,7 @@ extension MongoStore {
         StoreError(
             .full,
             "\(pool.description): the record of workflow \(id) would have about \(size) bytes; a document may have "
-                + "\(documentLimit). Nothing was stored. Let its tasks return less, or names of files")
+                + "\(documentLimit). Nothing was stored. Let its tasks return less, or names of files", workflow: id)
     }
 
     /// Sends the writes and finds out which of them met what they named.

@@ -36,6 +36,13 @@ final class ProbedStore: Store {
     }
     func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID] {
         onCommit(batch)
+        // As a database with a limit for a record.
+        for change in batch.changes {
+            let sizes = change.workflow.steps.flatMap(\.attempts).map { $0.result?.text.utf8.count ?? 0 }
+            if sizes.contains(where: { $0 > 100_000 }) || change.workflow.description.utf8.count > 100_000 {
+                throw StoreError(.full, "the record is too large", workflow: change.workflow.id)
+            }
+        }
         return try store.commit(batch)
     }
 }
