@@ -29,13 +29,13 @@ struct Daemon {
             return handler
         }
         let logger = Logger(label: "rhythmd")
-        try makeDirectory(settings.data)
-        try makeDirectory(settings.tasks)
-        let signals = TerminationSignals()
         let reloads = ReloadSignals()
         var files = SecurityFiles(settings.security)
         let security = try files.read()
         let filesRead = files
+        try makeDirectory(settings.data)
+        try makeDirectory(settings.tasks)
+        let signals = TerminationSignals()
 
         // The lock of the store keeps a second server away from the data directory, so it comes first.
         let store = try SQLiteStore(path: settings.data + "/rhythm.sqlite")
