@@ -74,6 +74,7 @@ extension ServerTests {
                 #expect(answered < 30 && answered >= FailureThrottle.waitingMax)
                 let peer = try await rig.peer(token: good)
                 try await eventually("all are gone") { try await peer.info().connections == 1 }
+                #expect(try await peer.info().authenticationFailures == 30)
             }
         }
 
