@@ -47,6 +47,14 @@ import Testing
             #expect(mode(file) == 0o600)
             let text = try #require(place.text(file))
             for secret in [reader, genomics] { #expect(!text.contains(secret.suffix(64))) }
+            let shell = try Processes.Child(
+                CLIProgram.path("rhythm"), ["token", "create", "--file", file, "--name", "kept", "--role", "read"],
+                environment: [:], output: place.path + "/kept")
+            #expect(try await shell.end(within: 20) == .exited(0))
+            #expect(
+                mode(place.path + "/kept") == 0o600 && place.text(place.path + "/kept")?.contains("rhythm_") == true)
+            #expect(try await rhythm(["token", "revoke", "--file", file, "kept"]).status == 0)
+            #expect(place.text(file) == text)
             let again = try await rhythm(["token", "create", "--file", file, "--name", "reader", "--role", "admin"])
             #expect(again.status == 5 && again.out == "" && place.text(file) == text)
             let list = try await rhythm(["token", "list", "--file", file])
