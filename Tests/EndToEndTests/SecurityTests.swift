@@ -47,6 +47,8 @@ import Testing
             #expect(mode(file) == 0o600)
             let text = try #require(place.text(file))
             for secret in [reader, genomics] { #expect(!text.contains(secret.suffix(64))) }
+            try place.write("kept")
+            chmod(place.path + "/kept", 0o644)
             let shell = try Processes.Child(
                 CLIProgram.path("rhythm"), ["token", "create", "--file", file, "--name", "kept", "--role", "read"],
                 environment: [:], output: place.path + "/kept")

@@ -6,7 +6,7 @@ import Testing
 
 extension ServerTests {
     /// Who is let in, and what becomes of those who are not.
-    @Suite struct AuthenticationTests {
+    @Suite(.timeLimit(.minutes(2))) struct AuthenticationTests {
         @Test(arguments: ["", "nonsense", Token.make().revealed])
         func whoHasNoTokenIsTurnedAway(token: String) async throws {
             var tokens = Tokens()

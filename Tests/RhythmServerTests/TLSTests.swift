@@ -10,7 +10,7 @@ import Testing
 
 extension ServerTests {
     /// The same server behind TLS.
-    @Suite struct TLSTests {
+    @Suite(.timeLimit(.minutes(2))) struct TLSTests {
         @Test func servesEverythingAndMore() async throws {
             try await TLSPlace.with { place in
                 try await place.withRig(place.security()) { rig in

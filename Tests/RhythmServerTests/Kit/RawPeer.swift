@@ -185,11 +185,14 @@ final class RawPeer {
         } catch Trouble.timeout { return true }
     }
 
-    /// Reads until the server has closed the connection; gives every frame that came before.
+    /// Reads until the server has closed the connection, which it must do within `limit`, whatever it sends until then;
+    /// gives every frame that came before.
     func untilClosed(within limit: Duration = patience) async throws -> [ServerFrame] {
+        let deadline = ContinuousClock.now + limit
         var frames: [ServerFrame] = []
         while true {
-            do { frames.append(try await next(within: limit)) } catch Trouble.closed { return frames }
+            let left = max(.zero, ContinuousClock.now.duration(to: deadline))
+            do { frames.append(try await next(within: left)) } catch Trouble.closed { return frames }
         }
     }
 
