@@ -5668,7 +5668,7 @@ const ProtobufCMessageDescriptor rhythm__get_server_info__descriptor =
   (ProtobufCMessageInit) rhythm__get_server_info__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__server_info__field_descriptors[11] =
+static const ProtobufCFieldDescriptor rhythm__server_info__field_descriptors[12] =
 {
   {
     "server_version",
@@ -5802,9 +5802,22 @@ static const ProtobufCFieldDescriptor rhythm__server_info__field_descriptors[11]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "authentication_failures",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, authentication_failures),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__server_info__field_indices_by_name[] = {
   2,   /* field[2] = active_workflows */
+  11,   /* field[11] = authentication_failures */
   4,   /* field[4] = calls */
   3,   /* field[3] = connections */
   10,   /* field[10] = epoch */
@@ -5819,7 +5832,7 @@ static const unsigned rhythm__server_info__field_indices_by_name[] = {
 static const ProtobufCIntRange rhythm__server_info__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor rhythm__server_info__descriptor =
 {
@@ -5829,7 +5842,7 @@ const ProtobufCMessageDescriptor rhythm__server_info__descriptor =
   "Rhythm__ServerInfo",
   "rhythm.v1",
   sizeof(Rhythm__ServerInfo),
-  11,
+  12,
   rhythm__server_info__field_descriptors,
   rhythm__server_info__field_indices_by_name,
   1,  rhythm__server_info__number_ranges,

@@ -67,10 +67,20 @@ extension Connection {
                     server.logger.info(
                         "connection refused",
                         metadata: ["peer": "\(peer)", "reason": "TLS", "message": "\(error.description)"])
+                    if error.kind == .noTLS { sendPlainly() }
                     return close()
                 }
             }
         }
+    }
+
+    /// To somebody who speaks frames where TLS is expected: what he can read, and nothing but that.
+    private func sendPlainly() {
+        let goAway = GoAway(
+            reason: "TLS_REQUIRED", message: "this address speaks TLS; connect to it with tls://",
+            graceMilliseconds: 0, lastCallID: 0)
+        try? ServerFrame(callID: 0, body: .goAway(goAway)).append(to: &sealed.bytes)
+        _ = sealed.flush(to: descriptor)
     }
 
     private func take(_ bytes: UnsafeRawBufferPointer) {

@@ -287,7 +287,7 @@ extension ServerCore {
             calls: UInt64(callCount), watches: UInt64(hub.watchCount),
             health: trouble == nil ? .serving : .degraded,
             healthDetail: trouble.map { "the store refuses: \($0.message)" } ?? "", runners: configuration.runners,
-            serverID: configuration.serverID, epoch: configuration.epoch)
+            serverID: configuration.serverID, epoch: configuration.epoch, authenticationFailures: failures.total)
     }
 
     /// Stops listening, tells every peer, lets open calls finish, and calls `done` when the last connection is closed

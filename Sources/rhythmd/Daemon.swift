@@ -29,13 +29,13 @@ struct Daemon {
             return handler
         }
         let logger = Logger(label: "rhythmd")
-        try makeDirectory(settings.data)
-        if settings.backends.celery == nil { try makeDirectory(settings.tasks) }
-        let signals = TerminationSignals()
         let reloads = ReloadSignals()
         var files = SecurityFiles(settings.security)
         let security = try files.read()
         let filesRead = files
+        try makeDirectory(settings.data)
+        if settings.backends.celery == nil { try makeDirectory(settings.tasks) }
+        let signals = TerminationSignals()
 
         let serverID = try serverID()
         let backends = Backends(settings: settings.backends, serverID: serverID)

@@ -116,13 +116,13 @@ final class EngineRig {
 
     /// All of them in one cycle, with whatever is in the mail.
     @discardableResult
-    func ask(_ commands: [Command]) -> [Result<Reply, RhythmError>] {
+    func ask(_ commands: [Command], within scope: AppScope = .all) -> [Result<Reply, RhythmError>] {
         let answers = Record<(Int, Result<Reply, RhythmError>)>()
         let order = order
         var inputs = mail()
         for (number, command) in commands.enumerated() {
             inputs.append(
-                .command(command) { result in
+                .command(command, within: scope) { result in
                     order.add("reply")
                     answers.add((number, result))
                 })

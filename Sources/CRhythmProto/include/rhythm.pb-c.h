@@ -389,7 +389,7 @@ struct  Rhythm__Hello
   ProtobufCBinaryData client_name;
   ProtobufCBinaryData client_version;
   /*
-   * Credentials; empty for none.
+   * The text of a token; empty for none.
    */
   ProtobufCBinaryData token;
 };
@@ -494,7 +494,7 @@ struct  Rhythm__GoAway
 {
   ProtobufCMessage base;
   /*
-   * A stable upper-case word, such as SHUTDOWN, PROTOCOL or PROTOCOL_VERSION.
+   * A stable upper-case word, such as SHUTDOWN, PROTOCOL, PROTOCOL_VERSION or CREDENTIALS_CHANGED.
    */
   ProtobufCBinaryData reason;
   ProtobufCBinaryData message;
@@ -1626,10 +1626,14 @@ struct  Rhythm__ServerInfo
   ProtobufCBinaryData *runners;
   ProtobufCBinaryData server_id;
   uint64_t epoch;
+  /*
+   * Hellos with wrong credentials since the server started.
+   */
+  uint64_t authentication_failures;
 };
 #define RHYTHM__SERVER_INFO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__server_info__descriptor) \
-    , {0,NULL}, 0, 0, 0, 0, 0, RHYTHM__HEALTH__HEALTH_UNSPECIFIED, {0,NULL}, 0,NULL, {0,NULL}, 0 }
+    , {0,NULL}, 0, 0, 0, 0, 0, RHYTHM__HEALTH__HEALTH_UNSPECIFIED, {0,NULL}, 0,NULL, {0,NULL}, 0, 0 }
 
 
 /*

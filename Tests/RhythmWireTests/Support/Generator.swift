@@ -307,7 +307,8 @@ extension Generator {
                 ServerInfo(
                     serverVersion: text(), uptimeMilliseconds: u64(), activeWorkflows: u64(), connections: u64(),
                     calls: u64(), watches: u64(), health: pick(ServerInfo.Health.self), healthDetail: text(),
-                    runners: some(3) { $0.text() }, serverID: text(), epoch: u64()))
+                    runners: some(3) { $0.text() }, serverID: text(), epoch: u64(),
+                    authenticationFailures: u64()))
         }
     }
 
