@@ -17,6 +17,8 @@ extension Request {
         case .watchProgress: .watchProgress
         case .tailLog: .tailLog
         case .getServerInfo: .getServerInfo
+        case .getConnections: .getConnections
+        case .getStats: .getStats
         }
     }
 

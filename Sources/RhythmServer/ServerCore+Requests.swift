@@ -46,6 +46,8 @@ extension ServerCore {
         case .watchProgress(let watch): hub.open(watch, call: call)
         case .tailLog(let tail): tailLog(tail, call)
         case .getServerInfo: call.connection?.reply(call, .getServerInfo(info))
+        case .getConnections: call.connection?.reply(call, .getConnections(connectionList))
+        case .getStats: call.connection?.reply(call, .getStats(stats))
         }
     }
 

@@ -42,4 +42,6 @@ package enum Reply: Sendable, Hashable {
     indirect case listWorkflows(ListReply)
     case resolveID(ResolveReply)
     indirect case getServerInfo(ServerInfo)
+    case getConnections([ConnectionInfo])
+    indirect case getStats(ServerStats)
 }
