@@ -85,6 +85,8 @@ extension [ClientStateMachine.Action] {
                     separator: ",")
         case .tailLog(let log): "log \(log.offset)"
         case .getServerInfo: "info"
+        case .getConnections: "connections"
+        case .getStats: "stats"
         }
     }
 

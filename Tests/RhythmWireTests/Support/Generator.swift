@@ -180,7 +180,7 @@ extension Generator {
     mutating func clientFrame() -> ClientFrame { clientFrame(kind: below(Self.clientKinds)) }
     mutating func serverFrame() -> ServerFrame { serverFrame(kind: below(Self.serverKinds)) }
 
-    static let clientKinds = 15
+    static let clientKinds = 17
 
     mutating func clientFrame(kind: Int) -> ClientFrame {
         let body: ClientBody =
@@ -241,11 +241,13 @@ extension Generator {
                 TailLog(
                     workflowID: workflowID(), step: maybe { $0.word() }, taskID: maybe { $0.taskID() },
                     offset: Int64(bitPattern: u64()), maxBytes: Int64(number()), follow: flip()))
+        case 10: return .getConnections
+        case 11: return .getStats
         default: return .getServerInfo
         }
     }
 
-    static let serverKinds = 22
+    static let serverKinds = 24
 
     mutating func serverFrame(kind: Int) -> ServerFrame {
         let body: ServerBody =
@@ -276,6 +278,23 @@ extension Generator {
         return ServerFrame(callID: callID(), body: body)
     }
 
+    private mutating func connectionInfo() -> ConnectionInfo {
+        ConnectionInfo(
+            id: u64(), peer: text(), clientName: text(), identity: text(), ageMilliseconds: u64(),
+            silentMilliseconds: u64(), openCalls: u32(), watches: u32(), calls: u64(), bytesIn: u64(), bytesOut: u64(),
+            waitingBytes: u64())
+    }
+
+    private mutating func serverStats() -> ServerStats {
+        ServerStats(
+            metrics: some(4) { .init($0.word(), $0.u64(), help: $0.text()) },
+            calls: some(3) {
+                .init(
+                    name: $0.word(), ended: [0: $0.u64(), 5: $0.u64()], durations: $0.some(5) { $0.u64() },
+                    totalMicroseconds: $0.u64())
+            })
+    }
+
     private mutating func reply(kind: Int) -> Reply {
         switch kind {
         case 0: return .startWorkflow(StartReply(workflow: workflow(), replayed: flip()))
@@ -292,6 +311,8 @@ extension Generator {
                         next: maybe { ListCursor(key: $0.time(), id: $0.workflowID()) }),
                     counts: maybe { [.success: $0.number(), .pending: $0.number()] }))
         case 8: return .resolveID(ResolveReply(workflowIDs: some(4) { $0.workflowID() }))
+        case 9: return .getConnections(some(3) { $0.connectionInfo() })
+        case 10: return .getStats(serverStats())
         default:
             return .getServerInfo(
                 ServerInfo(
