@@ -214,7 +214,7 @@ let package = Package(
             name: "RhythmServerTests",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmWire", "RhythmServer", "RhythmClient", "RhythmTesting",
-                "RhythmAuth", "RhythmTLS", "RhythmStoreSQLite", "RhythmInProcessRunner",
+                "RhythmAuth", "RhythmTLS", "RhythmStoreSQLite", "RhythmInProcessRunner", "CRhythmShims",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),

@@ -92,6 +92,8 @@ extension Connection {
         for call in Array(calls.values) { _ = finish(call, Self.peerIsGone) }
         sayEndOfTLS()
         shutdown(descriptor, Int32(SHUT_WR))
+        // A socket whose way out is closed counts as writable for ever.
+        disarmWrite()
         // The peer has closed already, or is not to be listened to: what lies there is thrown away in passing.
         guard !readIsCancelled else {
             var rounds = 16

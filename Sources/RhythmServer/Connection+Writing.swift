@@ -159,7 +159,7 @@ extension Connection {
         source.activate()
     }
 
-    private func disarmWrite() {
+    func disarmWrite() {
         guard writeIsArmed else { return }
         writeIsArmed = false
         writeSource?.suspend()

@@ -33,6 +33,7 @@ struct JSONLogHandler: LogHandler {
         var all = metadata
         if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
         if let own = event.metadata { all.merge(own) { $1 } }
+        if let error = event.error, all["error"] == nil { all["error"] = "\(error)" }
         write(Self.line(at: SystemTime.now, event.level, label, "\(event.message)", all))
     }
 
