@@ -47,6 +47,8 @@ extension ServerCore {
         case .tailLog(let tail): tailLog(tail, call)
         case .getServerInfo: call.connection?.reply(call, .getServerInfo(info))
         case .diagnose: examine(call)
+        case .getConnections: call.connection?.reply(call, .getConnections(connectionList))
+        case .getStats: call.connection?.reply(call, .getStats(stats))
         }
     }
 

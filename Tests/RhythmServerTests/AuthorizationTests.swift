@@ -53,7 +53,9 @@ extension ServerTests {
         @Test(arguments: Role.allCases)
         func callsThatNameAWorkflow(role: Role) async throws {
             let covered = Set(Self.calls.map(\.name))
-            let others: Set<CallName> = [.startWorkflow, .listWorkflows, .resolveID, .getServerInfo]
+            let others: Set<CallName> = [
+                .startWorkflow, .listWorkflows, .resolveID, .getServerInfo, .getConnections, .getStats,
+            ]
             #expect(covered.union(others) == Set(CallName.allCases), "no call is left out")
             try await with(role) { rig, admin, limited in
                 let foreign = try await admin.start(Rig.gated(appID: "foreign"))

@@ -87,6 +87,8 @@ extension Request {
             self = .tailLog(try required(c.pointee.tail_log, "tail_log", path: ""))
         case RHYTHM__CLIENT_FRAME__BODY_GET_SERVER_INFO: self = .getServerInfo
         case RHYTHM__CLIENT_FRAME__BODY_DIAGNOSE: self = .diagnose
+        case RHYTHM__CLIENT_FRAME__BODY_GET_CONNECTIONS: self = .getConnections
+        case RHYTHM__CLIENT_FRAME__BODY_GET_STATS: self = .getStats
         default: return nil
         }
     }
@@ -129,6 +131,12 @@ extension Request {
         case .diagnose:
             c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_DIAGNOSE
             c.pointee.diagnose = arena.make(rhythm__diagnose__init)
+        case .getConnections:
+            c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_GET_CONNECTIONS
+            c.pointee.get_connections = arena.make(rhythm__get_connections__init)
+        case .getStats:
+            c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_GET_STATS
+            c.pointee.get_stats = arena.make(rhythm__get_stats__init)
         }
     }
 }

@@ -57,13 +57,15 @@ package enum Request: Sendable, Hashable {
     indirect case tailLog(TailLog)
     case getServerInfo
     case diagnose
+    case getConnections
+    case getStats
 
     /// Whether it is answered by a stream instead of one reply.
     package var isStream: Bool {
         switch self {
         case .watchProgress, .tailLog: true
         case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow, .getStatus,
-            .listWorkflows, .resolveID, .getServerInfo, .diagnose:
+            .listWorkflows, .resolveID, .getServerInfo, .diagnose, .getConnections, .getStats:
             false
         }
     }

@@ -43,4 +43,6 @@ package enum Reply: Sendable, Hashable {
     case resolveID(ResolveReply)
     indirect case getServerInfo(ServerInfo)
     case diagnose(DiagnoseReply)
+    case getConnections([ConnectionInfo])
+    indirect case getStats(ServerStats)
 }

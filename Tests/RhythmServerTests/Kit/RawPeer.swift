@@ -18,6 +18,8 @@ final class RawPeer {
     private var decoder = FrameDecoder(limit: 64 << 20)
     private var unread: [ServerFrame] = []
     private(set) var isAtEnd = false
+    /// The end was a reset.
+    private(set) var wasReset = false
     /// Everything that came, byte by byte.
     private(set) var receivedBytes = 0
     var lastCallID: UInt64 = 0
@@ -219,11 +221,15 @@ final class RawPeer {
 
     private func receive(within limit: Duration) async throws {
         let descriptor = descriptor
-        let bytes = await withCheckedContinuation { (done: CheckedContinuation<[UInt8]?, Never>) in
+        let (bytes, error) = await withCheckedContinuation { (done: CheckedContinuation<([UInt8]?, Int32), Never>) in
             queue.async { done.resume(returning: Self.receive(from: descriptor, limit)) }
         }
         guard let bytes else { return }
-        guard !bytes.isEmpty else { isAtEnd = true; return }
+        guard !bytes.isEmpty else {
+            isAtEnd = true
+            wasReset = error == ECONNRESET
+            return
+        }
         receivedBytes += bytes.count
         var pings: [UInt64] = []
         if takesAnything { return }
@@ -272,12 +278,12 @@ final class RawPeer {
         }
     }
 
-    /// - Returns: nil if nothing came; nothing if nothing more will come.
-    private static func receive(from descriptor: Int32, _ limit: Duration) -> [UInt8]? {
-        guard wait(descriptor, Int16(POLLIN), limit) else { return nil }
+    /// - Returns: nil if nothing came; nothing if nothing more will come, and why.
+    private static func receive(from descriptor: Int32, _ limit: Duration) -> ([UInt8]?, Int32) {
+        guard wait(descriptor, Int16(POLLIN), limit) else { return (nil, 0) }
         var buffer = [UInt8](repeating: 0, count: 262_144)
         let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
-        return count > 0 ? Array(buffer[..<count]) : []
+        return count > 0 ? (Array(buffer[..<count]), 0) : ([], count < 0 ? errno : 0)
     }
 
     private static func wait(_ descriptor: Int32, _ event: Int16, _ limit: Duration) -> Bool {
@@ -305,6 +311,12 @@ extension RawPeer {
         let reply = try await call(.getServerInfo)
         guard case .getServerInfo(let info) = reply else { throw Trouble.unexpected(.reply(reply)) }
         return info
+    }
+
+    func stats() async throws -> ServerStats {
+        let reply = try await call(.getStats)
+        guard case .getStats(let stats) = reply else { throw Trouble.unexpected(.reply(reply)) }
+        return stats
     }
 
     /// Waits until the workflow has a status.
