@@ -19,10 +19,13 @@ actor CeleryDesk {
 
     /// The attempts, from their dispatch until they are settled.
     var entries: [TaskID: CeleryEntry] = [:]
+    var lastSerial: UInt64 = 0
     /// Those that are not sent, so that a change of circumstances can be tried on them.
     var unsent: Set<TaskID> = []
     /// Those that are being stopped, or that somebody else has revoked.
     var revoking: Set<TaskID> = []
+    /// When the next of those that are not sent is due; may be too early.
+    var nextSendDue: Duration?
 
     // Documents
     var polls = PollSchedule()
@@ -48,6 +51,13 @@ actor CeleryDesk {
     /// Ids that workers which start are told, the newest last.
     var revoked: [TaskID] = []
     var revokedSet: Set<TaskID> = []
+
+    // Examination
+    /// What workers' signs of life say of them.
+    var pulses: [String: WorkerPulse] = [:]
+    var examination: Examination?
+    /// Who asked while one was under way; the next one is for all of them.
+    var examinees: [Examination.Caller] = []
 
     // Fate
     var census: Census?
@@ -117,6 +127,9 @@ actor CeleryDesk {
         case .revoked(let ids): remember(earlier: ids)
         case .queue(let name, let found): saw(queue: name, found)
         case .mailbox(let node, let found): saw(mailboxOf: node, found)
+        case .examine(let caller): examine(for: caller)
+        case .examinedQueue(let name, let found, let begun): examined(queue: name, found, begun: begun)
+        case .examinedDatabase(let state, let begun): examined(state, begun: begun)
         }
     }
 
@@ -162,6 +175,7 @@ actor CeleryDesk {
         var due = min(nextScan, nextRollCall, nextQueueCheck)
         if !isPolling, let next = polls.nextDue { due = min(due, next) }
         if let next = nextFateDue { due = min(due, next) }
+        if let examination { due = min(due, examination.deadline) }
         if let next = nextSendDue { due = min(due, next) }
         if let armedFor, armedFor <= due, armedFor > now { return }
         armedFor = due
@@ -176,6 +190,7 @@ actor CeleryDesk {
         if nextScan <= now { scan() }
         if nextQueueCheck <= now { checkQueues() }
         advanceFate()
+        advanceExamination()
         if let first = leftovers.first, first.due <= now {
             let due = leftovers.prefix { $0.due <= now }.map(\.task)
             leftovers.removeFirst(due.count)

@@ -93,4 +93,11 @@ extension RhythmClient {
             watches: info.watches, isServing: info.health == .serving, healthDetail: info.healthDetail,
             runners: info.runners, serverID: info.serverID, epoch: info.epoch)
     }
+
+    /// Has the server look at its store and at what runs its steps; the worst finding comes first. Takes some seconds
+    /// where workers have to be asked.
+    public func diagnose(timeout: Duration? = nil) async throws(RhythmError) -> [Finding] {
+        guard case .diagnose(let reply) = try await call(.diagnose, timeout: timeout) else { throw Self.unexpected }
+        return reply.findings
+    }
 }

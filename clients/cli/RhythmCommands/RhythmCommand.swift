@@ -95,6 +95,6 @@ struct Rhythm: AsyncParsableCommand {
         subcommands: [
             StartCommand.self, StatusCommand.self, WhyCommand.self, WatchCommand.self, ListCommand.self, LogsCommand.self,
             PauseCommand.self, ResumeCommand.self, CancelCommand.self, DeleteCommand.self, ValidateCommand.self,
-            PingCommand.self, InfoCommand.self, TokenCommand.self,
+            PingCommand.self, InfoCommand.self, DoctorCommand.self, TokenCommand.self,
         ])
 }
