@@ -221,7 +221,7 @@ let package = Package(
         .testTarget(
             name: "RhythmdTests",
             dependencies: [
-                "rhythmd", "RhythmAuth", "RhythmWire", .product(name: "Logging", package: "swift-log"),
+                "rhythmd", "RhythmAuth", "RhythmServer", "RhythmWire", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(

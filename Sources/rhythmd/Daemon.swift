@@ -52,6 +52,7 @@ struct Daemon {
         configuration.epoch = UInt64(Date().timeIntervalSince1970 * 1_000_000)
         configuration.runners = [backends.runnerName]
         configuration.security = security
+        settings.limits.apply(to: &configuration)
         let server = Server(engine: engine, configuration: configuration, logger: Logger(label: "rhythm.server"))
         let endpoints = try await server.start()
         try publish(endpoints)

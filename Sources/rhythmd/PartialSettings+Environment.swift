@@ -4,7 +4,7 @@ extension PartialSettings {
     /// `RHYTHM_TOKENS`, `RHYTHM_TLS_CERT`, `RHYTHM_TLS_KEY`, `RHYTHM_TLS_CLIENT_CA`, `RHYTHM_ALLOW_UIDS` (numbers
     /// separated by commas), `RHYTHM_LOG_LEVEL`, `RHYTHM_DRAIN_GRACE`, `RHYTHM_TASK_GRACE` (seconds), `RHYTHM_SUPERVISOR`,
     /// `RHYTHM_STORE`, `RHYTHM_BROKER`, `RHYTHM_RESULTS`, `RHYTHM_DEFAULT_QUEUE`, `RHYTHM_WORKER_LOST_AFTER`, `RHYTHM_LEASE` (seconds),
-    /// `RHYTHM_LIBRARY_TASKS` (names separated by commas).
+    /// `RHYTHM_LIBRARY_TASKS` (names separated by commas), `RHYTHM_LIMITS` (`NAME=VALUE,NAME=VALUE`).
     /// Empty variables count as not set.
     init(environment: [String: String]) throws(SettingsError) {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
@@ -19,6 +19,9 @@ extension PartialSettings {
         results = value("RHYTHM_RESULTS")
         defaultQueue = value("RHYTHM_DEFAULT_QUEUE")
         libraryTasks = value("RHYTHM_LIBRARY_TASKS")?.split(separator: ",").map { String($0) }
+        if let text = value("RHYTHM_LIMITS") {
+            limits = try LimitSettings.values(text.split(separator: ",").map { String($0) }, source: "RHYTHM_LIMITS")
+        }
         if let text = value("RHYTHM_LEASE") {
             guard let number = Double(text) else { throw Self.unusable("RHYTHM_LEASE", text, "seconds") }
             leaseSeconds = number

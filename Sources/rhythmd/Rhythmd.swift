@@ -22,7 +22,8 @@ struct Rhythmd: AsyncParsableCommand {
             RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_TOKENS, RHYTHM_TLS_CERT, RHYTHM_TLS_KEY, \
             RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
             RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
-            RHYTHM_WORKER_LOST_AFTER, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
+            RHYTHM_WORKER_LOST_AFTER, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS, \
+            RHYTHM_LIMITS) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
             over the file.
 
             On loopback everybody may connect unless --tokens or --tls-client-ca is given; from elsewhere nobody may, \
@@ -99,6 +100,13 @@ struct Rhythmd: AsyncParsableCommand {
             "This task is based on sca-rhythm's WorkflowTask, whatever workers say; may be repeated.",
             valueName: "task"))
     var libraryTask: [String] = []
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Limit what a peer may cost: \(LimitSettings.known.map(\.name).joined(separator: ", ")); may be repeated.",
+            valueName: "name=value"))
+    var limit: [String] = []
 
     @Option(name: .long, help: ArgumentHelp("Read settings from a YAML file.", valueName: "file"))
     var config: String?
@@ -193,7 +201,9 @@ struct Rhythmd: AsyncParsableCommand {
             tlsKey: tlsKey, tlsClientCA: tlsClientCA, allowUIDs: allowUID.isEmpty ? nil : allowUID, logLevel: logLevel,
             drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor,
             store: store, broker: broker, results: results, defaultQueue: defaultQueue,
-            workerLostAfterSeconds: workerLostAfter, libraryTasks: libraryTask.isEmpty ? nil : libraryTask, leaseSeconds: lease)
+            workerLostAfterSeconds: workerLostAfter, libraryTasks: libraryTask.isEmpty ? nil : libraryTask,
+            leaseSeconds: lease,
+            limits: limit.isEmpty ? nil : try LimitSettings.values(limit, source: "--limit"))
         return try flags.over(PartialSettings(environment: environment)).over(file)
             .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }
     }

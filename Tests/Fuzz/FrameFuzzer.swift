@@ -27,9 +27,15 @@ public func fuzzFrames(_ input: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
 private enum Seen: Equatable {
     case frame([UInt8])
     case refused(FrameError)
+    /// How much of the call is known then depends on what has come by then.
+    case over
 
-    init(client frame: ClientFrame) { self = .frame(encoded { (bytes) throws(FrameError) in try frame.append(to: &bytes) }) }
-    init(server frame: ServerFrame) { self = .frame(encoded { (bytes) throws(FrameError) in try frame.append(to: &bytes) }) }
+    init(client frame: ClientFrame) {
+        self = .frame(encoded { (bytes) throws(FrameError) in try frame.append(to: &bytes) })
+    }
+    init(server frame: ServerFrame) {
+        self = .frame(encoded { (bytes) throws(FrameError) in try frame.append(to: &bytes) })
+    }
 }
 
 /// What was read can be written.
@@ -55,8 +61,8 @@ private func outcomes(
             do throws(FrameError) {
                 if let frame = try next(&decoder, &rest) { seen.append(frame) } else { isDone = true }
             } catch {
+                if error.isFatal { return seen + [.over] }
                 seen.append(.refused(error))
-                if error.isFatal { return seen }
             }
         }
     }

@@ -1,4 +1,5 @@
 import Logging
+import RhythmServer
 import RhythmWire
 import Testing
 
@@ -56,6 +57,7 @@ import Testing
             worker_lost_after: 60
             library_tasks: [old.task]
             lease: 5
+            limits: {max_calls: 64, ping_interval: 2.5}
             """
         let settings = try resolve(PartialSettings(yaml: yaml, path: "f.yaml"))
         #expect(
@@ -72,7 +74,8 @@ import Testing
                         store: .mongodb("mongodb://db/flows"), lease: .seconds(5),
                         celery: .init(
                             broker: "amqp://rabbit/v", results: "mongodb://db/flows", defaultQueue: "q",
-                            workerLostAfter: .seconds(60), libraryTasks: ["old.task"]))))
+                            workerLostAfter: .seconds(60), libraryTasks: ["old.task"])),
+                    limits: LimitSettings(["max_calls": 64, "ping_interval": 2.5])))
     }
 
     @Test(
@@ -127,6 +130,29 @@ import Testing
     func refusals(partial: PartialSettings, message: String) {
         let error = #expect(throws: SettingsError.self) { try resolve(partial) }
         #expect(error?.description.contains(message) == true, "\(String(describing: error))")
+    }
+
+    @Test("limits reach the server, and what they cannot be is named")
+    func limits() throws {
+        let partial = try PartialSettings(environment: ["RHYTHM_LIMITS": "max_calls=7,stall_timeout=1.5"])
+        var configuration = ServerConfiguration()
+        try resolve(partial).limits.apply(to: &configuration)
+        #expect(configuration.maxCalls == 7 && configuration.stallTimeout == .milliseconds(1500))
+        #expect(configuration.maxConnections == ServerConfiguration().maxConnections)
+        for limit in LimitSettings.known {
+            for value in [limit.range.lowerBound, limit.range.upperBound] {
+                try LimitSettings([limit.name: value]).apply(to: &configuration)
+            }
+            #expect(throws: SettingsError.self) { try LimitSettings([limit.name: limit.range.upperBound + 1]) }
+        }
+        for (limits, message) in [
+            (["max_call": 3.0], "there is no 'max_call'"), (["max_calls": 1.5], "max_calls=1.5 is not a whole number"),
+            (["ping_interval": 0], "ping_interval=0.0 is not between"),
+        ] {
+            let error = #expect(throws: SettingsError.self) { try resolve(PartialSettings(limits: limits)) }
+            #expect(error?.description.contains(message) == true, "\(String(describing: error))")
+        }
+        #expect(throws: SettingsError.self) { try PartialSettings(environment: ["RHYTHM_LIMITS": "max_calls"]) }
     }
 
     @Test("without a home directory the data directory must be named")
