@@ -1248,7 +1248,7 @@ const ProtobufCMessageDescriptor rhythm__hello_reply__descriptor =
   (ProtobufCMessageInit) rhythm__hello_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__connection_limits__field_descriptors[4] =
+static const ProtobufCFieldDescriptor rhythm__connection_limits__field_descriptors[10] =
 {
   {
     "max_request_bytes",
@@ -1298,17 +1298,95 @@ static const ProtobufCFieldDescriptor rhythm__connection_limits__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "max_watched_workflows",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, max_watched_workflows),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "frame_timeout_ms",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, frame_timeout_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "stall_timeout_ms",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, stall_timeout_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "default_timeout_ms",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, default_timeout_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_pings_per_s",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, max_pings_per_s),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_cancels_per_s",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, max_cancels_per_s),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__connection_limits__field_indices_by_name[] = {
+  7,   /* field[7] = default_timeout_ms */
+  5,   /* field[5] = frame_timeout_ms */
   2,   /* field[2] = max_calls */
+  9,   /* field[9] = max_cancels_per_s */
+  8,   /* field[8] = max_pings_per_s */
   0,   /* field[0] = max_request_bytes */
   1,   /* field[1] = max_response_bytes */
+  4,   /* field[4] = max_watched_workflows */
   3,   /* field[3] = ping_interval_ms */
+  6,   /* field[6] = stall_timeout_ms */
 };
 static const ProtobufCIntRange rhythm__connection_limits__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor rhythm__connection_limits__descriptor =
 {
@@ -1318,7 +1396,7 @@ const ProtobufCMessageDescriptor rhythm__connection_limits__descriptor =
   "Rhythm__ConnectionLimits",
   "rhythm.v1",
   sizeof(Rhythm__ConnectionLimits),
-  4,
+  10,
   rhythm__connection_limits__field_descriptors,
   rhythm__connection_limits__field_indices_by_name,
   1,  rhythm__connection_limits__number_ranges,

@@ -12,7 +12,7 @@ extension ServerCore {
         case .refused(let error): call.connection?.fail(call, error)
         case .allowed(let scope):
             call.scope = scope
-            carryOut(request, call: call, timeoutMilliseconds: timeoutMilliseconds)
+            onBehalf(of: call) { carryOut(request, call: call, timeoutMilliseconds: timeoutMilliseconds) }
         }
     }
 

@@ -30,6 +30,12 @@ final class ServerCore {
     private(set) var security: Security
     /// Attempts that failed, by address.
     var failures = FailureThrottle()
+    var crowd = Crowd()
+    var refusals = AddressThrottle()
+    /// The call on whose behalf something is done now: reads and commands count as its work.
+    private(set) var current: Call?
+    /// Bytes that wait for all peers together.
+    private var waitingBytes = 0
 
     private let enter: @Sendable (@Sendable (ServerCore) -> Void) -> Void
     private let mailbox: Mailbox<LaneMessage>
@@ -146,7 +152,12 @@ extension ServerCore {
     ) {
         lastTicket += 1
         let ticket = lastTicket
-        commandsUnderWay[ticket] = then
+        let owner = current
+        owner?.workBegan()
+        commandsUnderWay[ticket] = { [unowned self] result in
+            onBehalf(of: owner) { then(result) }
+            owner?.workEnded()
+        }
         let mailbox = mailbox
         engine.submit(command, within: scope) { mailbox.put(.command(ticket, $0)) }
     }
@@ -155,9 +166,32 @@ extension ServerCore {
     func read(
         _ work: @escaping @Sendable () throws(StoreError) -> ReadResult, then: @escaping (ReadResult) -> Void
     ) {
+        guard let owner = current, let connection = owner.connection else { return start(work, then: then) }
+        owner.workBegan()
+        connection.read { [unowned self, weak connection] in
+            start(work) { [unowned self, weak connection] result in
+                connection?.readsUnderWay -= 1
+                onBehalf(of: owner) { then(result) }
+                owner.workEnded()
+                connection?.startReads()
+            }
+        }
+    }
+
+    private func start(
+        _ work: @escaping @Sendable () throws(StoreError) -> ReadResult, then: @escaping (ReadResult) -> Void
+    ) {
         lastTicket += 1
         readsUnderWay[lastTicket] = then
         reads.run(ticket: lastTicket, work)
+    }
+
+    /// Does something on behalf of a call.
+    func onBehalf(of call: Call?, _ body: () -> Void) {
+        let before = current
+        current = call
+        body()
+        current = before
     }
 
     /// Has the engine look at its store and its runner; `then` runs on the lane, seconds later.
@@ -221,10 +255,7 @@ extension ServerCore {
         guard listeners.indices.contains(index) else { return }
         let listener = listeners[index]
         let hasMore = listener.acceptAll { descriptor, peer in
-            guard connections.count < configuration.maxConnections, !isDraining else {
-                statistics.connectionsRefused += 1
-                logOfPeers(
-                    "connection refused", ["peer": "\(peer)", "reason": "TOO_MANY_CONNECTIONS"], level: .warning)
+            guard !isDraining else {
                 Glibc.close(descriptor)
                 return
             }
@@ -243,6 +274,11 @@ extension ServerCore {
             let connection = Connection(
                 id: lastConnectionID, descriptor: descriptor, peer: peer, endpoint: listener.endpoint, tls: session,
                 server: self)
+            if let limit = crowd.refusal(of: connection.address, all: connections.count, configuration) {
+                connection.refuseEntry(limit)
+                return
+            }
+            crowd.came(connection.address)
             connections[connection.id] = connection
             connection.start()
         }
@@ -267,8 +303,37 @@ extension ServerCore {
         connections[connection.id] = nil
         statistics.bytesIn += UInt64(connection.bytesIn)
         statistics.bytesOut += UInt64(connection.bytesOut)
+        crowd.went(connection.address)
         for listener in listeners { listener.resume() }
         if connections.isEmpty { whenEmpty?() }
+    }
+
+    /// A line in the log about what a peer did wrong, if there was none about its address for a while.
+    func noteRefusal(of connection: Connection, _ reason: String, _ message: String) {
+        guard let withheld = refusals.admits(connection.address, at: LaneTimers.now()) else { return }
+        logger.info(
+            "connection refused",
+            metadata: [
+                "peer": "\(connection.peer)", "reason": "\(reason)", "message": "\(message)",
+                "withheld": "\(withheld)",
+            ])
+    }
+
+    /// What waits for a peer has changed. All that waits is bounded; whoever takes least pays.
+    func account(for connection: Connection) {
+        let waiting = connection.phase == .closed ? 0 : connection.waitingBytes
+        waitingBytes += waiting - connection.accountedBytes
+        connection.accountedBytes = waiting
+        guard waitingBytes > configuration.maxWaitingBytes,
+            let slowest = connections.values.max(by: { $0.accountedBytes < $1.accountedBytes })
+        else { return }
+        logger.warning(
+            "peer takes too little, closing",
+            metadata: [
+                "peer": "\(slowest.peer)", "waiting_bytes": "\(slowest.accountedBytes)",
+                "max_waiting_bytes": "\(configuration.maxWaitingBytes)",
+            ])
+        slowest.close()
     }
 
     /// Looks after every connection, often enough for the intervals there are: pings the silent, cuts off the dead.
@@ -297,7 +362,13 @@ extension ServerCore {
             limits: ConnectionLimits(
                 maxRequestBytes: UInt32(configuration.maxRequestBytes),
                 maxResponseBytes: UInt32(configuration.maxResponseBytes), maxCalls: UInt32(configuration.maxCalls),
-                pingIntervalMilliseconds: UInt32(configuration.pingInterval.wholeMilliseconds)),
+                pingIntervalMilliseconds: UInt32(configuration.pingInterval.wholeMilliseconds),
+                maxWatchedWorkflows: UInt32(configuration.maxWatchedWorkflows),
+                frameTimeoutMilliseconds: UInt32(configuration.frameTimeout.wholeMilliseconds),
+                stallTimeoutMilliseconds: UInt32(configuration.stallTimeout.wholeMilliseconds),
+                defaultTimeoutMilliseconds: UInt32(configuration.defaultTimeout.wholeMilliseconds),
+                maxPingsPerSecond: UInt32(configuration.maxPingsPerSecond),
+                maxCancelsPerSecond: UInt32(configuration.maxCancelsPerSecond)),
             serverID: configuration.serverID, epoch: configuration.epoch)
     }
 

@@ -462,10 +462,34 @@ struct  Rhythm__ConnectionLimits
    * A peer that heard nothing for this long sends a Ping; after twice as long without anything it may hang up.
    */
   uint32_t ping_interval_ms;
+  /*
+   * How many workflows one watch may follow.
+   */
+  uint32_t max_watched_workflows;
+  /*
+   * A frame must be complete this long after its first byte.
+   */
+  uint32_t frame_timeout_ms;
+  /*
+   * Who asks, and takes nothing of the answers for this long, is cut off.
+   */
+  uint32_t stall_timeout_ms;
+  /*
+   * How long a call with one answer may take if timeout_ms is 0.
+   */
+  uint32_t default_timeout_ms;
+  /*
+   * Pings a second, and ten times as many at once.
+   */
+  uint32_t max_pings_per_s;
+  /*
+   * Cancelled calls a second, and ten times as many at once.
+   */
+  uint32_t max_cancels_per_s;
 };
 #define RHYTHM__CONNECTION_LIMITS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__connection_limits__descriptor) \
-    , 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 /*

@@ -261,7 +261,10 @@ extension Generator {
                         features: some(4) { $0.text() },
                         limits: ConnectionLimits(
                             maxRequestBytes: u32(), maxResponseBytes: u32(), maxCalls: u32(),
-                            pingIntervalMilliseconds: u32()),
+                            pingIntervalMilliseconds: u32(), maxWatchedWorkflows: u32(),
+                            frameTimeoutMilliseconds: u32(), stallTimeoutMilliseconds: u32(),
+                            defaultTimeoutMilliseconds: u32(), maxPingsPerSecond: u32(),
+                            maxCancelsPerSecond: u32()),
                         serverID: text(), epoch: u64()))
             case 1:
                 .goAway(GoAway(reason: text(), message: text(), graceMilliseconds: u32(), lastCallID: u64()))
