@@ -35,6 +35,7 @@ final class ServerCore {
     private var lastConnectionID: UInt64 = 0
     private var lastTicket: UInt64 = 0
     private var readsUnderWay: [UInt64: (ReadResult) -> Void] = [:]
+    private var adoptionsUnderWay: [UInt64: (Result<AdoptionReply, RhythmError>) -> Void] = [:]
     private var commandsUnderWay: [UInt64: (Result<RhythmEngine.Reply, RhythmError>) -> Void] = [:]
     private var dirty: [Connection] = []
     private var afterTurn: [() -> Void] = []
@@ -118,6 +119,7 @@ final class ServerCore {
 enum LaneMessage: Sendable {
     case publication(Publication)
     case command(UInt64, Result<RhythmEngine.Reply, RhythmError>)
+    case adoption(UInt64, Result<AdoptionReply, RhythmError>)
     case read(UInt64, ReadResult)
 }
 
@@ -133,6 +135,18 @@ extension ServerCore {
         commandsUnderWay[ticket] = then
         let mailbox = mailbox
         engine.submit(command, within: scope) { mailbox.put(.command(ticket, $0)) }
+    }
+
+    /// Has workflows adopted; `then` runs on the lane.
+    func adopt(
+        _ request: AdoptionRequest, within scope: AppScope,
+        then: @escaping (Result<AdoptionReply, RhythmError>) -> Void
+    ) {
+        lastTicket += 1
+        let ticket = lastTicket
+        adoptionsUnderWay[ticket] = then
+        let mailbox = mailbox
+        engine.adopt(request, within: scope) { mailbox.put(.adoption(ticket, $0)) }
     }
 
     /// Reads away from the lane; `then` runs on the lane.
@@ -182,6 +196,7 @@ extension ServerCore {
                 for id in publication.deleted { statusAnswers.forget(id) }
                 hub.take(publication)
             case .command(let ticket, let result): commandsUnderWay.removeValue(forKey: ticket)?(result)
+            case .adoption(let ticket, let result): adoptionsUnderWay.removeValue(forKey: ticket)?(result)
             case .read(let ticket, let result): readsUnderWay.removeValue(forKey: ticket)?(result)
             }
         }

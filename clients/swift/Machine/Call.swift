@@ -78,6 +78,8 @@ struct Call {
             case .resumeWorkflow(let resume): !resume.requestID.isEmpty
             case .cancelWorkflow(let cancel): !cancel.requestID.isEmpty
             case .deleteWorkflow: false
+            // A workflow is adopted once; the second time it is said that it was.
+            case .adoptWorkflows: true
             case .getStatus, .listWorkflows, .resolveID, .getServerInfo, .watchProgress, .tailLog: true
             }
         }
@@ -120,6 +122,7 @@ extension Request {
     var changesSomething: Bool {
         switch self {
         case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow: true
+        case .adoptWorkflows(let request): !request.dryRun
         case .getStatus, .listWorkflows, .resolveID, .watchProgress, .tailLog, .getServerInfo: false
         }
     }
