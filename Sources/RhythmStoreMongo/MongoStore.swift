@@ -37,6 +37,7 @@ package final class MongoStore: SharedStore {
     /// The most bytes of a document, less a little for what the server adds.
     let documentLimit: Int
     private let mode: Mode
+    private var keeper: LeaseKeeper?
     /// What this server read or wrote last of workflows that it may change.
     var known = KnownWorkflows()
 
@@ -75,6 +76,8 @@ package final class MongoStore: SharedStore {
             leases.end()
             throw error
         }
+        // Servers that share do it themselves, together with looking for what others left.
+        if mode == .exclusive { keeper = LeaseKeeper(leases) }
     }
 
     private static let documentReserve = 16 << 10
@@ -114,7 +117,13 @@ extension MongoStore {
     package var renewalInterval: Duration { leases.duration / 3 }
     package var isShared: Bool { mode == .shared }
     package func renewLease() throws(StoreError) { try leases.renew() }
-    package func endLease() { leases.end() }
+
+    package func endLease() {
+        keeper?.stop()
+        keeper = nil
+        leases.end()
+    }
+
     package func isWriter(of id: WorkflowID) -> Bool { known[id]?.writer == serverID }
 
     /// Those of this server, and those of servers that are gone, whose writer it becomes.

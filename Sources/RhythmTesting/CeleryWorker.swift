@@ -89,7 +89,7 @@ package final class CeleryWorker: Sendable {
     }
 
     /// Makes it keep still, with everything open, until ``resume()``.
-    package func suspend() { if child.poll() == nil { Glibc.kill(-child.pid, SIGSTOP) } }
+    package func suspend() { if child.poll() == nil { Processes.suspend(group: child.pid) } }
 
     package func resume() { if child.poll() == nil { Glibc.kill(-child.pid, SIGCONT) } }
 
@@ -108,7 +108,8 @@ extension CeleryWorker {
         return (given ?? "\(Processes.buildFolder)/../../python/\(version.rawValue)") + "/bin/python"
     }
 
-    private static func python(_ version: Version) throws -> String {
+    /// The interpreter of an environment; an error that says how to make it if it is missing.
+    package static func python(_ version: Version) throws -> String {
         guard isInstalled(version) else {
             throw Processes.CannotStart(
                 description: "no \(pythonPath(version)): run .ci/install-python (make python)")

@@ -91,7 +91,9 @@ package final class RabbitMQServer: Sendable {
     }
 
     /// Makes it keep still, with all its connections open, until ``resume()``.
-    package func suspend() { signal(SIGSTOP) }
+    package func suspend() {
+        broker.withLock { if let child = $0, child.poll() == nil { Processes.suspend(group: child.pid) } }
+    }
 
     package func resume() { signal(SIGCONT) }
 
