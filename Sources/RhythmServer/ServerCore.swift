@@ -32,6 +32,7 @@ final class ServerCore {
     private let mailbox: Mailbox<LaneMessage>
     private let reads: StoreReads
     private var listeners: [Listener] = []
+    private var legacyFollower: LegacyFollower?
     private var lastConnectionID: UInt64 = 0
     private var lastTicket: UInt64 = 0
     private var readsUnderWay: [UInt64: (ReadResult) -> Void] = [:]
@@ -85,6 +86,10 @@ final class ServerCore {
             throw error
         }
         scheduleRound()
+        if let desk = engine.legacy {
+            legacyFollower = LegacyFollower(desk, server: self)
+            legacyFollower?.start()
+        }
         return listeners.map(\.endpoint)
     }
 

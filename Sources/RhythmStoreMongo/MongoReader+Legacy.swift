@@ -4,10 +4,13 @@ import RhythmMongo
 
 /// Workflows of the Python library, for whoever pauses, resumes or adopts them.
 extension MongoReader: LegacyDocuments {
-    package func workflows(_ ids: [WorkflowID]) throws(StoreError) -> [Workflow] {
+    package func states(_ ids: [WorkflowID]) throws(StoreError) -> [LegacyState] {
         let documents = try legacyDocuments(ids)
         let results = try resultDocuments(of: documents, projection: nil)
-        return documents.map { LegacyWorkflow.read($0, results: results) }
+        return documents.map { document in
+            let workflow = LegacyWorkflow.read(document, results: results)
+            return LegacyState(workflow: workflow, history: LegacyHistory.events(of: workflow))
+        }
     }
 
     package func records(_ ids: [WorkflowID]) throws(StoreError) -> [LegacyRecord] {

@@ -7,7 +7,7 @@ import Testing
     private static let leastRole: [CallName: Role] = [
         .getStatus: .read, .watchProgress: .read, .tailLog: .read, .listWorkflows: .read, .resolveID: .read,
         .getServerInfo: .read, .startWorkflow: .operate, .pauseWorkflow: .operate, .resumeWorkflow: .operate,
-        .cancelWorkflow: .operate, .deleteWorkflow: .admin,
+        .cancelWorkflow: .operate, .adoptWorkflows: .operate, .deleteWorkflow: .admin,
     ]
 
     @Test(arguments: CallName.allCases, Role.allCases)

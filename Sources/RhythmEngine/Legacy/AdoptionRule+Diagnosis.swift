@@ -64,7 +64,9 @@ extension AdoptionRule {
         let resumable = "step '\(name)' \(state); a resume lets it go on"
         if let lock = record.resumeLock {
             let began = current.startedAt ?? current.createdAt
-            guard lock > max(current.endedAt ?? began, began) else {
+            // A lock that is older than the attempt's end is that of the resume which began it. So is one beside an attempt
+            // that the record does not know: the write that set the lock has erased the attempt.
+            guard lock > max(current.endedAt ?? began, began), !record.foundAttempts.contains(current.id) else {
                 return Diagnosis(
                     reason: "LOCKED",
                     defect: "step '\(name)' \(state), and the lock of an earlier resume refuses every other one",

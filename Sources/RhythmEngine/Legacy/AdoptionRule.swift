@@ -74,7 +74,8 @@ struct AdoptionRule {
     ) -> Verdict {
         .leave(
             AdoptionOutcome(
-                workflowID: record.workflow.id, kind: kind, reason: reason, defect: found?.defect ?? "", detail: detail))
+                workflowID: record.workflow.id, kind: kind, reason: reason, defect: found?.defect ?? "", detail: detail)
+        )
     }
 
     /// Why it may still move; nil if it does not.

@@ -26,7 +26,14 @@ public final class LegacyDesk: Sendable {
     }
 
     /// Those of these ids that another orchestrator drives, as readers show them. May block on a database.
-    public func workflows(_ ids: [WorkflowID]) throws(StoreError) -> [Workflow] { try documents.workflows(ids) }
+    public func states(_ ids: [WorkflowID]) throws(StoreError) -> [LegacyState] { try documents.states(ids) }
+
+    /// The ids of those that a filter means and whose stored status is not SUCCESS, the oldest first. May block too.
+    public func unfinished(
+        _ filter: WorkflowFilter, within scope: AppScope, limit: Int
+    ) throws(StoreError) -> [WorkflowID] {
+        try documents.unfinished(filter, within: scope, limit: limit)
+    }
 
     /// Asks the workers; the answer comes on the desk's queue.
     func inspect(_ workflows: [Workflow], then: @escaping @Sendable (Inspection) -> Void) {
@@ -77,7 +84,8 @@ extension LegacyDesk {
     /// The records are read anew: what was true when the workers answered may have been written since.
     private func decide(
         _ ids: [WorkflowID], _ inspection: Inspection, _ request: AdoptionRequest, _ scope: AppScope,
-        _ service: EngineService, hasMore: Bool, _ reply: @escaping @Sendable (Result<AdoptionReply, RhythmError>) -> Void
+        _ service: EngineService, hasMore: Bool,
+        _ reply: @escaping @Sendable (Result<AdoptionReply, RhythmError>) -> Void
     ) {
         let rule = AdoptionRule(
             force: request.force, args: request.args, quietFor: request.quietFor, now: clock.now())

@@ -7,7 +7,7 @@ public import RhythmCore
 /// adopts one says so (``WorkflowChange/adopts``). From any thread; may block on a database.
 public protocol LegacyDocuments: StoreReader {
     /// Those of these ids that are of the other orchestrator, as readers show them; the others are absent.
-    func workflows(_ ids: [WorkflowID]) throws(StoreError) -> [Workflow]
+    func states(_ ids: [WorkflowID]) throws(StoreError) -> [LegacyState]
 
     /// The same with everything that a decision about them rests on, attempts included that their records have lost.
     func records(_ ids: [WorkflowID]) throws(StoreError) -> [LegacyRecord]
@@ -21,7 +21,21 @@ public protocol LegacyDocuments: StoreReader {
     func markHeld(_ record: LegacyRecord) throws(StoreError) -> Bool
 }
 
-/// A workflow of another orchestrator as it was read.
+/// A workflow of another orchestrator as readers show it.
+public struct LegacyState: Sendable {
+    /// As one of ours. Its version counts its history.
+    public var workflow: Workflow
+    /// The transitions that its record shows.
+    public var history: [Event]
+
+    /// Makes a state; stores use this.
+    public init(workflow: Workflow, history: [Event]) {
+        self.workflow = workflow
+        self.history = history
+    }
+}
+
+/// A workflow of another orchestrator as it was read for a decision.
 public struct LegacyRecord: Sendable {
     /// The record as one of ours. Its version counts its history.
     public var workflow: Workflow

@@ -180,7 +180,7 @@ extension Generator {
     mutating func clientFrame() -> ClientFrame { clientFrame(kind: below(Self.clientKinds)) }
     mutating func serverFrame() -> ServerFrame { serverFrame(kind: below(Self.serverKinds)) }
 
-    static let clientKinds = 15
+    static let clientKinds = 16
 
     mutating func clientFrame(kind: Int) -> ClientFrame {
         let body: ClientBody =
@@ -241,11 +241,16 @@ extension Generator {
                 TailLog(
                     workflowID: workflowID(), step: maybe { $0.word() }, taskID: maybe { $0.taskID() },
                     offset: Int64(bitPattern: u64()), maxBytes: Int64(number()), follow: flip()))
+        case 10:
+            return .adoptWorkflows(
+                AdoptionRequest(
+                    ids: some(3) { $0.workflowID() }, filter: maybe { $0.filter() }, dryRun: flip(), force: flip(),
+                    args: maybe { JSON(.array([.string($0.text())])) }, quietFor: .milliseconds(number())))
         default: return .getServerInfo
         }
     }
 
-    static let serverKinds = 22
+    static let serverKinds = 23
 
     mutating func serverFrame(kind: Int) -> ServerFrame {
         let body: ServerBody =
@@ -292,6 +297,14 @@ extension Generator {
                         next: maybe { ListCursor(key: $0.time(), id: $0.workflowID()) }),
                     counts: maybe { [.success: $0.number(), .pending: $0.number()] }))
         case 8: return .resolveID(ResolveReply(workflowIDs: some(4) { $0.workflowID() }))
+        case 9:
+            return .adoptWorkflows(
+                AdoptionReply(
+                    outcomes: some(4) {
+                        AdoptionOutcome(
+                            workflowID: $0.workflowID(), kind: $0.pick(AdoptionOutcome.Kind.self), reason: $0.text(),
+                            defect: $0.text(), detail: $0.text())
+                    }, hasMore: flip()))
         default:
             return .getServerInfo(
                 ServerInfo(
