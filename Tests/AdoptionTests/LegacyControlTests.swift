@@ -1,6 +1,7 @@
 import Foundation
 import RhythmClient
 import RhythmCore
+import RhythmEngine
 import RhythmTesting
 import Testing
 
