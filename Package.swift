@@ -235,6 +235,14 @@ let package = Package(
                 "rhythm-supervisor",
             ],
             exclude: ["Snapshots"], swiftSettings: house),
+        .testTarget(
+            name: "AdoptionTests",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmMongo", "RhythmStoreMongo", "RhythmCelery", "RhythmServer",
+                "RhythmWire", "RhythmClient", "RhythmCommands", "RhythmTesting",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
         .testTarget(name: "TidyTests", swiftSettings: house),
     ]
 )

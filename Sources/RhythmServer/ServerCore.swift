@@ -41,9 +41,11 @@ final class ServerCore {
     private let mailbox: Mailbox<LaneMessage>
     private let reads: StoreReads
     private var listeners: [Listener] = []
+    private var legacyFollower: LegacyFollower?
     private var lastConnectionID: UInt64 = 0
     private var lastTicket: UInt64 = 0
     private var readsUnderWay: [UInt64: (ReadResult) -> Void] = [:]
+    private var adoptionsUnderWay: [UInt64: (Result<AdoptionReply, RhythmError>) -> Void] = [:]
     private var commandsUnderWay: [UInt64: (Result<RhythmEngine.Reply, RhythmError>) -> Void] = [:]
     private var examinations: [UInt64: ([Finding]) -> Void] = [:]
     private var dirty: [Connection] = []
@@ -96,6 +98,10 @@ final class ServerCore {
             throw error
         }
         scheduleRound()
+        if let desk = engine.legacy {
+            legacyFollower = LegacyFollower(desk, server: self)
+            legacyFollower?.start()
+        }
         return listeners.map(\.endpoint)
     }
 
@@ -139,6 +145,7 @@ final class ServerCore {
 enum LaneMessage: Sendable {
     case publication(Publication)
     case command(UInt64, Result<RhythmEngine.Reply, RhythmError>)
+    case adoption(UInt64, Result<AdoptionReply, RhythmError>)
     case read(UInt64, ReadResult)
     case examined(UInt64, [Finding])
 }
@@ -160,6 +167,18 @@ extension ServerCore {
         }
         let mailbox = mailbox
         engine.submit(command, within: scope) { mailbox.put(.command(ticket, $0)) }
+    }
+
+    /// Has workflows adopted; `then` runs on the lane.
+    func adopt(
+        _ request: AdoptionRequest, within scope: AppScope,
+        then: @escaping (Result<AdoptionReply, RhythmError>) -> Void
+    ) {
+        lastTicket += 1
+        let ticket = lastTicket
+        adoptionsUnderWay[ticket] = then
+        let mailbox = mailbox
+        engine.adopt(request, within: scope) { mailbox.put(.adoption(ticket, $0)) }
     }
 
     /// Reads away from the lane; `then` runs on the lane.
@@ -241,6 +260,7 @@ extension ServerCore {
                 for id in publication.deleted { statusAnswers.forget(id) }
                 hub.take(publication)
             case .command(let ticket, let result): commandsUnderWay.removeValue(forKey: ticket)?(result)
+            case .adoption(let ticket, let result): adoptionsUnderWay.removeValue(forKey: ticket)?(result)
             case .read(let ticket, let result): readsUnderWay.removeValue(forKey: ticket)?(result)
             case .examined(let ticket, let findings): examinations.removeValue(forKey: ticket)?(findings)
             }
