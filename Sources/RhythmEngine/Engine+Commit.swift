@@ -85,6 +85,7 @@ extension Engine {
             case .report(var report):
                 report.observation = report.observation.cutDown(because: error.message)
                 again.append(.report(report))
+            case .adopt(_, let reply): reply(.failure(RhythmError(error)))
             case .changedElsewhere: again.append(input)
             }
         }

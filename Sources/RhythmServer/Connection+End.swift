@@ -1,4 +1,5 @@
 @preconcurrency import Dispatch
+import DequeModule
 import Glibc
 import Logging
 import RhythmAuth

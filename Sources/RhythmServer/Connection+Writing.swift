@@ -1,4 +1,5 @@
 @preconcurrency import Dispatch
+import DequeModule
 import RhythmCore
 import RhythmLane
 import RhythmTLS
