@@ -1,17 +1,20 @@
 # Rhythm: `make demo` runs the main job, `make test` passes the tests; both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test sim chaos bench proto format check clean
+.PHONY: help deps python build demo demo-celery test sim chaos bench proto format check clean
 
 BUILD ?= .build
 SWIFT_BUILD = swift build --scratch-path $(BUILD)
 DIRECTORY ?=
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install the Debian packages that are missing
 	@.ci/install-dependencies
+
+python: deps ## Make the Python environments of the tests and of demo-celery (BUILD/python)
+	@BUILD=$(BUILD) .ci/install-python
 
 build: deps ## Build rhythmd, rhythm and rhythm-supervisor in release mode (BUILD/release)
 	$(SWIFT_BUILD) -c release --product rhythmd
@@ -24,7 +27,12 @@ demo: deps ## Run a workflow over real files, with a pause and a kill -9 (DIRECT
 	$(SWIFT_BUILD) --product rhythm-supervisor
 	@clients/demo/run $(BUILD)/debug $(DIRECTORY)
 
-test: deps ## Run every test
+demo-celery: python ## The same on Celery workers, with a worker that is killed (DIRECTORY=/some/files)
+	$(SWIFT_BUILD) --product rhythmd
+	$(SWIFT_BUILD) --product rhythm
+	@clients/demo/run-celery $(BUILD)/debug $(BUILD)/python $(DIRECTORY)
+
+test: python ## Run every test
 	$(SWIFT_BUILD) --build-tests
 	@BUILD=$(BUILD) .ci/test
 

@@ -87,7 +87,11 @@ let package = Package(
             ],
             swiftSettings: house),
         .target(
-            name: "RhythmAMQP", dependencies: ["CRabbitMQ", .product(name: "Logging", package: "swift-log")],
+            name: "RhythmAMQP",
+            dependencies: [
+                "CRabbitMQ", .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: house),
         .target(
             name: "RhythmCelery",
@@ -95,6 +99,13 @@ let package = Package(
                 "RhythmCore", "RhythmEngine", "RhythmLane", "RhythmAMQP", "RhythmMongo",
                 .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
+
+        .target(
+            name: "RhythmPeers",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmAMQP", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
 
@@ -115,7 +126,8 @@ let package = Package(
         .executableTarget(
             name: "rhythmd",
             dependencies: [
-                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmLocalRunner", "RhythmWire",
+                "RhythmCore", "RhythmEngine", "RhythmServer", "RhythmStoreSQLite", "RhythmStoreMongo", "RhythmMongo",
+                "RhythmLocalRunner", "RhythmCelery", "RhythmAMQP", "RhythmPeers", "RhythmWire",
                 "RhythmAuth", "RhythmTLS", "CRhythmShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"), .product(name: "Yams", package: "Yams"),
@@ -190,6 +202,10 @@ let package = Package(
             swiftSettings: house),
         .testTarget(name: "RhythmAuthTests", dependencies: ["RhythmCore", "RhythmAuth"], swiftSettings: house),
         .testTarget(name: "RhythmTLSTests", dependencies: ["RhythmTLS", "RhythmTesting"], swiftSettings: house),
+        .testTarget(
+            name: "RhythmPeersTests",
+            dependencies: ["RhythmCore", "RhythmEngine", "RhythmPeers", "RhythmAMQP", "RhythmTesting"],
+            swiftSettings: house),
         .testTarget(name: "RhythmWireTests", dependencies: ["RhythmCore", "RhythmWire"], swiftSettings: house),
         .testTarget(
             name: "RhythmServerTests",

@@ -349,7 +349,25 @@ void   rhythm__server_info__init
   static const Rhythm__ServerInfo init_value = RHYTHM__SERVER_INFO__INIT;
   *message = init_value;
 }
-static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[18] =
+void   rhythm__diagnose__init
+                     (Rhythm__Diagnose         *message)
+{
+  static const Rhythm__Diagnose init_value = RHYTHM__DIAGNOSE__INIT;
+  *message = init_value;
+}
+void   rhythm__diagnose_reply__init
+                     (Rhythm__DiagnoseReply         *message)
+{
+  static const Rhythm__DiagnoseReply init_value = RHYTHM__DIAGNOSE_REPLY__INIT;
+  *message = init_value;
+}
+void   rhythm__finding__init
+                     (Rhythm__Finding         *message)
+{
+  static const Rhythm__Finding init_value = RHYTHM__FINDING__INIT;
+  *message = init_value;
+}
+static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[19] =
 {
   {
     "call_id",
@@ -567,12 +585,25 @@ static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[18
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "diagnose",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, diagnose),
+    &rhythm__diagnose__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__client_frame__field_indices_by_name[] = {
   0,   /* field[0] = call_id */
   4,   /* field[4] = cancel */
   10,   /* field[10] = cancel_workflow */
   11,   /* field[11] = delete_workflow */
+  18,   /* field[18] = diagnose */
   17,   /* field[17] = get_server_info */
   12,   /* field[12] = get_status */
   3,   /* field[3] = hello */
@@ -588,12 +619,13 @@ static const unsigned rhythm__client_frame__field_indices_by_name[] = {
   1,   /* field[1] = timeout_ms */
   15,   /* field[15] = watch_progress */
 };
-static const ProtobufCIntRange rhythm__client_frame__number_ranges[3 + 1] =
+static const ProtobufCIntRange rhythm__client_frame__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 10, 3 },
   { 20, 7 },
-  { 0, 18 }
+  { 32, 18 },
+  { 0, 19 }
 };
 const ProtobufCMessageDescriptor rhythm__client_frame__descriptor =
 {
@@ -603,14 +635,14 @@ const ProtobufCMessageDescriptor rhythm__client_frame__descriptor =
   "Rhythm__ClientFrame",
   "rhythm.v1",
   sizeof(Rhythm__ClientFrame),
-  18,
+  19,
   rhythm__client_frame__field_descriptors,
   rhythm__client_frame__field_indices_by_name,
-  3,  rhythm__client_frame__number_ranges,
+  4,  rhythm__client_frame__number_ranges,
   (ProtobufCMessageInit) rhythm__client_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[17] =
+static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[18] =
 {
   {
     "call_id",
@@ -816,11 +848,24 @@ static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[17
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "diagnose_reply",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, diagnose_reply),
+    &rhythm__diagnose_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__server_frame__field_indices_by_name[] = {
   0,   /* field[0] = call_id */
   9,   /* field[9] = cancel_reply */
   10,   /* field[10] = delete_reply */
+  17,   /* field[17] = diagnose_reply */
   11,   /* field[11] = get_status_reply */
   2,   /* field[2] = go_away */
   1,   /* field[1] = hello_reply */
@@ -836,12 +881,13 @@ static const unsigned rhythm__server_frame__field_indices_by_name[] = {
   5,   /* field[5] = status */
   14,   /* field[14] = watch_event */
 };
-static const ProtobufCIntRange rhythm__server_frame__number_ranges[3 + 1] =
+static const ProtobufCIntRange rhythm__server_frame__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 10, 1 },
   { 20, 6 },
-  { 0, 17 }
+  { 32, 17 },
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor rhythm__server_frame__descriptor =
 {
@@ -851,10 +897,10 @@ const ProtobufCMessageDescriptor rhythm__server_frame__descriptor =
   "Rhythm__ServerFrame",
   "rhythm.v1",
   sizeof(Rhythm__ServerFrame),
-  17,
+  18,
   rhythm__server_frame__field_descriptors,
   rhythm__server_frame__field_indices_by_name,
-  3,  rhythm__server_frame__number_ranges,
+  4,  rhythm__server_frame__number_ranges,
   (ProtobufCMessageInit) rhythm__server_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1633,7 +1679,7 @@ const ProtobufCMessageDescriptor rhythm__workflow_spec__descriptor =
   (ProtobufCMessageInit) rhythm__workflow_spec__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[7] =
+static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[8] =
 {
   {
     "name",
@@ -1719,6 +1765,18 @@ static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[7] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "start_timeout_ms",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepSpec, start_timeout_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__step_spec__field_indices_by_name[] = {
   4,   /* field[4] = kwargs */
@@ -1726,13 +1784,14 @@ static const unsigned rhythm__step_spec__field_indices_by_name[] = {
   3,   /* field[3] = priority */
   2,   /* field[2] = queue */
   6,   /* field[6] = retry */
+  7,   /* field[7] = start_timeout_ms */
   1,   /* field[1] = task */
   5,   /* field[5] = timeout_ms */
 };
 static const ProtobufCIntRange rhythm__step_spec__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor rhythm__step_spec__descriptor =
 {
@@ -1742,7 +1801,7 @@ const ProtobufCMessageDescriptor rhythm__step_spec__descriptor =
   "Rhythm__StepSpec",
   "rhythm.v1",
   sizeof(Rhythm__StepSpec),
-  7,
+  8,
   rhythm__step_spec__field_descriptors,
   rhythm__step_spec__field_indices_by_name,
   1,  rhythm__step_spec__number_ranges,
@@ -2188,7 +2247,7 @@ const ProtobufCMessageDescriptor rhythm__step__descriptor =
   (ProtobufCMessageInit) rhythm__step__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__attempt__field_descriptors[20] =
+static const ProtobufCFieldDescriptor rhythm__attempt__field_descriptors[22] =
 {
   {
     "task_id",
@@ -2430,6 +2489,30 @@ static const ProtobufCFieldDescriptor rhythm__attempt__field_descriptors[20] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "queued_at",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, queued_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waiting",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Attempt, waiting),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__attempt__field_indices_by_name[] = {
   4,   /* field[4] = args */
@@ -2444,6 +2527,7 @@ static const unsigned rhythm__attempt__field_indices_by_name[] = {
   1,   /* field[1] = number */
   16,   /* field[16] = progress */
   14,   /* field[14] = queue */
+  20,   /* field[20] = queued_at */
   11,   /* field[11] = result */
   15,   /* field[15] = retries */
   2,   /* field[2] = retry */
@@ -2451,12 +2535,13 @@ static const unsigned rhythm__attempt__field_indices_by_name[] = {
   3,   /* field[3] = status */
   18,   /* field[18] = superseded */
   0,   /* field[0] = task_id */
+  21,   /* field[21] = waiting */
   13,   /* field[13] = worker */
 };
 static const ProtobufCIntRange rhythm__attempt__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 20 }
+  { 0, 22 }
 };
 const ProtobufCMessageDescriptor rhythm__attempt__descriptor =
 {
@@ -2466,7 +2551,7 @@ const ProtobufCMessageDescriptor rhythm__attempt__descriptor =
   "Rhythm__Attempt",
   "rhythm.v1",
   sizeof(Rhythm__Attempt),
-  20,
+  22,
   rhythm__attempt__field_descriptors,
   rhythm__attempt__field_indices_by_name,
   1,  rhythm__attempt__number_ranges,
@@ -5762,6 +5847,199 @@ const ProtobufCMessageDescriptor rhythm__server_info__descriptor =
   rhythm__server_info__field_indices_by_name,
   1,  rhythm__server_info__number_ranges,
   (ProtobufCMessageInit) rhythm__server_info__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define rhythm__diagnose__field_descriptors NULL
+#define rhythm__diagnose__field_indices_by_name NULL
+#define rhythm__diagnose__number_ranges NULL
+const ProtobufCMessageDescriptor rhythm__diagnose__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Diagnose",
+  "Diagnose",
+  "Rhythm__Diagnose",
+  "rhythm.v1",
+  sizeof(Rhythm__Diagnose),
+  0,
+  rhythm__diagnose__field_descriptors,
+  rhythm__diagnose__field_indices_by_name,
+  0,  rhythm__diagnose__number_ranges,
+  (ProtobufCMessageInit) rhythm__diagnose__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__diagnose_reply__field_descriptors[1] =
+{
+  {
+    "findings",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__DiagnoseReply, n_findings),
+    offsetof(Rhythm__DiagnoseReply, findings),
+    &rhythm__finding__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__diagnose_reply__field_indices_by_name[] = {
+  0,   /* field[0] = findings */
+};
+static const ProtobufCIntRange rhythm__diagnose_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__diagnose_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.DiagnoseReply",
+  "DiagnoseReply",
+  "Rhythm__DiagnoseReply",
+  "rhythm.v1",
+  sizeof(Rhythm__DiagnoseReply),
+  1,
+  rhythm__diagnose_reply__field_descriptors,
+  rhythm__diagnose_reply__field_indices_by_name,
+  1,  rhythm__diagnose_reply__number_ranges,
+  (ProtobufCMessageInit) rhythm__diagnose_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue rhythm__finding__severity__enum_values_by_number[5] =
+{
+  { "SEVERITY_UNSPECIFIED", "RHYTHM__FINDING__SEVERITY__SEVERITY_UNSPECIFIED", 0 },
+  { "SEVERITY_OK", "RHYTHM__FINDING__SEVERITY__SEVERITY_OK", 1 },
+  { "SEVERITY_NOTICE", "RHYTHM__FINDING__SEVERITY__SEVERITY_NOTICE", 2 },
+  { "SEVERITY_WARNING", "RHYTHM__FINDING__SEVERITY__SEVERITY_WARNING", 3 },
+  { "SEVERITY_ERROR", "RHYTHM__FINDING__SEVERITY__SEVERITY_ERROR", 4 },
+};
+static const ProtobufCIntRange rhythm__finding__severity__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex rhythm__finding__severity__enum_values_by_name[5] =
+{
+  { "SEVERITY_ERROR", 4 },
+  { "SEVERITY_NOTICE", 2 },
+  { "SEVERITY_OK", 1 },
+  { "SEVERITY_UNSPECIFIED", 0 },
+  { "SEVERITY_WARNING", 3 },
+};
+const ProtobufCEnumDescriptor rhythm__finding__severity__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Finding.Severity",
+  "Severity",
+  "Rhythm__Finding__Severity",
+  "rhythm.v1",
+  5,
+  rhythm__finding__severity__enum_values_by_number,
+  5,
+  rhythm__finding__severity__enum_values_by_name,
+  1,
+  rhythm__finding__severity__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor rhythm__finding__field_descriptors[6] =
+{
+  {
+    "severity",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, severity),
+    &rhythm__finding__severity__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "code",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "subject",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, subject),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "seen",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, seen),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "consequence",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, consequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "remedy",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, remedy),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__finding__field_indices_by_name[] = {
+  1,   /* field[1] = code */
+  4,   /* field[4] = consequence */
+  5,   /* field[5] = remedy */
+  3,   /* field[3] = seen */
+  0,   /* field[0] = severity */
+  2,   /* field[2] = subject */
+};
+static const ProtobufCIntRange rhythm__finding__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rhythm__finding__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Finding",
+  "Finding",
+  "Rhythm__Finding",
+  "rhythm.v1",
+  sizeof(Rhythm__Finding),
+  6,
+  rhythm__finding__field_descriptors,
+  rhythm__finding__field_indices_by_name,
+  1,  rhythm__finding__number_ranges,
+  (ProtobufCMessageInit) rhythm__finding__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCEnumValue rhythm__effect__enum_values_by_number[3] =

@@ -16,6 +16,7 @@ package enum AuthorizationTable {
         case .listWorkflows:  Rule(.read,     .filter)
         case .resolveID:      Rule(.read,     .filter)
         case .getServerInfo:  Rule(.read,     .server)
+        case .diagnose:       Rule(.read,     .filter)
         case .startWorkflow:  Rule(.operate,  .application)
         case .pauseWorkflow:  Rule(.operate,  .workflow)
         case .resumeWorkflow: Rule(.operate,  .workflow)

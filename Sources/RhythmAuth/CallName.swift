@@ -11,4 +11,5 @@ package enum CallName: String, Sendable, Hashable, CaseIterable {
     case watchProgress = "watch_progress"
     case tailLog = "tail_log"
     case getServerInfo = "get_server_info"
+    case diagnose
 }

@@ -19,6 +19,10 @@ public struct Attempt: Sendable, Hashable {
     public var notBefore: Timestamp?
     /// When the intent to run it was recorded; from then on a runner may have it. Nil while it waits.
     public var dispatchedAt: Timestamp?
+    /// When it was known to be safe in a queue outside this server; nil if the runner has no such queues.
+    public var queuedAt: Timestamp?
+    /// Why it does not move, as its runner knows; nil if nothing is in its way.
+    public var waiting: String?
     /// When a worker began it.
     public var startedAt: Timestamp?
     /// When it ended.

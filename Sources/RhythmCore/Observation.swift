@@ -1,5 +1,9 @@
 /// What a runner reports of an attempt. Reports may come late, twice, or out of order; the core sorts that out.
 public enum Observation: Sendable, Hashable {
+    /// It is where workers fetch it from, safely. From runners whose queues are elsewhere.
+    case queued(at: Timestamp)
+    /// Why it does not move although nothing is wrong with it, for people; empty when that is over.
+    case waiting(reason: String)
     /// A worker has begun it.
     case started(at: Timestamp, worker: String)
     /// It told how far it is.
@@ -12,12 +16,15 @@ public enum Observation: Sendable, Hashable {
     case failed(Failure, at: Timestamp)
     /// It was stopped, or will never begin; nothing of it runs any more.
     case revoked(detail: String, at: Timestamp)
+    /// It ended without a trace, or was never there: nobody holds it, and nothing of it runs any more. One that never
+    /// began is run again at once, under a new id; for any other it is a failure that may be repeated.
+    case lost(detail: String, at: Timestamp)
 
     /// Whether it says that the attempt is over.
     public var isEnd: Bool {
         switch self {
-        case .started, .progress, .retrying: false
-        case .succeeded, .failed, .revoked: true
+        case .queued, .waiting, .started, .progress, .retrying: false
+        case .succeeded, .failed, .revoked, .lost: true
         }
     }
 }

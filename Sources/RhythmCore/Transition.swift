@@ -110,6 +110,8 @@ public enum Effect: Sendable, Hashable {
     case revoke(TaskID, of: WorkflowID)
     /// The attempt's end is stored: the runner may forget it.
     case settle(TaskID)
+    /// Another server follows this attempt from now on: the runner forgets it without touching it.
+    case release(TaskID)
 }
 
 /// All that a runner needs to run one attempt.
@@ -134,11 +136,18 @@ public struct Dispatch: Sendable, Hashable {
     public let args: JSON
     /// Keyword arguments without what the runner injects: a JSON object.
     public let kwargs: JSON
+    /// An earlier life of this server, or another server, may have given it to workers already.
+    public var isRepeated: Bool
+    /// When it was known to be safe in a queue outside this server; nil if that is not known.
+    public var queuedAt: Timestamp?
+    /// When a worker began it; nil if that is not known.
+    public var startedAt: Timestamp?
 
     /// Makes a dispatch; tests of runners use this.
     public init(
         taskID: TaskID, attempt: Int = 1, workflowID: WorkflowID, appID: String = "", step: String, task: String,
-        queue: String? = nil, priority: Int = 0, args: JSON = .emptyArray, kwargs: JSON = .emptyObject
+        queue: String? = nil, priority: Int = 0, args: JSON = .emptyArray, kwargs: JSON = .emptyObject,
+        isRepeated: Bool = false, queuedAt: Timestamp? = nil, startedAt: Timestamp? = nil
     ) {
         self.taskID = taskID
         self.attempt = attempt
@@ -150,6 +159,9 @@ public struct Dispatch: Sendable, Hashable {
         self.priority = priority
         self.args = args
         self.kwargs = kwargs
+        self.isRepeated = isRepeated
+        self.queuedAt = queuedAt
+        self.startedAt = startedAt
     }
 
     /// The keyword arguments with `workflow_id`, `step` and `app_id`, which win over any others of these names.

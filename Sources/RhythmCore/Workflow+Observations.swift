@@ -14,6 +14,11 @@ extension Workflow {
         }
         guard self[position].isLive else { return }
         switch observation {
+        case .queued(let at):
+            guard self[position].queuedAt == nil else { return }
+            self[position].queuedAt = plausible(at, position, now: transition.now)
+            transition.touch(position)
+        case .waiting(let reason): wait(position, reason: reason, in: &transition)
         case .started(let at, let worker): begin(position, at: at, worker: worker, in: &transition)
         case .progress(let report): progress(position, report, in: &transition)
         case .retrying(let retries, let failure):
@@ -25,6 +30,7 @@ extension Workflow {
         case .succeeded(let result, let at): succeed(position, result: result, at: at, in: &transition)
         case .failed(let failure, let at): fail(position, failure, at: at, in: &transition)
         case .revoked(let detail, let at): stop(position, detail: detail, at: at, in: &transition)
+        case .lost(let detail, let at): lose(position, detail: detail, at: at, in: &transition)
         }
     }
 
@@ -50,10 +56,18 @@ extension Workflow {
         guard self[position].status != .started else { return }
         let begun = plausible(at, position, now: transition.now)
         self[position].status = .started
+        self[position].waiting = nil
         if self[position].startedAt == nil { self[position].startedAt = begun }
         if !worker.isEmpty { self[position].worker = worker }
         if startedAt == nil { startedAt = begun }
         record(.started, at: position, in: &transition)
+    }
+
+    private mutating func wait(_ position: AttemptPosition, reason: String, in transition: inout Transition) {
+        let reason = reason.isEmpty ? nil : reason
+        guard self[position].waiting != reason else { return }
+        self[position].waiting = reason
+        transition.touch(position)
     }
 
     private mutating func progress(
@@ -183,16 +197,37 @@ extension Workflow {
         announceAttempt(at: repetition, delay: delay, in: &transition)
     }
 
+    /// The attempt is gone without a trace.
+    private mutating func lose(
+        _ position: AttemptPosition, detail: String, at: Timestamp, in transition: inout Transition
+    ) {
+        let failure = Failure(type: "WorkerLostError", message: detail, module: "rhythm")
+        let hasBegun = self[position].startedAt != nil || self[position].retries > 0
+        if hasBegun || self[position].revocation?.reason == .timeout {
+            fail(position, failure, at: at, in: &transition)
+            return
+        }
+        guard control == .running, self[position].revocation == nil else {
+            stop(position, detail: detail, at: at, in: &transition)
+            return
+        }
+        // Nothing was done yet, so nothing is done twice; it does not count as one of the policy's repetitions.
+        end(position, .failure, at: at, in: &transition)
+        self[position].failure = failure
+        let replacement = appendAttempt(
+            step: position.step, args: self[position].args, kwargs: self[position].kwargs,
+            retry: self[position].retry, delay: .zero, in: &transition)
+        self[position].superseded = true
+        record(.failed, at: position, detail: detail, in: &transition)
+        announceAttempt(at: replacement, delay: .zero, in: &transition)
+    }
+
     /// The attempt is gone without a success.
     private mutating func stop(
         _ position: AttemptPosition, detail: String, at: Timestamp, in transition: inout Transition
     ) {
         if self[position].revocation?.reason == .timeout {
-            let limit = steps[position.step].spec.timeout?.wholeMilliseconds ?? 0
-            fail(
-                position,
-                Failure(type: "TimeLimitExceeded", message: "it ran longer than the step's timeout of \(limit) ms"),
-                at: at, in: &transition)
+            fail(position, overdue(position), at: at, in: &transition)
             return
         }
         end(position, .revoked, at: at, in: &transition)
@@ -202,11 +237,29 @@ extension Workflow {
         if case .resuming(let plan) = control { carryOut(plan, in: &transition) }
     }
 
+    /// What an attempt failed of that was stopped by one of its step's limits.
+    private func overdue(_ position: AttemptPosition) -> Failure {
+        let spec = steps[position.step].spec
+        let attempt = self[position]
+        // It may have begun after it was told to stop.
+        let wasBegun = attempt.startedAt.map { $0 < attempt.revocation?.requestedAt ?? $0 } ?? false
+        guard !wasBegun, let limit = spec.startTimeout else {
+            let limit = spec.timeout?.wholeMilliseconds ?? 0
+            return Failure(
+                type: "TimeLimitExceeded", message: "it ran longer than the step's timeout of \(limit) ms")
+        }
+        let reason = attempt.waiting.map { "; \($0)" } ?? ""
+        return Failure(
+            type: "StartTimeLimitExceeded",
+            message: "it was not begun within the step's start_timeout of \(limit.wholeMilliseconds) ms\(reason)")
+    }
+
     private mutating func end(
         _ position: AttemptPosition, _ status: TaskStatus, at: Timestamp, in transition: inout Transition
     ) {
         let ended = plausible(at, position, now: transition.now)
         self[position].status = status
+        self[position].waiting = nil
         self[position].endedAt = ended
         if status == .success, self[position].startedAt == nil {
             // Nobody saw it begin; it cannot have begun later than it ended.
@@ -240,7 +293,7 @@ extension Workflow {
             if attempt.status == .success {
                 note(.failure, detail: "\(failure.type): \(failure.message)", at: position, in: &transition)
             }
-        case .revoked, .started, .progress, .retrying: break
+        case .revoked, .lost, .queued, .waiting, .started, .progress, .retrying: break
         }
     }
 

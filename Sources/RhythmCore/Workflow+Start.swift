@@ -15,8 +15,10 @@ extension Workflow {
     /// every live attempt again, and told again which of them to stop. Both are harmless to repeat.
     public var outstandingEffects: [Effect] {
         liveAttempts.map { position in
-            self[position].revocation == nil
-                ? .dispatch(dispatch(at: position)) : .revoke(self[position].id, of: id)
+            guard self[position].revocation == nil else { return .revoke(self[position].id, of: id) }
+            var dispatch = dispatch(at: position)
+            dispatch.isRepeated = true
+            return .dispatch(dispatch)
         }
     }
 
@@ -27,7 +29,7 @@ extension Workflow {
         return Dispatch(
             taskID: attempt.id, attempt: attempt.number, workflowID: id, appID: appID, step: spec.name,
             task: spec.task, queue: spec.queue, priority: spec.effectivePriority(at: position.step),
-            args: attempt.args, kwargs: attempt.kwargs)
+            args: attempt.args, kwargs: attempt.kwargs, queuedAt: attempt.queuedAt, startedAt: attempt.startedAt)
     }
 }
 

@@ -14,6 +14,16 @@ public enum Command: Sendable {
     case delete(WorkflowID, cancelFirst: Bool)
 }
 
+extension Command {
+    /// The workflow it names; nil for a start.
+    var workflow: WorkflowID? {
+        switch self {
+        case .start: nil
+        case .pause(let id, _, _), .resume(let id, _, _), .cancel(let id, _), .delete(let id, _): id
+        }
+    }
+}
+
 /// How a workflow is to go on.
 public struct ResumeRequest: Sendable, Hashable {
     /// New arguments; nil for those the step had.
@@ -64,6 +74,8 @@ public enum Input: Sendable {
     case command(Command, within: AppScope = .all, reply: ReplyHandler)
     /// A runner's report.
     case report(Report)
+    /// Another server has changed this workflow.
+    case changedElsewhere(WorkflowID)
 }
 
 /// What one cycle of the engine changed, for whoever shows it to others.
@@ -72,8 +84,22 @@ public struct Publication: Sendable {
     public struct Change: Sendable {
         /// The record after the last of the events.
         public let workflow: Workflow
-        /// The transitions of this cycle, in order.
+        /// The transitions of this cycle, in order; empty if only something about an attempt became known.
         public let events: [Event]
+    }
+
+    /// A workflow that another server changed.
+    public struct ForeignChange: Sendable, Hashable {
+        /// The workflow.
+        public var id: WorkflowID
+        /// Its version after the change; what it is has to be read from the store.
+        public var version: Int64
+
+        /// Makes a notice.
+        public init(id: WorkflowID, version: Int64) {
+            self.id = id
+            self.version = version
+        }
     }
 
     /// The latest progress of an attempt.
@@ -88,6 +114,15 @@ public struct Publication: Sendable {
         public let version: Int64
         /// How far it is.
         public let progress: Progress
+
+        /// Makes an update; whoever carries them from one server to another uses this.
+        public init(workflowID: WorkflowID, step: String, taskID: TaskID, version: Int64, progress: Progress) {
+            self.workflowID = workflowID
+            self.step = step
+            self.taskID = taskID
+            self.version = version
+            self.progress = progress
+        }
     }
 
     /// Workflows that changed.
@@ -96,7 +131,27 @@ public struct Publication: Sendable {
     public internal(set) var progress: [ProgressUpdate] = []
     /// Workflows that were deleted.
     public internal(set) var deleted: [WorkflowID] = []
+    /// Workflows that another server took over from this one: what is known of them here is no longer the latest.
+    public internal(set) var released: [WorkflowID] = []
+    /// What other servers changed; see ``EngineService/take(_:)``.
+    public var foreign: [ForeignChange] = []
+    /// It comes from another server, which has told everybody.
+    public private(set) var isNews = false
+    /// News of other servers may have been lost.
+    public var mayHaveMissed = false
 
     /// Nothing changed.
-    public var isEmpty: Bool { changes.isEmpty && progress.isEmpty && deleted.isEmpty }
+    public var isEmpty: Bool {
+        changes.isEmpty && progress.isEmpty && deleted.isEmpty && released.isEmpty && foreign.isEmpty
+    }
+
+    /// News of another server.
+    public init(foreign: [ForeignChange], progress: [ProgressUpdate], deleted: [WorkflowID]) {
+        self.foreign = foreign
+        self.progress = progress
+        self.deleted = deleted
+        isNews = true
+    }
+
+    init() {}
 }

@@ -24,6 +24,8 @@ public final class EngineService: Sendable {
 
     private let lane: Lane
     private let driver: EngineDriver
+    /// Internal for its extensions.
+    let runner: any TaskRunner
     private let inbox = Mutex(Inbox())
     private let board: Board
 
@@ -39,6 +41,7 @@ public final class EngineService: Sendable {
     ) {
         reader = store.reader
         logs = runner.logs
+        self.runner = runner
         let board = Board()
         let lane = Lane(label: "rhythm.engine")
         self.board = board
@@ -103,6 +106,26 @@ public final class EngineService: Sendable {
     /// Calls `observer` with everything that changes from now on, after it is stored, in order, on the engine's lane.
     /// It must not block. What ``active(_:)`` tells is never older than what observers were told.
     public func observe(_ observer: @escaping @Sendable (Publication) -> Void) { board.add(observer) }
+
+    /// Takes news of another server that uses the same store: what it changed (`foreign`), the progress of its attempts,
+    /// and what it deleted. Observers get them like the engine's own; see ``SharedStore``.
+    public func take(_ news: Publication) {
+        let ours = news.foreign.filter { board.workflow($0.id) != nil }
+        if !ours.isEmpty { put(ours.map { .changedElsewhere($0.id) }) }
+        lane.queue.async { self.board.publish(news) }
+    }
+
+    /// News may have been missed: whatever observers show of other servers' workflows has to be read again.
+    public func recheckForeign() {
+        lane.queue.async {
+            var news = Publication(foreign: [], progress: [], deleted: [])
+            news.mayHaveMissed = true
+            self.board.publish(news)
+        }
+    }
+
+    /// Whether other servers use the same store.
+    public var isShared: Bool { driver.isShared }
 
     /// Stops: what was submitted before is done, then the runner reports nothing more. Attempts that outlive the
     /// process go on.
@@ -177,6 +200,8 @@ private actor EngineDriver {
     private var armedFor: Timestamp?
     private var isStopped = false
 
+    nonisolated let isShared: Bool
+
     nonisolated var unownedExecutor: UnownedSerialExecutor { lane.asUnownedSerialExecutor() }
 
     init(
@@ -188,6 +213,7 @@ private actor EngineDriver {
         self.tellTrouble = tellTrouble
         self.clock = clock
         self.runner = runner
+        isShared = (store as? any SharedStore)?.isShared ?? false
         engine = Engine(
             store: store, runner: runner, clock: clock, makeID: makeID, publish: publish, logger: logger)
     }
@@ -213,6 +239,7 @@ private actor EngineDriver {
         isStopped = true
         timer?.cancel()
         runner.stop()
+        engine.endLease()
     }
 
     private func timerFired() {
@@ -257,7 +284,7 @@ private final class Board: Sendable {
                 guard let position = state.active[update.workflowID]?.position(of: update.taskID) else { continue }
                 state.active[update.workflowID]?[position].progress = update.progress
             }
-            for id in publication.deleted { state.active[id] = nil }
+            for id in publication.deleted + publication.released { state.active[id] = nil }
             return state.observers
         }
         for observer in observers { observer(publication) }

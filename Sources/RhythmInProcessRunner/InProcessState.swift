@@ -43,6 +43,7 @@ struct InProcessState {
             queues.enqueue(dispatch.taskID, queue: dispatch.queue ?? defaultQueue, priority: dispatch.priority)
         case .revoke(let id, let workflowID): revoke(id, of: workflowID)
         case .settle(let id): settle(id)
+        case .release: break  // Attempts of this machine are followed by nobody else.
         }
     }
 

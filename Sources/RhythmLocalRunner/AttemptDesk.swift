@@ -124,6 +124,7 @@ final class AttemptDesk: @unchecked Sendable {
         case .dispatch(let dispatch): take(dispatch)
         case .revoke(let id, let workflowID): revoke(id, of: workflowID)
         case .settle(let id): settle(id)
+        case .release: break  // Attempts of this machine are followed by nobody else.
         }
     }
 

@@ -17,6 +17,7 @@ extension Request {
         case .watchProgress: .watchProgress
         case .tailLog: .tailLog
         case .getServerInfo: .getServerInfo
+        case .diagnose: .diagnose
         }
     }
 

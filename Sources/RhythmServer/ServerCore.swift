@@ -36,6 +36,7 @@ final class ServerCore {
     private var lastTicket: UInt64 = 0
     private var readsUnderWay: [UInt64: (ReadResult) -> Void] = [:]
     private var commandsUnderWay: [UInt64: (Result<RhythmEngine.Reply, RhythmError>) -> Void] = [:]
+    private var examinations: [UInt64: ([Finding]) -> Void] = [:]
     private var dirty: [Connection] = []
     private var afterTurn: [() -> Void] = []
     private var whenEmpty: (() -> Void)?
@@ -119,6 +120,7 @@ enum LaneMessage: Sendable {
     case publication(Publication)
     case command(UInt64, Result<RhythmEngine.Reply, RhythmError>)
     case read(UInt64, ReadResult)
+    case examined(UInt64, [Finding])
 }
 
 // MARK: The engine and the store
@@ -142,6 +144,15 @@ extension ServerCore {
         lastTicket += 1
         readsUnderWay[lastTicket] = then
         reads.run(ticket: lastTicket, work)
+    }
+
+    /// Has the engine look at its store and its runner; `then` runs on the lane, seconds later.
+    func examine(within scope: AppScope, then: @escaping ([Finding]) -> Void) {
+        lastTicket += 1
+        let ticket = lastTicket
+        examinations[ticket] = then
+        let mailbox = mailbox
+        engine.examine(within: scope) { mailbox.put(.examined(ticket, $0)) }
     }
 
     /// A workflow that is active and in scope.
@@ -183,6 +194,7 @@ extension ServerCore {
                 hub.take(publication)
             case .command(let ticket, let result): commandsUnderWay.removeValue(forKey: ticket)?(result)
             case .read(let ticket, let result): readsUnderWay.removeValue(forKey: ticket)?(result)
+            case .examined(let ticket, let findings): examinations.removeValue(forKey: ticket)?(findings)
             }
         }
     }

@@ -29,6 +29,9 @@ final class StoreReads: Sendable {
 /// What a read gave.
 enum ReadResult: Sendable {
     case workflow(Workflow?)
+    case workflows([Workflow])
+    /// A workflow that another server follows, and its latest transitions.
+    case foreign(Workflow, [Event])
     case events([Event])
     case list(ListPage, [WorkflowStatus: Int]?)
     case ids([WorkflowID])

@@ -12,6 +12,8 @@ final class WatchHub {
     private let bookmarkInterval: UInt64
     private let maxWorkflows: Int
     private var lastWaiter: UInt64 = 0
+    /// Workflows of other servers that are being read, with the version that was heard of last.
+    private var foreignReads: [WorkflowID: Int64] = [:]
 
     /// Transitions read from the store at once.
     private static let backlogPage = 256
@@ -29,33 +31,98 @@ final class WatchHub {
     /// Takes what one cycle of the engine changed.
     func take(_ publication: Publication) {
         for change in publication.changes {
-            let id = change.workflow.id
-            let topic = topics[id]
-            if let topic {
-                for event in change.events { topic.append(event) }
-                wakeFollowers(of: topic)
-                wakeWaiters(of: topic)
-                discardIfUnused(topic)
-            }
-            if !filterWatches.isEmpty, !change.workflow.isSettled { join(change.workflow) }
+            take(change.workflow, change.events)
         }
+        for change in publication.foreign { noticed(change.id, version: change.version) }
+        if publication.mayHaveMissed { recheckForeign() }
         for update in publication.progress {
             guard let topic = topics[update.workflowID] else { continue }
             topic.update(update)
             wakeFollowers(of: topic)
         }
-        for id in publication.deleted {
-            guard let topic = topics.removeValue(forKey: id) else { continue }
-            topic.markDeleted()
+        for id in publication.deleted { removed(id) }
+    }
+
+    private func take(_ workflow: Workflow, _ events: [Event]) {
+        if let topic = topics[workflow.id] {
+            for event in events { topic.append(event) }
             wakeFollowers(of: topic)
             wakeWaiters(of: topic)
+            discardIfUnused(topic)
         }
+        if !filterWatches.isEmpty, !workflow.isSettled { join(workflow) }
+    }
+
+    private func removed(_ id: WorkflowID) {
+        guard let topic = topics.removeValue(forKey: id) else { return }
+        topic.markDeleted()
+        wakeFollowers(of: topic)
+        wakeWaiters(of: topic)
     }
 
     /// Sends a bookmark on every watch that has been silent for too long.
     func sendBookmarks(now: UInt64) {
         guard now > bookmarkInterval else { return }
         for watch in watches.values { watch.bookmarkIfSilent(since: now - bookmarkInterval) }
+    }
+}
+
+// MARK: Other servers
+
+extension WatchHub {
+    /// Another server has changed a workflow; what it is now is in the store.
+    private func noticed(_ id: WorkflowID, version: Int64) {
+        let known = topics[id]?.version
+        guard known.map({ $0 < version }) ?? !filterWatches.isEmpty else { return }
+        if foreignReads.updateValue(version, forKey: id) == nil { readForeign(id, after: known ?? version) }
+    }
+
+    private func readForeign(_ id: WorkflowID, after known: Int64) {
+        let reader = server.engine.reader
+        server.read { () throws(StoreError) in
+            guard let workflow = try reader.load(id) else { return .workflow(nil) }
+            // More than a topic keeps need not be read: who lacks them reads them for himself.
+            let after = max(known, workflow.version - Int64(Topic.keptEvents))
+            return .foreign(workflow, try reader.events(of: id, after: after, limit: Topic.keptEvents))
+        } then: { [weak self] result in
+            guard let self else { return }
+            let wanted = foreignReads.removeValue(forKey: id)
+            switch result {
+            case .foreign(let workflow, let events):
+                take(workflow, events)
+                // It went on while it was read.
+                if let wanted, wanted != .max, wanted > workflow.version { noticed(id, version: wanted) }
+            case .workflow: removed(id)
+            default: break
+            }
+        }
+    }
+
+    /// Reads again what is watched of other servers' workflows: news of them may have been lost.
+    func recheckForeign() {
+        for id in topics.keys where server.engine.active(id) == nil { noticed(id, version: .max) }
+        for watch in filterWatches.values { joinForeign(watch) }
+    }
+
+    /// The workflows that other servers follow join a filter watch as well.
+    private func joinForeign(_ watch: Watch) {
+        guard server.engine.isShared, let filter = watch.request.filter else { return }
+        var query = ListQuery(filter: filter, limit: min(maxWorkflows, ListQuery.maximumLimit))
+        let active: Set<WorkflowStatus> = [.pending, .started]
+        query.filter.statuses = filter.statuses.isEmpty ? active : filter.statuses.intersection(active)
+        guard !query.filter.statuses.isEmpty else { return }
+        let (reader, scope) = (server.engine.reader, watch.call.scope)
+        server.read { [query] () throws(StoreError) in
+            var workflows: [Workflow] = []
+            for row in try reader.list(query, within: scope).rows {
+                if let workflow = try reader.load(row.id) { workflows.append(workflow) }
+            }
+            return .workflows(workflows)
+        } then: { [weak self, weak watch] result in
+            guard let self, let watch, !watch.call.isEnded, case .workflows(let workflows) = result else { return }
+            for workflow in workflows { join(workflow, to: watch) }
+            watch.endIfDone()
+        }
     }
 }
 
@@ -93,7 +160,7 @@ extension WatchHub {
         for workflow in server.engine.activeWorkflows().sorted(by: { $0.createdAt < $1.createdAt }) {
             join(workflow, to: watch)
         }
-        watch.endIfDone()
+        if server.engine.isShared { joinForeign(watch) } else { watch.endIfDone() }
     }
 
     private func close(_ watch: Watch) {

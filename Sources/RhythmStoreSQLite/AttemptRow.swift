@@ -6,7 +6,8 @@ enum AttemptRow {
     /// Columns that never change, then those that do.
     private static let fixed = ["workflow", "step", "number", "id", "retry", "args", "kwargs", "created_at"]
     private static let changing = [
-        "status", "not_before", "dispatched_at", "started_at", "ended_at", "result", "failure_type",
+        "status", "not_before", "dispatched_at", "queued_at", "waiting", "started_at", "ended_at", "result",
+        "failure_type",
         "failure_message", "failure_module", "failure_traceback", "failure_retriable", "worker", "queue", "retries",
         "revocation_reason", "revocation_at", "superseded", "late_status", "late_at", "late_detail", "progress_name",
         "progress_units", "progress_done", "progress_total", "progress_first_at", "progress_updated_at",
@@ -37,6 +38,8 @@ enum AttemptRow {
         binder.bind(attempt.status.rawValue)
         binder.bind(attempt.notBefore?.microseconds)
         binder.bind(attempt.dispatchedAt?.microseconds)
+        binder.bind(attempt.queuedAt?.microseconds)
+        binder.bind(attempt.waiting)
         binder.bind(attempt.startedAt?.microseconds)
         binder.bind(attempt.endedAt?.microseconds)
         binder.bind(attempt.result?.text)
@@ -85,6 +88,8 @@ enum AttemptRow {
         attempt.status = try row.word()
         attempt.notBefore = row.timestampIfAny()
         attempt.dispatchedAt = row.timestampIfAny()
+        attempt.queuedAt = row.timestampIfAny()
+        attempt.waiting = try row.textIfAny()
         attempt.startedAt = row.timestampIfAny()
         attempt.endedAt = row.timestampIfAny()
         attempt.result = try row.jsonIfAny()

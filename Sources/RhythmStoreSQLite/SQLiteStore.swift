@@ -96,9 +96,10 @@ public final class SQLiteStore: Store {
         try sqliteReader.workflow(forRequest: requestID)
     }
 
-    public func commit(_ batch: CommitBatch) throws(StoreError) {
+    @discardableResult
+    public func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID] {
         guard let statements else { throw StoreError(.unavailable, "\(path) was closed") }
-        if batch.isEmpty { return }
+        if batch.isEmpty { return [] }
         try translating(path) {
             try pool.writeWithoutTransaction { db in
                 do {
@@ -110,6 +111,8 @@ public final class SQLiteStore: Store {
                 checkpointer?.committed(pages: gauge.pages, db)
             }
         }
+        // One server has the file to itself.
+        return []
     }
 
     private func write(_ batch: CommitBatch, with statements: CommitStatements, in db: Database) throws {

@@ -16,7 +16,7 @@ import RhythmEngine
 /// Every index on `workflows` begins with what a list may ask for and goes on with its order; see ``ListStatement``.
 enum Schema {
     /// The number of migrations. Files with a higher one are refused.
-    static let version: Int64 = 1
+    static let version: Int64 = 2
     /// `Rhyt` in ASCII, in the file's header (https://www.sqlite.org/fileformat2.html#application_id).
     static let applicationID: Int64 = 0x5268_7974
 
@@ -27,6 +27,14 @@ enum Schema {
             try db.execute(sql: "PRAGMA application_id = \(applicationID); PRAGMA user_version = 1")
             try db.execute(sql: workflows)
             try db.execute(sql: children)
+        }
+        migrator.registerMigration("2") { db in
+            try db.execute(
+                sql: """
+                    ALTER TABLE attempts ADD COLUMN queued_at INTEGER;
+                    ALTER TABLE attempts ADD COLUMN waiting TEXT;
+                    PRAGMA user_version = 2;
+                    """)
         }
         return migrator
     }

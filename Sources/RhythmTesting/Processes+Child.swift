@@ -79,5 +79,7 @@ extension Processes {
     /// A program could not be started.
     package struct CannotStart: Error, CustomStringConvertible {
         package let description: String
+
+        package init(description: String) { self.description = description }
     }
 }

@@ -26,9 +26,21 @@ package enum Processes {
 
     /// Whether there is such a process that has not ended; one that nobody has waited for yet counts as ended.
     package static func isAlive(_ pid: pid_t) -> Bool {
-        guard let status = text("/proc/\(pid)/stat"), let end = status.lastIndex(of: ")") else { return false }
-        let state = status[status.index(after: end)...].first { $0 != " " }
+        guard let state = state("/proc/\(pid)/stat") else { return false }
         return state != "Z" && state != "X"
+    }
+
+    /// Makes a process group keep still until it gets SIGCONT; returns once no thread of its leader runs any more, as the
+    /// signal alone leaves them time to answer something.
+    package static func suspend(group leader: pid_t) {
+        kill(-leader, SIGSTOP)
+        for _ in 0..<5000 {
+            let threads = numbers(in: "/proc/\(leader)/task")
+            if threads.allSatisfy({ ["T", "t", "Z", "X", nil].contains(state("/proc/\(leader)/task/\($0)/stat")) }) {
+                return
+            }
+            usleep(1000)
+        }
     }
 
     /// Sends SIGKILL to everything that belongs to a folder, again and again until nothing is left.
@@ -52,8 +64,14 @@ package enum Processes {
         return String(cString: resolved)
     }
 
-    private static func numbers() -> [pid_t] {
-        guard let directory = opendir("/proc") else { return [] }
+    /// The letter for what a process or a thread does; nil if there is no such one.
+    private static func state(_ path: String) -> Character? {
+        guard let status = text(path), let end = status.lastIndex(of: ")") else { return nil }
+        return status[status.index(after: end)...].first { $0 != " " }
+    }
+
+    private static func numbers(in folder: String = "/proc") -> [pid_t] {
+        guard let directory = opendir(folder) else { return [] }
         defer { closedir(directory) }
         var found: [pid_t] = []
         while let entry = readdir(directory) {

@@ -130,7 +130,9 @@ extension Simulation {
             return end(id, random.pick(["revoked", "success", "both"]))
         }
         if attempt.phase == .queued {
-            if !gently, random.once(in: 20) { return end(id, "poison") }
+            if !gently, random.once(in: 20) { return end(id, random.pick(["poison", "lost"])) }
+            if !gently, random.once(in: 10) { machine.say(.queued(at: now), of: id) }
+            if !gently, random.once(in: 20) { machine.say(.waiting(reason: "nobody fetches it"), of: id) }
             note("\(id) begins")
             return machine.begin(id, now: now)
         }
@@ -140,7 +142,7 @@ extension Simulation {
             machine.say(.progress(ProgressReport(done: done, total: 9, at: now)), of: id)
         case 2: machine.retry(id)
         case 3: end(id, "failure")
-        case 4: end(id, random.pick(["poison", "wrong form", "revoked", "failure"]))
+        case 4: end(id, random.pick(["poison", "wrong form", "revoked", "failure", "lost"]))
         case 5: machine.say(.started(at: now, worker: "machine"), of: id)
         default: end(id, "success")
         }
@@ -156,6 +158,7 @@ extension Simulation {
             case "success": [success]
             case "both": random.once(in: 2) ? [revoked, success] : [success, revoked]
             case "revoked": [revoked]
+            case "lost": [.lost(detail: "no trace of it", at: now)]
             case "wrong form": [.succeeded(result: .emptyObject, at: now)]
             case "poison": [.failed(AttemptFailure(type: "Poison", message: "hopeless", isRetriable: false), at: now)]
             default: [.failed(AttemptFailure(type: "Boom", message: "it broke"), at: now)]

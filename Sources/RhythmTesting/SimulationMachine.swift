@@ -105,7 +105,7 @@ package final class SimulationMachine: Sendable {
                 switch effect {
                 case .dispatch(let dispatch): dispatch.taskID
                 case .revoke(let id, of: _): id
-                case .settle: nil
+                case .settle, .release: nil
                 }
             })
         let unwanted = state.withLock { state in
@@ -133,6 +133,7 @@ package final class SimulationMachine: Sendable {
                 state.attempts[id] = nil
                 state.refused[id] = nil
                 state.settled.insert(id)
+            case .release: break
             }
         }
     }

@@ -155,7 +155,7 @@ package final class SimulationStore: Store {
         try disk.read { $0.requests[requestID] }
     }
 
-    package func commit(_ batch: CommitBatch) throws(StoreError) {
+    package func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID] {
         let lost = StoreError(.unavailable, "the answer of the simulated store was lost", outcomeUnknown: true)
         // Killed before anything is written.
         guard fuse.pass() else { throw lost }
@@ -172,6 +172,7 @@ package final class SimulationStore: Store {
             // Killed when it was stored, before the caller learned.
             guard fuse.pass() else { throw lost }
         }
+        return []
     }
 }
 

@@ -53,19 +53,19 @@ extension StoreContractRun {
         try expectAll()
     }
 
-    /// A new workflow with an id that is stored: the whole batch is refused, whatever stands before and after it.
+    /// A new workflow with an id that is stored, whatever stands before and after it.
     func refusesStoredID() throws {
         try fill(workflows: 6)
         let others = try otherChanges()
         var spec = samples.spec()
         spec.id = model.workflows.keys.first
-        try expectConflict(others + [samples.start(spec)] + [samples.start()])
+        try expectConflict(samples.start(spec), between: others + [samples.start()])
     }
 
     /// Two workflows with one request id.
     func refusesStoredRequest() throws {
         try commit([samples.start(requestID: "once"), samples.start(requestID: ""), samples.start(requestID: "")])
-        try expectConflict(try otherChanges() + [samples.start(requestID: "once")])
+        try expectConflict(samples.start(requestID: "once"), between: try otherChanges())
     }
 
     /// A change of a workflow that is not stored.
@@ -73,7 +73,7 @@ extension StoreContractRun {
         try fill(workflows: 3)
         var change = samples.start()
         change.isNew = false
-        try expectConflict(try otherChanges() + [change])
+        try expectConflict(change, between: try otherChanges())
     }
 
     /// A change that was made from another version than the stored one: somebody else has written in between.
@@ -82,7 +82,7 @@ extension StoreContractRun {
         try commit([history[0]])
         try #require(history.count > 2, seeded)
         try commit([history[1]])
-        try expectConflict(try otherChanges() + [history[1]])
+        try expectConflict(history[1], between: try otherChanges())
         try commit([history[2]])
         try expectAll()
     }
@@ -100,7 +100,7 @@ extension StoreContractRun {
     /// A deleted workflow is gone from every read, and its id and request id are free.
     func deletions() throws {
         try fill(workflows: 30)
-        for _ in 0..<5 {
+        for _ in 0..<5 / min(2, fixture.thrift) {
             let deleted = model.workflows.keys.sorted().shuffled(using: &samples.random).prefix(4)
             let gone = deleted.compactMap { model.workflows[$0] }
             try commit([samples.start()], deletions: deleted + ["never-was"])
@@ -127,7 +127,7 @@ extension StoreContractRun {
 
     /// All of it is there after the store was closed.
     func closing() throws {
-        for _ in 0..<4 {
+        for _ in 0..<4 / min(2, fixture.thrift) {
             try fill(workflows: 8)
             try fixture.close()
             store = try fixture.open()
@@ -137,7 +137,7 @@ extension StoreContractRun {
 
     /// Everything that was acknowledged is there after the process died, and it can be changed further.
     func crash() throws {
-        for _ in 0..<4 {
+        for _ in 0..<4 / min(2, fixture.thrift) {
             try fill(workflows: 8)
             try fixture.crash()
             store = try fixture.open()

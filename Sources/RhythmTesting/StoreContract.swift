@@ -69,7 +69,8 @@ final class StoreContractRun {
 
     func commit(_ changes: [WorkflowChange], deletions: [WorkflowID] = []) throws {
         let batch = CommitBatch(changes: changes, deletions: deletions)
-        try store.commit(batch)
+        let refused = try store.commit(batch)
+        #expect(refused == [], seeded)
         model.apply(batch)
     }
 
@@ -110,13 +111,25 @@ final class StoreContractRun {
             sourceLocation: sourceLocation)
     }
 
-    /// The batch is refused as a conflict and leaves nothing, and the store goes on.
-    func expectConflict(_ changes: [WorkflowChange], sourceLocation: SourceLocation = #_sourceLocation) throws {
-        let error = #expect(throws: StoreError.self, seeded, sourceLocation: sourceLocation) {
-            try self.store.commit(CommitBatch(changes: changes))
+    /// A part of a batch that contradicts what is stored is refused and leaves nothing, and the store goes on. Whether
+    /// the others share its fate is told by the fixture.
+    func expectConflict(
+        _ contradiction: WorkflowChange, between others: [WorkflowChange],
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let middle = others.count / 2
+        let changes = Array(others[..<middle]) + [contradiction] + Array(others[middle...])
+        if fixture.storesBatchesWhole {
+            let error = #expect(throws: StoreError.self, seeded, sourceLocation: sourceLocation) {
+                try self.store.commit(CommitBatch(changes: changes))
+            }
+            #expect(error?.code == .conflict, seeded, sourceLocation: sourceLocation)
+            #expect(error?.outcomeUnknown == false, seeded, sourceLocation: sourceLocation)
+        } else {
+            let refused = try store.commit(CommitBatch(changes: changes))
+            #expect(refused == [contradiction.workflow.id], seeded, sourceLocation: sourceLocation)
+            model.apply(CommitBatch(changes: others))
         }
-        #expect(error?.code == .conflict, seeded, sourceLocation: sourceLocation)
-        #expect(error?.outcomeUnknown == false, seeded, sourceLocation: sourceLocation)
         try expectAll(sourceLocation: sourceLocation)
         try commit([samples.start()])
         try expectAll(sourceLocation: sourceLocation)

@@ -86,6 +86,7 @@ extension WorkflowSamples {
         if random.once(in: 3) { step.queue = random.pick(["gpu", "q 1"]) }
         if random.once(in: 3) { step.priority = Int.random(in: 0...9, using: &random) }
         if random.once(in: 3) { step.timeout = random.pick([.seconds(3), .nanoseconds(1_500_000_001)]) }
+        if random.once(in: 4) { step.startTimeout = random.pick([.seconds(2), .milliseconds(1)]) }
         if random.once(in: 2) {
             step.retry = RetryPolicy(
                 maxAttempts: 3, backoff: .milliseconds(1), factor: random.pick([1, 1.1, 3.3333333333333335]),
@@ -123,7 +124,7 @@ extension WorkflowSamples {
             type: random.pick(["ValueError", "ExitStatus", ""]), message: random.pick(Self.texts),
             module: random.pick(["", "builtins"]), traceback: random.pick(Self.texts),
             isRetriable: !random.once(in: 3))
-        switch Int.random(in: 0..<12, using: &random) {
+        switch Int.random(in: 0..<15, using: &random) {
         case 0, 1: return .started(at: now, worker: random.pick(["", "celery@höst"]))
         case 2, 3, 4:
             return .progress(
@@ -133,6 +134,9 @@ extension WorkflowSamples {
         case 5: return .retrying(retries: Int.random(in: 1...9, using: &random), failure)
         case 6: return .failed(failure, at: now)
         case 7: return .revoked(detail: random.pick(Self.texts), at: now)
+        case 8: return .queued(at: now)
+        case 9: return .waiting(reason: random.pick(Self.texts))
+        case 10: return .lost(detail: random.pick(Self.texts), at: now)
         default: return .succeeded(result: random.once(in: 8) ? nil : random.pick(Self.arrays), at: now)
         }
     }

@@ -5,8 +5,8 @@ import Logging
 import RhythmCore
 import RhythmEngine
 import RhythmLocalRunner
+import RhythmPeers
 import RhythmServer
-import RhythmStoreSQLite
 import RhythmWire
 import Synchronization
 
@@ -34,21 +34,23 @@ struct Daemon {
         let security = try files.read()
         let filesRead = files
         try makeDirectory(settings.data)
-        try makeDirectory(settings.tasks)
+        if settings.backends.celery == nil { try makeDirectory(settings.tasks) }
         let signals = TerminationSignals()
 
-        // The lock of the store keeps a second server away from the data directory, so it comes first.
-        let store = try SQLiteStore(path: settings.data + "/rhythm.sqlite")
-        let runner = try LocalRunner(runnerConfiguration())
+        let serverID = try serverID()
+        let backends = Backends(settings: settings.backends, serverID: serverID)
+        let store = try backends.openStore()
+        let runner = try backends.makeRunner(local: runnerConfiguration)
         let engine = EngineService(store: store, runner: runner, logger: Logger(label: "rhythm.engine"))
         try await engine.start()
+        let peers = try backends.peers(of: engine)
 
         var configuration = ServerConfiguration()
         configuration.endpoints = settings.listen
         configuration.version = Self.version
-        configuration.serverID = try serverID()
+        configuration.serverID = serverID
         configuration.epoch = UInt64(Date().timeIntervalSince1970 * 1_000_000)
-        configuration.runners = ["local"]
+        configuration.runners = [backends.runnerName]
         configuration.security = security
         let server = Server(engine: engine, configuration: configuration, logger: Logger(label: "rhythm.server"))
         let endpoints = try await server.start()
@@ -60,13 +62,14 @@ struct Daemon {
             "rhythmd \(Self.version) is ready",
             metadata: [
                 "listen": "\(endpoints.map(\.description).joined(separator: " "))", "data": "\(settings.data)",
-                "tasks": "\(settings.tasks)", "active": "\(engine.activeCount)",
+                "store": "\(backends.storeName)", "runner": "\(backends.runnerName)", "active": "\(engine.activeCount)",
             ])
 
         await signals.first()
         logger.notice("stopping: open calls have \(settings.drainGrace), running steps go on")
         await server.drain(grace: settings.drainGrace)
         await engine.stop()
+        peers?.close()
         try? FileManager.default.removeItem(atPath: endpointsFile)
         logger.notice("stopped")
     }

@@ -2,7 +2,9 @@ extension PartialSettings {
     /// What the environment says: `RHYTHM_LISTEN` (addresses separated by commas), `RHYTHM_DATA`, `RHYTHM_TASKS`,
     /// `RHYTHM_QUEUES` (`NAME=N,NAME=N`), `RHYTHM_DEFAULT_CONCURRENCY`, `RHYTHM_INSECURE` (1 or 0),
     /// `RHYTHM_TOKENS`, `RHYTHM_TLS_CERT`, `RHYTHM_TLS_KEY`, `RHYTHM_TLS_CLIENT_CA`, `RHYTHM_ALLOW_UIDS` (numbers
-    /// separated by commas), `RHYTHM_LOG_LEVEL`, `RHYTHM_DRAIN_GRACE`, `RHYTHM_TASK_GRACE` (seconds), `RHYTHM_SUPERVISOR`.
+    /// separated by commas), `RHYTHM_LOG_LEVEL`, `RHYTHM_DRAIN_GRACE`, `RHYTHM_TASK_GRACE` (seconds), `RHYTHM_SUPERVISOR`,
+    /// `RHYTHM_STORE`, `RHYTHM_BROKER`, `RHYTHM_RESULTS`, `RHYTHM_DEFAULT_QUEUE`, `RHYTHM_WORKER_LOST_AFTER`, `RHYTHM_LEASE` (seconds),
+    /// `RHYTHM_LIBRARY_TASKS` (names separated by commas).
     /// Empty variables count as not set.
     init(environment: [String: String]) throws(SettingsError) {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
@@ -12,6 +14,19 @@ extension PartialSettings {
         logLevel = value("RHYTHM_LOG_LEVEL")
         supervisor = value("RHYTHM_SUPERVISOR")
         tokens = value("RHYTHM_TOKENS")
+        store = value("RHYTHM_STORE")
+        broker = value("RHYTHM_BROKER")
+        results = value("RHYTHM_RESULTS")
+        defaultQueue = value("RHYTHM_DEFAULT_QUEUE")
+        libraryTasks = value("RHYTHM_LIBRARY_TASKS")?.split(separator: ",").map { String($0) }
+        if let text = value("RHYTHM_LEASE") {
+            guard let number = Double(text) else { throw Self.unusable("RHYTHM_LEASE", text, "seconds") }
+            leaseSeconds = number
+        }
+        if let text = value("RHYTHM_WORKER_LOST_AFTER") {
+            guard let number = Double(text) else { throw Self.unusable("RHYTHM_WORKER_LOST_AFTER", text, "seconds") }
+            workerLostAfterSeconds = number
+        }
         tlsCert = value("RHYTHM_TLS_CERT")
         tlsKey = value("RHYTHM_TLS_KEY")
         tlsClientCA = value("RHYTHM_TLS_CLIENT_CA")

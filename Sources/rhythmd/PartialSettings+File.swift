@@ -3,7 +3,9 @@ import Yams
 extension PartialSettings {
     /// What a configuration file says: YAML with the keys `listen` (a list), `data`, `tasks`, `queues` (a map from
     /// name to concurrency), `default_concurrency`, `insecure`, `tokens`, `tls_cert`, `tls_key`, `tls_client_ca`,
-    /// `allow_uids` (a list of numbers), `log_level`, `drain_grace`, `task_grace` (seconds) and `supervisor`. Other keys are errors, so that a misspelt one is not silently without effect.
+    /// `allow_uids` (a list of numbers), `log_level`, `drain_grace`, `task_grace` (seconds), `supervisor`, `store`,
+    /// `broker`, `results`, `default_queue`, `worker_lost_after`, `lease` (seconds) and `library_tasks` (a list). Other keys are
+    /// errors, so that a misspelt one is not silently without effect.
     init(yaml: String, path: String) throws(SettingsError) {
         let node: Node?
         do {
@@ -36,11 +38,18 @@ extension PartialSettings {
             case "drain_grace": drainGraceSeconds = try Self.seconds(value, place)
             case "task_grace": taskGraceSeconds = try Self.seconds(value, place)
             case "supervisor": supervisor = try Self.text(value, place)
+            case "store": store = try Self.text(value, place)
+            case "broker": broker = try Self.text(value, place)
+            case "results": results = try Self.text(value, place)
+            case "default_queue": defaultQueue = try Self.text(value, place)
+            case "worker_lost_after": workerLostAfterSeconds = try Self.seconds(value, place)
+            case "lease": leaseSeconds = try Self.seconds(value, place)
+            case "library_tasks": libraryTasks = try Self.list(value, place)
             default:
                 throw SettingsError(
                     "\(place): no such setting; there are listen, data, tasks, queues, default_concurrency, insecure,"
-                        + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace and supervisor"
-                )
+                        + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
+                        + " supervisor, store, broker, results, default_queue, worker_lost_after, lease and library_tasks")
             }
         }
     }

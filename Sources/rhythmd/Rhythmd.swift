@@ -9,15 +9,20 @@ struct Rhythmd: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rhythmd", abstract: "Runs workflows of long steps and never loses one.",
         discussion: """
-            Steps run as local processes: a step's task is the name of an executable file in the tasks directory.
+            Steps run as local processes: a step's task is the name of an executable file in the tasks directory. \
+            With a broker they run on Celery workers instead: a step's task is the name of a Celery task.
 
-            Example:
+            Examples:
               rhythmd --data /var/lib/rhythm --tasks /srv/tasks --queue archive=2
+              rhythmd --store mongodb://db/flows --broker amqp://user@rabbit/vhost --results mongodb://db/celery
+
+            Command lines can be seen by other users: put addresses with passwords into variables or the file.
 
             Every option can also be given as an environment variable (RHYTHM_LISTEN, RHYTHM_DATA, RHYTHM_TASKS, \
             RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_TOKENS, RHYTHM_TLS_CERT, RHYTHM_TLS_KEY, \
             RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
-            RHYTHM_SUPERVISOR) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
+            RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
+            RHYTHM_WORKER_LOST_AFTER, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
             over the file.
 
             On loopback everybody may connect unless --tokens or --tls-client-ca is given; from elsewhere nobody may, \
@@ -53,6 +58,47 @@ struct Rhythmd: AsyncParsableCommand {
 
     @Option(name: .long, help: ArgumentHelp("The same for queues that are not named. Default 4.", valueName: "n"))
     var defaultConcurrency: Int?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Keep workflows here: sqlite:PATH (default: in DATA) or mongodb://HOST/DATABASE.", valueName: "url"))
+    var store: String?
+
+    @Option(
+        name: .long, help: ArgumentHelp("Run steps on Celery workers through this broker.", valueName: "amqp://..."))
+    var broker: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The workers' result backend. Default: the store, if that is MongoDB.", valueName: "mongodb://..."))
+    var results: String?
+
+    @Option(
+        name: .long, help: ArgumentHelp("The queue of steps that name none. Default celery.", valueName: "name"))
+    var defaultQueue: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Take a worker for dead when it is silent for so long and its mailbox is gone. Default 300.",
+            valueName: "seconds"))
+    var workerLostAfter: Double?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Take over from a server that shares the store and is silent for so long. Default 15.",
+            valueName: "seconds"))
+    var lease: Double?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "This task is based on sca-rhythm's WorkflowTask, whatever workers say; may be repeated.",
+            valueName: "task"))
+    var libraryTask: [String] = []
 
     @Option(name: .long, help: ArgumentHelp("Read settings from a YAML file.", valueName: "file"))
     var config: String?
@@ -145,7 +191,9 @@ struct Rhythmd: AsyncParsableCommand {
             queues: queue.isEmpty ? nil : try PartialSettings.queues(queue, source: "--queue"),
             defaultConcurrency: defaultConcurrency, insecure: insecure ? true : nil, tokens: tokens, tlsCert: tlsCert,
             tlsKey: tlsKey, tlsClientCA: tlsClientCA, allowUIDs: allowUID.isEmpty ? nil : allowUID, logLevel: logLevel,
-            drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor)
+            drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor,
+            store: store, broker: broker, results: results, defaultQueue: defaultQueue,
+            workerLostAfterSeconds: workerLostAfter, libraryTasks: libraryTask.isEmpty ? nil : libraryTask, leaseSeconds: lease)
         return try flags.over(PartialSettings(environment: environment)).over(file)
             .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }
     }

@@ -28,6 +28,8 @@ struct Settings: Equatable {
     var taskGrace: Duration
     /// The `rhythm-supervisor` program; nil for the one beside this program.
     var supervisor: String?
+    /// Where workflows are kept, and who runs their steps.
+    var backends: BackendSettings
 }
 
 /// Some of the settings: what one source says. Nil where it says nothing.
@@ -47,6 +49,13 @@ struct PartialSettings: Equatable {
     var drainGraceSeconds: Double?
     var taskGraceSeconds: Double?
     var supervisor: String?
+    var store: String?
+    var broker: String?
+    var results: String?
+    var defaultQueue: String?
+    var workerLostAfterSeconds: Double?
+    var libraryTasks: [String]?
+    var leaseSeconds: Double?
 
     /// What `self` says, and where it says nothing, what `other` says.
     func over(_ other: PartialSettings) -> PartialSettings {
@@ -57,7 +66,11 @@ struct PartialSettings: Equatable {
             tlsKey: tlsKey ?? other.tlsKey, tlsClientCA: tlsClientCA ?? other.tlsClientCA,
             allowUIDs: allowUIDs ?? other.allowUIDs, logLevel: logLevel ?? other.logLevel,
             drainGraceSeconds: drainGraceSeconds ?? other.drainGraceSeconds,
-            taskGraceSeconds: taskGraceSeconds ?? other.taskGraceSeconds, supervisor: supervisor ?? other.supervisor)
+            taskGraceSeconds: taskGraceSeconds ?? other.taskGraceSeconds, supervisor: supervisor ?? other.supervisor,
+            store: store ?? other.store, broker: broker ?? other.broker, results: results ?? other.results,
+            defaultQueue: defaultQueue ?? other.defaultQueue,
+            workerLostAfterSeconds: workerLostAfterSeconds ?? other.workerLostAfterSeconds,
+            libraryTasks: libraryTasks ?? other.libraryTasks, leaseSeconds: leaseSeconds ?? other.leaseSeconds)
     }
 
     /// Fills in the defaults and checks everything.
@@ -90,10 +103,11 @@ struct PartialSettings: Equatable {
             listen: endpoints, data: data, tasks: tasks ?? data + "/tasks", queues: queues ?? [:],
             defaultConcurrency: defaultConcurrency, insecure: insecure, security: security, logLevel: level,
             drainGrace: try Self.seconds(drainGraceSeconds ?? 5, "drain_grace"),
-            taskGrace: try Self.seconds(taskGraceSeconds ?? 10, "task_grace"), supervisor: supervisor)
+            taskGrace: try Self.seconds(taskGraceSeconds ?? 10, "task_grace"), supervisor: supervisor,
+            backends: try backendSettings(data: data))
     }
 
-    private static func seconds(_ value: Double, _ name: String) throws(SettingsError) -> Duration {
+    static func seconds(_ value: Double, _ name: String) throws(SettingsError) -> Duration {
         guard value >= 0, value <= 86_400 else {
             throw SettingsError("\(name): \(value) is not between 0 and 86400 seconds")
         }

@@ -85,6 +85,7 @@ extension [ClientStateMachine.Action] {
                     separator: ",")
         case .tailLog(let log): "log \(log.offset)"
         case .getServerInfo: "info"
+        case .diagnose: "diagnose"
         }
     }
 

@@ -84,7 +84,11 @@ extension ModelWorld {
     }
 
     private func checkEffects(_ transition: Transition) throws {
-        let outstanding = workflow.outstandingEffects
+        let outstanding = workflow.outstandingEffects.map { effect in
+            guard case .dispatch(var dispatch) = effect else { return effect }
+            dispatch.isRepeated = false
+            return .dispatch(dispatch)
+        }
         for effect in transition.effects {
             switch effect {
             case .dispatch(let dispatch):
@@ -100,6 +104,7 @@ extension ModelWorld {
                 if workflow.position(of: id).map({ workflow[$0].isLive }) == true {
                     throw violation("a live attempt was settled")
                 }
+            case .release(let id): throw violation("\(id) was released by rules that know of one server")
             }
         }
     }

@@ -4,19 +4,19 @@ import RhythmCore
 struct ModelRunner: Hashable {
     /// How an attempt truly ends.
     enum End: Hashable, CaseIterable {
-        case success, wrongForm, failure, fatal, revoked
+        case success, wrongForm, failure, fatal, revoked, lost
         /// Stopped as it succeeded: both ends are reported, in any order.
         case revokedAndSuccess
     }
 
     /// What it tells of an attempt.
     enum Word: Hashable {
-        case started, progress, retrying, success, wrongForm, failure, fatal, revoked
+        case started, progress, retrying, success, wrongForm, failure, fatal, revoked, lost
 
         var isEnd: Bool {
             switch self {
             case .started, .progress, .retrying: false
-            case .success, .wrongForm, .failure, .fatal, .revoked: true
+            case .success, .wrongForm, .failure, .fatal, .revoked, .lost: true
             }
         }
     }
@@ -59,6 +59,7 @@ struct ModelRunner: Hashable {
             if tasks[dispatch.taskID] == nil { tasks[dispatch.taskID] = Task(step: dispatch.step) }
         case .revoke(let id, of: _): tasks[id]?.stopAsked = true
         case .settle(let id): tasks[id]?.forgotten = true
+        case .release: break
         }
     }
 
@@ -82,6 +83,7 @@ struct ModelRunner: Hashable {
         case .failure: say(.failure, of: id)
         case .fatal: say(.fatal, of: id)
         case .revoked: say(.revoked, of: id)
+        case .lost: say(.lost, of: id)
         case .revokedAndSuccess:
             say(.revoked, of: id)
             say(.success, of: id)
@@ -107,6 +109,7 @@ extension ModelRunner.Word {
         case .failure: .failed(Failure(type: "Boom", message: "it broke"), at: now)
         case .fatal: .failed(Failure(type: "Poison", message: "hopeless", isRetriable: false), at: now)
         case .revoked: .revoked(detail: "stopped", at: now)
+        case .lost: .lost(detail: "no trace of it", at: now)
         }
     }
 }

@@ -64,7 +64,7 @@ struct ModelWorld: Hashable {
             }
             for end in ModelRunner.End.allCases {
                 // What never began cannot have succeeded.
-                if task.phase == .queued, end != .revoked, end != .fatal { continue }
+                if task.phase == .queued, end != .revoked, end != .fatal, end != .lost { continue }
                 acts.append(.end(id, end))
             }
         }

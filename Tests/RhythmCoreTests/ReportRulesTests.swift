@@ -11,7 +11,40 @@ import Testing
         #expect(rig.dispatched.map(\.taskID) == ["1"])
         #expect(rig.dispatched.map(\.args.text) == ["[1,2]"])
         #expect(rig.current?.dispatchedAt == rig.now)
-        #expect(rig.workflow.outstandingEffects == rig.last.effects)
+        var again = try #require(rig.dispatched.first)
+        again.isRepeated = true
+        #expect(rig.workflow.outstandingEffects == [.dispatch(again)])
+    }
+
+    @Test func lostBeforeItBeganIsRunAgainAtOnce() throws {
+        var rig = try Rig(args: "[1]")
+        rig.report({ .queued(at: $0) }, of: "1")
+        #expect(rig.current?.queuedAt != nil && rig.last.events.isEmpty)
+        rig.report({ _ in .waiting(reason: "nobody fetches it") }, of: "1")
+        #expect(rig.current?.waiting == "nobody fetches it" && rig.last.events.isEmpty)
+        rig.report({ .lost(detail: "no trace of it", at: $0) }, of: "1")
+        #expect(rig.kinds == [.failed, .dispatched])
+        #expect(rig.status == .pending)
+        #expect(rig.dispatched.map(\.taskID) == ["2"] && rig.dispatched.map(\.args.text) == ["[1]"])
+        #expect(rig.workflow.steps[0].attempts[0].superseded)
+        #expect(rig.workflow.steps[0].attempts[0].waiting == nil)
+        rig.report({ .succeeded(result: nil, at: $0) }, of: "1")
+        #expect(rig.status == .pending, "the lost one counts no longer")
+    }
+
+    @Test func lostAfterItBeganIsAFailure() throws {
+        var rig = try Rig()
+        rig.report({ .started(at: $0, worker: "w") }, of: "1")
+        rig.report({ .lost(detail: "its worker is gone", at: $0) }, of: "1")
+        #expect(rig.status == .failure && rig.dispatched.isEmpty)
+        #expect(rig.workflow.steps[0].current?.failure?.type == "WorkerLostError")
+    }
+
+    @Test func lostWhileHeldStaysHeld() throws {
+        var rig = try Rig()
+        rig.pause(.afterStep)
+        rig.report({ .lost(detail: "no trace of it", at: $0) }, of: "1")
+        #expect(rig.dispatched.isEmpty && rig.workflow.control == .paused)
     }
 
     @Test func kwargsPrecedence() throws {
@@ -227,6 +260,24 @@ import Testing
         var early = Transition(now: rig.now + .seconds(59)) { "x" }
         workflow.wakeUp(in: &early)
         #expect(early.isEmpty && workflow == rig.workflow)
+    }
+
+    @Test func startTimeoutEndsTheWaiting() throws {
+        var rig = try Rig { $0.startTimeout = .seconds(10) }
+        #expect(rig.workflow.nextWakeUp == rig.now + .seconds(10))
+        rig.report({ _ in .waiting(reason: "nobody listens on the queue") }, of: "1")
+        try rig.sleepUntilWakeUp()
+        #expect(rig.revoked == ["1"] && rig.kinds == [.revoking])
+        rig.stopped("1")
+        #expect(rig.status == .failure)
+        #expect(rig.current?.failure?.type == "StartTimeLimitExceeded")
+        #expect(rig.current?.failure?.message.hasSuffix("10000 ms; nobody listens on the queue") == true)
+    }
+
+    @Test func startTimeoutIsOverOnceItHasBegun() throws {
+        var rig = try Rig { $0.startTimeout = .seconds(10) }
+        rig.start()
+        #expect(rig.workflow.nextWakeUp == nil)
     }
 
     @Test func timeoutRevokesThenFails() throws {

@@ -34,9 +34,9 @@ final class ProbedStore: Store {
     func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID? {
         try store.workflow(forRequest: requestID)
     }
-    func commit(_ batch: CommitBatch) throws(StoreError) {
+    func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID] {
         onCommit(batch)
-        try store.commit(batch)
+        return try store.commit(batch)
     }
 }
 

@@ -36,7 +36,7 @@ import Testing
             let error = #expect(throws: StoreError.self) { try store.commit(batch) }
             #expect(error?.outcomeUnknown == true)
         } else {
-            try store.commit(batch)
+            _ = try store.commit(batch)
         }
         #expect((disk.image.workflows["w"] != nil) == stored)
     }

@@ -45,3 +45,30 @@ import Testing
         #expect(lives[0].count > 200)
     }
 }
+
+/// Many simulated lives of several servers over one store; the same variables as for one server.
+@Suite struct FleetSimulationTests {
+    @Test(.enabled(if: SimulationTests.only == nil)) func manyLives() throws {
+        let base = UInt64.random(in: 0...UInt64(UInt32.max))
+        var (kills, sleeps, workflows) = (0, 0, 0)
+        for index in 0..<UInt64(SimulationTests.count / 2) {
+            let life = FleetSimulation(seed: base + index)
+            if let problem = life.live(150) {
+                let again = FleetSimulation(seed: base + index, records: true)
+                _ = again.live(150)
+                Issue.record(
+                    "after \(index) good seeds, seed \(base + index): \(problem)\n\(again.history.suffix(300).joined(separator: "\n"))"
+                )
+                return
+            }
+            kills += life.kills
+            sleeps += life.sleeps
+            workflows += life.workflows
+        }
+        print(
+            "\(SimulationTests.count / 2) lives of a fleet from seed \(base): \(kills) kills, \(sleeps) sleeps, \(workflows) workflows"
+        )
+        #expect(
+            kills > SimulationTests.count && sleeps > SimulationTests.count / 2 && workflows > SimulationTests.count)
+    }
+}

@@ -50,6 +50,12 @@ import Testing
             drain_grace: 1.5
             task_grace: 30
             supervisor: /s
+            store: mongodb://db/flows
+            broker: amqp://rabbit/v
+            default_queue: q
+            worker_lost_after: 60
+            library_tasks: [old.task]
+            lease: 5
             """
         let settings = try resolve(PartialSettings(yaml: yaml, path: "f.yaml"))
         #expect(
@@ -61,7 +67,28 @@ import Testing
                         tokens: "/k/tokens",
                         tls: .init(certificate: "/k/cert.pem", key: "/k/key.pem", clientCA: "/k/ca.pem"),
                         allowUIDs: [0, 1000]), logLevel: .warning,
-                    drainGrace: .milliseconds(1500), taskGrace: .seconds(30), supervisor: "/s"))
+                    drainGrace: .milliseconds(1500), taskGrace: .seconds(30), supervisor: "/s",
+                    backends: BackendSettings(
+                        store: .mongodb("mongodb://db/flows"), lease: .seconds(5),
+                        celery: .init(
+                            broker: "amqp://rabbit/v", results: "mongodb://db/flows", defaultQueue: "q",
+                            workerLostAfter: .seconds(60), libraryTasks: ["old.task"]))))
+    }
+
+    @Test(
+        "what cannot be used of store, broker and results is refused without showing it",
+        arguments: [
+            (PartialSettings(store: "postgres://u:secret@h"), "store"),
+            (PartialSettings(broker: "redis://u:secret@h"), "broker"),
+            (PartialSettings(broker: "amqp://u:secret@h"), "results"),
+            (PartialSettings(broker: "amqp://u:secret@h", results: "redis://u:secret@h"), "results"),
+            (PartialSettings(results: "mongodb://u:secret@h/d"), "results"),
+            (PartialSettings(store: "mongodb://u:secret@h/d", leaseSeconds: 0.1), "lease"),
+        ])
+    func backends(_ partial: PartialSettings, _ setting: String) {
+        let error = #expect(throws: SettingsError.self) { _ = try resolve(partial) }
+        #expect(error?.description.hasPrefix(setting + ":") == true, "\(String(describing: error))")
+        #expect(error?.description.contains("secret") == false)
     }
 
     @Test("variables say the same, empty ones say nothing")

@@ -34,6 +34,7 @@ import Testing
             ("Sources/RhythmInProcessRunner", "RhythmCore RhythmEngine"),
             ("Sources/RhythmMongo", ""), ("Sources/RhythmAMQP", ""),
             ("Sources/RhythmStoreMongo", "RhythmCore RhythmEngine RhythmMongo"),
+            ("Sources/RhythmPeers", "RhythmCore RhythmEngine RhythmAMQP"),
             ("Sources/RhythmCelery", "RhythmCore RhythmEngine RhythmLane RhythmAMQP RhythmMongo"),
             ("Sources/RhythmTLS", ""), ("Sources/RhythmAuth", "RhythmCore RhythmTLS"),
             ("Sources/RhythmServer", "RhythmCore RhythmEngine RhythmLane RhythmWire RhythmAuth RhythmTLS"),

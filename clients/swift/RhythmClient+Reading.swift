@@ -96,4 +96,11 @@ extension RhythmClient {
             runners: info.runners, serverID: info.serverID, epoch: info.epoch,
             authenticationFailures: info.authenticationFailures)
     }
+
+    /// Has the server look at its store and at what runs its steps; the worst finding comes first. Takes some seconds
+    /// where workers have to be asked.
+    public func diagnose(timeout: Duration? = nil) async throws(RhythmError) -> [Finding] {
+        guard case .diagnose(let reply) = try await call(.diagnose, timeout: timeout) else { throw Self.unexpected }
+        return reply.findings
+    }
 }

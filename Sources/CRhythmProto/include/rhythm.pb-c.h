@@ -72,6 +72,9 @@ typedef struct Rhythm__TailLog Rhythm__TailLog;
 typedef struct Rhythm__LogData Rhythm__LogData;
 typedef struct Rhythm__GetServerInfo Rhythm__GetServerInfo;
 typedef struct Rhythm__ServerInfo Rhythm__ServerInfo;
+typedef struct Rhythm__Diagnose Rhythm__Diagnose;
+typedef struct Rhythm__DiagnoseReply Rhythm__DiagnoseReply;
+typedef struct Rhythm__Finding Rhythm__Finding;
 
 
 /* --- enums --- */
@@ -123,6 +126,26 @@ typedef enum _Rhythm__Transition__Kind {
   RHYTHM__TRANSITION__KIND__KIND_LATE_REPORT = 14
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__TRANSITION__KIND)
 } Rhythm__Transition__Kind;
+typedef enum _Rhythm__Finding__Severity {
+  RHYTHM__FINDING__SEVERITY__SEVERITY_UNSPECIFIED = 0,
+  /*
+   * As it should be.
+   */
+  RHYTHM__FINDING__SEVERITY__SEVERITY_OK = 1,
+  /*
+   * Good to know; it may be meant so.
+   */
+  RHYTHM__FINDING__SEVERITY__SEVERITY_NOTICE = 2,
+  /*
+   * Sooner or later it costs time, or a repeated step.
+   */
+  RHYTHM__FINDING__SEVERITY__SEVERITY_WARNING = 3,
+  /*
+   * Steps do not run, do not end, or cannot be stopped.
+   */
+  RHYTHM__FINDING__SEVERITY__SEVERITY_ERROR = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__FINDING__SEVERITY)
+} Rhythm__Finding__Severity;
 /*
  * Whether a call that failed changed anything.
  */
@@ -221,7 +244,8 @@ typedef enum {
   RHYTHM__CLIENT_FRAME__BODY_RESOLVE_ID = 27,
   RHYTHM__CLIENT_FRAME__BODY_WATCH_PROGRESS = 28,
   RHYTHM__CLIENT_FRAME__BODY_TAIL_LOG = 29,
-  RHYTHM__CLIENT_FRAME__BODY_GET_SERVER_INFO = 30
+  RHYTHM__CLIENT_FRAME__BODY_GET_SERVER_INFO = 30,
+  RHYTHM__CLIENT_FRAME__BODY_DIAGNOSE = 32
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__CLIENT_FRAME__BODY__CASE)
 } Rhythm__ClientFrame__BodyCase;
 
@@ -263,6 +287,7 @@ struct  Rhythm__ClientFrame
     Rhythm__WatchProgress *watch_progress;
     Rhythm__TailLog *tail_log;
     Rhythm__GetServerInfo *get_server_info;
+    Rhythm__Diagnose *diagnose;
   };
 };
 #define RHYTHM__CLIENT_FRAME__INIT \
@@ -287,7 +312,8 @@ typedef enum {
   RHYTHM__SERVER_FRAME__BODY_RESOLVE_REPLY = 27,
   RHYTHM__SERVER_FRAME__BODY_WATCH_EVENT = 28,
   RHYTHM__SERVER_FRAME__BODY_LOG_DATA = 29,
-  RHYTHM__SERVER_FRAME__BODY_SERVER_INFO = 30
+  RHYTHM__SERVER_FRAME__BODY_SERVER_INFO = 30,
+  RHYTHM__SERVER_FRAME__BODY_DIAGNOSE_REPLY = 32
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__SERVER_FRAME__BODY__CASE)
 } Rhythm__ServerFrame__BodyCase;
 
@@ -328,6 +354,7 @@ struct  Rhythm__ServerFrame
      */
     Rhythm__LogData *log_data;
     Rhythm__ServerInfo *server_info;
+    Rhythm__DiagnoseReply *diagnose_reply;
   };
 };
 #define RHYTHM__SERVER_FRAME__INIT \
@@ -596,6 +623,10 @@ struct  Rhythm__StepSpec
    * Without it a failed attempt is not repeated.
    */
   Rhythm__RetryPolicy *retry;
+  /*
+   * How long an attempt may wait for a worker to begin it; 0 for no limit. One that waits longer fails.
+   */
+  int64_t start_timeout_ms;
   Rhythm__StepSpec__OptionalPriorityCase optional_priority_case;
   union {
     /*
@@ -606,7 +637,7 @@ struct  Rhythm__StepSpec
 };
 #define RHYTHM__STEP_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__step_spec__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, NULL, RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__NOT_SET, {0} }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, NULL, 0, RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__NOT_SET, {0} }
 
 
 typedef enum {
@@ -811,10 +842,18 @@ struct  Rhythm__Attempt
    */
   protobuf_c_boolean superseded;
   Rhythm__LateReport *late_report;
+  /*
+   * When it was known to be safe in a queue outside the server; 0 if the runner has no such queues.
+   */
+  int64_t queued_at;
+  /*
+   * Why it does not move although nothing is wrong with it, in a sentence; empty if nothing is in its way.
+   */
+  ProtobufCBinaryData waiting;
 };
 #define RHYTHM__ATTEMPT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__attempt__descriptor) \
-    , {0,NULL}, 0, 0, RHYTHM__TASK_STATUS__TASK_STATUS_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, {0,NULL}, NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, NULL }
+    , {0,NULL}, 0, 0, RHYTHM__TASK_STATUS__TASK_STATUS_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, {0,NULL}, NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0, NULL, 0, {0,NULL} }
 
 
 struct  Rhythm__Failure
@@ -1597,6 +1636,62 @@ struct  Rhythm__ServerInfo
     , {0,NULL}, 0, 0, 0, 0, 0, RHYTHM__HEALTH__HEALTH_UNSPECIFIED, {0,NULL}, 0,NULL, {0,NULL}, 0, 0 }
 
 
+/*
+ * Has the server look at its store and at what runs its steps. Takes some seconds where workers have to be asked.
+ */
+struct  Rhythm__Diagnose
+{
+  ProtobufCMessage base;
+};
+#define RHYTHM__DIAGNOSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__diagnose__descriptor) \
+     }
+
+
+struct  Rhythm__DiagnoseReply
+{
+  ProtobufCMessage base;
+  /*
+   * The worst first.
+   */
+  size_t n_findings;
+  Rhythm__Finding **findings;
+};
+#define RHYTHM__DIAGNOSE_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__diagnose_reply__descriptor) \
+    , 0,NULL }
+
+
+struct  Rhythm__Finding
+{
+  ProtobufCMessage base;
+  Rhythm__Finding__Severity severity;
+  /*
+   * What kind of finding it is, as a stable word, such as "no_consumer".
+   */
+  ProtobufCBinaryData code;
+  /*
+   * What it is about: "broker", "queue q2", "worker w1@host".
+   */
+  ProtobufCBinaryData subject;
+  /*
+   * What was seen.
+   */
+  ProtobufCBinaryData seen;
+  /*
+   * What happens because of it; empty if nothing does.
+   */
+  ProtobufCBinaryData consequence;
+  /*
+   * What to change; empty if nothing is to be.
+   */
+  ProtobufCBinaryData remedy;
+};
+#define RHYTHM__FINDING__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__finding__descriptor) \
+    , RHYTHM__FINDING__SEVERITY__SEVERITY_UNSPECIFIED, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+
+
 /* Rhythm__ClientFrame methods */
 void   rhythm__client_frame__init
                      (Rhythm__ClientFrame         *message);
@@ -1768,6 +1863,15 @@ void   rhythm__get_server_info__init
 /* Rhythm__ServerInfo methods */
 void   rhythm__server_info__init
                      (Rhythm__ServerInfo         *message);
+/* Rhythm__Diagnose methods */
+void   rhythm__diagnose__init
+                     (Rhythm__Diagnose         *message);
+/* Rhythm__DiagnoseReply methods */
+void   rhythm__diagnose_reply__init
+                     (Rhythm__DiagnoseReply         *message);
+/* Rhythm__Finding methods */
+void   rhythm__finding__init
+                     (Rhythm__Finding         *message);
 /* --- per-message closures --- */
 
 typedef void (*Rhythm__ClientFrame_Closure)
@@ -1941,6 +2045,15 @@ typedef void (*Rhythm__GetServerInfo_Closure)
 typedef void (*Rhythm__ServerInfo_Closure)
                  (const Rhythm__ServerInfo *message,
                   void *closure_data);
+typedef void (*Rhythm__Diagnose_Closure)
+                 (const Rhythm__Diagnose *message,
+                  void *closure_data);
+typedef void (*Rhythm__DiagnoseReply_Closure)
+                 (const Rhythm__DiagnoseReply *message,
+                  void *closure_data);
+typedef void (*Rhythm__Finding_Closure)
+                 (const Rhythm__Finding *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -2015,6 +2128,10 @@ extern const ProtobufCMessageDescriptor rhythm__tail_log__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__log_data__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__get_server_info__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__server_info__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__diagnose__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__diagnose_reply__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__finding__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__finding__severity__descriptor;
 
 PROTOBUF_C__END_DECLS
 

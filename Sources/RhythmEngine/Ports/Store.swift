@@ -18,13 +18,44 @@ public protocol Store: AnyObject {
     /// The workflow that was started with this request id; nil if there is none.
     func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID?
 
-    /// Stores everything in the batch or nothing of it. When this returns it survives `kill -9` and power loss.
+    /// Stores what the batch says; each workflow's part as a whole or not at all. When this returns it survives
+    /// `kill -9` and power loss.
     ///
+    /// - Returns: The workflows of the batch that were not stored, because another server has changed them since they
+    ///   were read here or has taken the id or the request id of a new one. Always empty for a store that one server
+    ///   has to itself.
     /// - Throws: ``StoreError``. Then nothing of the batch is stored, unless the error's `outcomeUnknown` is set.
-    func commit(_ batch: CommitBatch) throws(StoreError)
+    @discardableResult
+    func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID]
 
     /// Reads for everybody else.
     var reader: any StoreReader { get }
+}
+
+/// A store that several servers share. Each workflow that is not settled has one writer, the server that follows its
+/// attempts: whoever changed it last. Any server may take any command, and becomes the writer by storing what it did.
+///
+/// A server proves that it lives by renewing its lease. What a server leaves behind when its lease ends is taken over
+/// by the others; if it was not dead but asleep, its writes no longer match and are refused (``Store/commit(_:)``).
+public protocol SharedStore: Store {
+    /// How often the lease is to be renewed; it lasts several times as long.
+    var renewalInterval: Duration { get }
+
+    /// Whether others may use the store at the same time. If not, it is like any other store.
+    var isShared: Bool { get }
+
+    /// Proves that this server lives.
+    func renewLease() throws(StoreError)
+
+    /// Takes over workflows of servers that are gone: this server's share of them, at most `limit`. From now on this
+    /// server is their writer.
+    func claimOrphans(limit: Int) throws(StoreError) -> [Workflow]
+
+    /// Whether this server was the workflow's writer when it was last read or stored here.
+    func isWriter(of id: WorkflowID) -> Bool
+
+    /// Ends the lease at once: this server is going to stop.
+    func endLease()
 }
 
 /// Reads from any thread, beside the engine's writes; each call sees one consistent state that was committed.

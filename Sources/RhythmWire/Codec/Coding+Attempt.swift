@@ -22,6 +22,8 @@ extension Attempt: WireCoded {
         revocation = try nested(c.pointee.revocation, "revocation")
         superseded = c.pointee.superseded != 0
         lateReport = try nested(c.pointee.late_report, "late_report")
+        queuedAt = optionalTime(c.pointee.queued_at)
+        waiting = try optionalText(c.pointee.waiting, "waiting")
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__Attempt> {
@@ -46,6 +48,8 @@ extension Attempt: WireCoded {
         c.pointee.revocation = revocation?.write(in: arena)
         c.pointee.superseded = flag(superseded)
         c.pointee.late_report = lateReport?.write(in: arena)
+        c.pointee.queued_at = queuedAt.wire
+        c.pointee.waiting = arena.text(waiting)
         return c
     }
 }

@@ -83,6 +83,8 @@ extension Reply {
             self = .resolveID(try required(c.pointee.resolve_reply, "resolve_reply"))
         case RHYTHM__SERVER_FRAME__BODY_SERVER_INFO:
             self = .getServerInfo(try required(c.pointee.server_info, "server_info"))
+        case RHYTHM__SERVER_FRAME__BODY_DIAGNOSE_REPLY:
+            self = .diagnose(try required(c.pointee.diagnose_reply, "diagnose_reply"))
         default: return nil
         }
     }
@@ -116,6 +118,9 @@ extension Reply {
         case .getServerInfo(let info):
             c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_SERVER_INFO
             c.pointee.server_info = info.write(in: arena)
+        case .diagnose(let reply):
+            c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_DIAGNOSE_REPLY
+            c.pointee.diagnose_reply = reply.write(in: arena)
         }
     }
 }

@@ -42,4 +42,5 @@ package enum Reply: Sendable, Hashable {
     indirect case listWorkflows(ListReply)
     case resolveID(ResolveReply)
     indirect case getServerInfo(ServerInfo)
+    case diagnose(DiagnoseReply)
 }

@@ -44,9 +44,9 @@ final class FaultyStore: Store {
     func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID? {
         try inner.workflow(forRequest: requestID)
     }
-    func commit(_ batch: CommitBatch) throws(StoreError) {
+    func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID] {
         if let fault = faults.commit { throw fault }
-        try inner.commit(batch)
+        return try inner.commit(batch)
     }
     var reader: any StoreReader { HeldReader(inner: inner.reader, faults: faults) }
 }

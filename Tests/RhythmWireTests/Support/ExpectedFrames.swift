@@ -35,6 +35,7 @@ enum ExpectedFrames {
             11, .watchProgress(WatchProgress(targets: [WatchTarget(workflowID: "w1", afterVersion: 0)]))),
         "tail": call(12, .tailLog(TailLog(workflowID: "w1", step: "copy", offset: -4096, follow: true))),
         "server_info": call(300, .getServerInfo),
+        "diagnose": call(301, .diagnose),
         "cancel": ClientFrame(callID: 10, body: .cancel),
     ]
 
@@ -109,6 +110,16 @@ enum ExpectedFrames {
                         serverVersion: "1.0.0", uptimeMilliseconds: 1000, activeWorkflows: 2, connections: 1,
                         calls: 1, watches: 1, health: .degraded, healthDetail: "the disk is full",
                         runners: ["local"], serverID: "s-1", epoch: 3)))),
+        "diagnose": ServerFrame(
+            callID: 301,
+            body: .reply(
+                .diagnose(
+                    DiagnoseReply(findings: [
+                        Finding(
+                            .error, "no_consumer", "queue q2", "no worker takes from it",
+                            consequence: "steps wait", remedy: "start a worker"),
+                        Finding(.ok, "store", "store", "it works"),
+                    ])))),
     ]
 
     private static func call(_ id: UInt64, _ request: Request) -> ClientFrame {

@@ -80,7 +80,8 @@ extension Generator {
     mutating func stepSpec() -> StepSpec {
         StepSpec(
             name: text(), task: text(), queue: maybe { $0.word() }, priority: maybe { $0.below(20) - 5 },
-            kwargs: object(), timeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() })
+            kwargs: object(), timeout: maybe { $0.duration() },
+            startTimeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() })
     }
 
     mutating func retryPolicy() -> RetryPolicy {
@@ -180,7 +181,7 @@ extension Generator {
     mutating func clientFrame() -> ClientFrame { clientFrame(kind: below(Self.clientKinds)) }
     mutating func serverFrame() -> ServerFrame { serverFrame(kind: below(Self.serverKinds)) }
 
-    static let clientKinds = 15
+    static let clientKinds = 16
 
     mutating func clientFrame(kind: Int) -> ClientFrame {
         let body: ClientBody =
@@ -241,11 +242,12 @@ extension Generator {
                 TailLog(
                     workflowID: workflowID(), step: maybe { $0.word() }, taskID: maybe { $0.taskID() },
                     offset: Int64(bitPattern: u64()), maxBytes: Int64(number()), follow: flip()))
-        default: return .getServerInfo
+        case 10: return .getServerInfo
+        default: return .diagnose
         }
     }
 
-    static let serverKinds = 22
+    static let serverKinds = 23
 
     mutating func serverFrame(kind: Int) -> ServerFrame {
         let body: ServerBody =
@@ -292,6 +294,14 @@ extension Generator {
                         next: maybe { ListCursor(key: $0.time(), id: $0.workflowID()) }),
                     counts: maybe { [.success: $0.number(), .pending: $0.number()] }))
         case 8: return .resolveID(ResolveReply(workflowIDs: some(4) { $0.workflowID() }))
+        case 9:
+            return .diagnose(
+                DiagnoseReply(
+                    findings: some(4) {
+                        Finding(
+                            $0.pick(Finding.Severity.self), $0.text(), $0.text(), $0.text(), consequence: $0.text(),
+                            remedy: $0.text())
+                    }))
         default:
             return .getServerInfo(
                 ServerInfo(

@@ -78,7 +78,7 @@ struct Call {
             case .resumeWorkflow(let resume): !resume.requestID.isEmpty
             case .cancelWorkflow(let cancel): !cancel.requestID.isEmpty
             case .deleteWorkflow: false
-            case .getStatus, .listWorkflows, .resolveID, .getServerInfo, .watchProgress, .tailLog: true
+            case .getStatus, .listWorkflows, .resolveID, .getServerInfo, .diagnose, .watchProgress, .tailLog: true
             }
         }
     }
@@ -120,7 +120,7 @@ extension Request {
     var changesSomething: Bool {
         switch self {
         case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow: true
-        case .getStatus, .listWorkflows, .resolveID, .watchProgress, .tailLog, .getServerInfo: false
+        case .getStatus, .listWorkflows, .resolveID, .watchProgress, .tailLog, .getServerInfo, .diagnose: false
         }
     }
 }

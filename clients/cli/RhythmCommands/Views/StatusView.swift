@@ -90,6 +90,7 @@ package struct StatusView: Sendable {
         if let notBefore = attempt.notBefore, attempt.isWaiting, notBefore > now {
             return "again in \(Phrases.duration(notBefore.since(now)))"
         }
+        if let waiting = attempt.waiting { return waiting.printable }
         return attempt.progress.map { Phrases.progress($0) } ?? ""
     }
 

@@ -1,0 +1,177 @@
+import Dispatch
+import Glibc
+import Logging
+import Synchronization
+
+/// A thread that keeps one connection to the broker: connects, again and again, lets its role work, keeps heartbeats
+/// going.
+///
+/// The C library's connections belong to one thread and block it, which no shared pool of threads bears. Callers leave
+/// what they want where the role finds it and call ``wake()``. State reports come on the thread.
+final class ConnectionThread: Sendable {
+    private let address: AMQPAddress
+    private let settings: AMQPSettings
+    private let onState: @Sendable (AMQPConnectionState) -> Void
+    private let bell = WakeUp()
+    private let interrupter = Interrupter()
+    private let stopping = Atomic(false)
+    private let ended = DispatchSemaphore(value: 0)
+    private let thread = Mutex<pthread_t?>(nil)
+
+    /// How long a close lets what is on its way come to its end.
+    private static let drainLimit: Duration = .seconds(1)
+
+    init(
+        _ address: AMQPAddress, _ settings: AMQPSettings, onState: @escaping @Sendable (AMQPConnectionState) -> Void
+    ) {
+        self.address = address
+        self.settings = settings
+        self.onState = onState
+    }
+
+    /// Begins. Once.
+    func start(_ makeRole: @escaping @Sendable () -> any ConnectionRole) {
+        startThread { [self] in
+            thread.withLock { $0 = pthread_self() }
+            run(makeRole())
+            ended.signal()
+        }
+    }
+
+    /// Tells the role that there is something to do. Any thread.
+    func wake() { bell.ring() }
+
+    /// Asks the thread to end, without waiting. Any thread.
+    func stop() {
+        stopping.store(true, ordering: .releasing)
+        bell.ring()
+    }
+
+    /// Ends the thread; returns when it has ended, or after some five seconds if the system itself (a name lookup)
+    /// holds it: it ends alone then. Any thread; on its own it does not wait.
+    func close() {
+        stop()
+        let own = thread.withLock { $0.map { pthread_equal($0, pthread_self()) != 0 } ?? false }
+        guard !own else { return }
+        if ended.wait(timeout: .now() + .milliseconds(2500)) == .timedOut {
+            interrupter.interrupt()
+            guard ended.wait(timeout: .now() + .milliseconds(2500)) == .success else { return }
+        }
+        // For whoever closes it as well.
+        ended.signal()
+    }
+
+    private var isStopping: Bool { stopping.load(ordering: .acquiring) }
+}
+
+// MARK: On the thread
+
+extension ConnectionThread {
+    private func run(_ role: any ConnectionRole) {
+        var backoff = Backoff(first: settings.firstRetry, last: settings.lastRetry)
+        var generator = SystemRandomNumberGenerator()
+        var again = false
+        while !isStopping {
+            report(.connecting)
+            do throws(AMQPFailure) {
+                try live(role) {
+                    backoff.succeeded()
+                    report(.ready(again: again))
+                    again = true
+                }
+            } catch {
+                guard !isStopping else { break }
+                role.lost(error)
+                let pause = backoff.next(using: &generator)
+                report(.down(reason: error.description, retryIn: pause))
+                wait(pause, role)
+            }
+        }
+        role.lost(AMQPFailure(.connection, "the connection was closed on our side"))
+        role.closed()
+        report(.closed)
+    }
+
+    /// The life of one connection. Returns when we are to end.
+    private func live(_ role: any ConnectionRole, ready: () -> Void) throws(AMQPFailure) {
+        let session = try Session(address, settings, interrupter)
+        try role.opened(session)
+        ready()
+        var end: ContinuousClock.Instant?
+        while true {
+            bell.clear()
+            // Looked at before what callers left is fetched: what they left before they closed is seen to.
+            let closes = isStopping
+            let expiry = role.expire(.now)
+            try role.work(session)
+            try read(session, role)
+            if closes {
+                let limit = end ?? .now + Self.drainLimit
+                end = limit
+                if role.isSettled || ContinuousClock.now >= limit { return session.close() }
+            }
+            if role.hasWork || session.hasInput || closes != isStopping { continue }
+            var longest = session.longestWait
+            for deadline in [expiry, end].compactMap({ $0 }) { longest = min(longest, deadline - .now) }
+            bell.wait(orReadable: session.descriptor, limit: longest)
+        }
+    }
+
+    /// Hands over what has arrived; not all at once, so that a flood does not keep the rest of the work waiting.
+    private func read(_ session: Session, _ role: any ConnectionRole) throws(AMQPFailure) {
+        for _ in 0..<256 {
+            guard let incoming = try session.next() else { return }
+            switch incoming {
+            case .blocked(let reason): report(.blocked(reason: reason))
+            case .unblocked: report(.ready(again: true))
+            default: break
+            }
+            try role.received(incoming, session)
+        }
+    }
+
+    private func wait(_ pause: Duration, _ role: any ConnectionRole) {
+        let end = ContinuousClock.now + pause
+        while !isStopping, ContinuousClock.now < end {
+            bell.clear()
+            let expiry = role.expire(.now)
+            bell.wait(limit: min(end, expiry ?? end) - .now)
+        }
+    }
+
+    private func report(_ state: AMQPConnectionState) {
+        switch state {
+        case .connecting: settings.logger.debug("connecting to \(address)")
+        case .ready: settings.logger.info("connected to \(address)")
+        case .blocked(let reason): settings.logger.warning("\(address) takes no messages for now: \(reason)")
+        case .down(let reason, let pause): settings.logger.warning("no connection: \(reason); trying again in \(pause)")
+        case .closed: settings.logger.debug("closed the connection to \(address)")
+        }
+        onState(state)
+    }
+}
+
+/// Runs `body` on a thread of its own, with all signals blocked: they are the main thread's.
+private func startThread(_ body: @escaping @Sendable () -> Void) {
+    final class Start {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var every = sigset_t()
+    var before = sigset_t()
+    sigfillset(&every)
+    pthread_sigmask(SIG_SETMASK, &every, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+    // SAFETY: retained here, released once by the thread, which is its only user.
+    let start = Unmanaged.passRetained(Start(body)).toOpaque()
+    var thread = pthread_t()
+    let code = pthread_create(
+        &thread, nil,
+        { argument in
+            guard let argument else { return nil }
+            Unmanaged<Start>.fromOpaque(argument).takeRetainedValue().body()
+            return nil
+        }, start)
+    precondition(code == 0, "pthread_create: \(String(cString: strerror(code)))")
+    pthread_detach(thread)
+}

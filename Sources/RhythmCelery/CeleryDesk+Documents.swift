@@ -1,0 +1,114 @@
+import Logging
+import RhythmCore
+import RhythmEngine
+
+// MARK: What the documents say
+
+extension CeleryDesk {
+    /// So many are read at once.
+    private static let batch = 500
+    /// How long the database may be away before anybody is told.
+    private static let patience: Duration = .seconds(3)
+
+    /// Reads what is due, if no read is under way.
+    func poll() {
+        guard !isPolling else { return }
+        let due = polls.takeDue(now: now, limit: Self.batch)
+        guard !due.isEmpty else { return }
+        isPolling = true
+        results.read(due) { .polled(due, $0) }
+    }
+
+    /// A read that the schedule asked for is back.
+    func polled(_ ids: [TaskID], _ reading: ResultBackend.Reading) {
+        isPolling = false
+        switch reading {
+        case .found(let documents):
+            databaseAnswers()
+            for id in ids {
+                if let document = documents[id] { apply(document) }
+                polls.wasRead(id, now: now)
+            }
+        case .failed(let reason):
+            for id in ids { polls.wasNotRead(id, retryAt: now + .milliseconds(500)) }
+            databaseFails(reason)
+        }
+    }
+
+    private func databaseAnswers() {
+        guard databaseTrouble != nil else { return }
+        databaseTrouble = nil
+        logger.notice("the results database answers again")
+        for (id, entry) in entries where entry.isSent { tellWait(id, wait(of: entry)) }
+    }
+
+    /// The database did not answer.
+    func databaseFails(_ reason: String) {
+        if databaseTrouble == nil {
+            databaseTrouble = (reason, now)
+            logger.warning("the results database does not answer: \(reason)")
+        }
+        guard let trouble = databaseTrouble, now - trouble.since >= Self.patience else { return }
+        for (id, entry) in entries where entry.isSent { tellWait(id, wait(of: entry)) }
+    }
+
+    /// Why an attempt that was sent does not move; nil if it does, or nobody knows.
+    func wait(of entry: CeleryEntry) -> String? {
+        if let trouble = databaseTrouble, now - trouble.since >= Self.patience {
+            return "the results database does not answer: \(trouble.reason)"
+        }
+        if let revoke = entry.revoke { return revoke.explanation }
+        if !entry.hasBegun, let queue = queues[entry.queue] {
+            if queue.state == .missing { return "queue \(entry.queue) is gone" }
+            if queue.consumers == 0 { return "no worker takes from queue \(entry.queue)" }
+        }
+        // Among many messages is where an attempt belongs; there is nothing to explain.
+        if !entry.hasBegun, case .holds(let count) = queues[entry.queue]?.state, count > 0 { return nil }
+        return entry.lost.explanation
+    }
+
+    /// Takes a document. The first success or failure that is seen counts, whatever is written later.
+    func apply(_ document: ResultDocument) {
+        let id = document.id
+        guard let entry = entries[id], !entry.isEnded, entry.document != document else { return }
+        entries[id]?.document = document
+        entries[id]?.hear(at: now)
+        roster.mention(document.node, at: now)
+        if let end = document.end(now: .wallClock) { return self.end(id, end) }
+        switch document.status {
+        case .started: applyStarted(document)
+        case .retry:
+            entries[id]?.hasBegun = true
+            entries[id]?.startIsTold = false
+            let retries = document.retries.map { $0 + 1 } ?? entry.retriesTold + 1
+            entries[id]?.retriesTold = retries
+            tell(id, .retrying(retries: retries, document.failure))
+        case .revoked:
+            if entry.revoke == nil { beginRevoke(id, isOurs: false) }
+            if entry.isSent { wanted.insert(id) }
+        case .waiting, .success, .failure: break
+        }
+        if let entry = entries[id], !entry.waitTold.isEmpty { tellWait(id, wait(of: entry)) }
+    }
+
+    private func applyStarted(_ document: ResultDocument) {
+        begin(document.id, worker: document.node, at: .wallClock)
+        guard let progress = document.progress(now: .wallClock) else { return }
+        var same = entries[document.id]?.progressTold
+        same?.at = progress.at
+        guard same != progress else { return }
+        entries[document.id]?.progressTold = progress
+        tell(document.id, .progress(progress))
+    }
+
+    /// A worker has begun an attempt.
+    func begin(_ id: TaskID, worker: String, at: Timestamp) {
+        guard let entry = entries[id], !entry.isEnded else { return }
+        entries[id]?.hasBegun = true
+        guard !entry.startIsTold else { return }
+        entries[id]?.startIsTold = true
+        tellWait(id, nil)
+        polls.begin(id, since: now)
+        tell(id, .started(at: at, worker: worker))
+    }
+}

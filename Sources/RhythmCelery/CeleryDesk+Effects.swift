@@ -1,0 +1,133 @@
+import RhythmCore
+import RhythmEngine
+
+// MARK: What the engine wants
+
+extension CeleryDesk {
+    /// Does one thing.
+    ///
+    /// - Parameter isRepeated: it comes from the records of an earlier life of the server, so workers may have it.
+    func perform(_ effect: Effect, isRepeated: Bool) {
+        switch effect {
+        case .dispatch(let dispatch): take(dispatch, isRepeated: isRepeated || dispatch.isRepeated)
+        case .revoke(let id, let workflowID): revoke(id, of: workflowID)
+        case .settle(let id): settle(id)
+        case .release(let id): release(id)
+        }
+    }
+
+    private func take(_ dispatch: Dispatch, isRepeated: Bool) {
+        let id = dispatch.taskID
+        if entries[id] != nil { return want(id, of: dispatch.workflowID) }
+        var entry = CeleryEntry(
+            workflowID: dispatch.workflowID, dispatch: dispatch, queue: dispatch.queue ?? configuration.defaultQueue,
+            phase: isRepeated ? .sent : .unsent(due: now), now: now, serial: nextSerial(),
+            lost: LostRule(pause: configuration.times.lost))
+        if isRepeated {
+            entry.isUncertain = dispatch.queuedAt == nil
+            entry.isConfirmed = dispatch.queuedAt != nil
+            entry.hasBegun = dispatch.startedAt != nil
+            entry.startIsTold = entry.hasBegun
+            // It may have one; deleting one that is not there does no harm.
+            entry.hasPrivateDocument = true
+            entries[id] = entry
+            let age = (dispatch.startedAt ?? dispatch.queuedAt).map { Timestamp.wallClock.since($0) } ?? .zero
+            polls.insert(id, since: now - age)
+            polls.wake(id, now: now)
+        } else {
+            entries[id] = entry
+            unsent.insert(id)
+            trySend(id)
+        }
+    }
+
+    private func nextSerial() -> UInt64 {
+        lastSerial += 1
+        return lastSerial
+    }
+
+    /// Somebody asks about an attempt that is known here already.
+    private func want(_ id: TaskID, of workflowID: WorkflowID) {
+        entries[id]?.workflowID = workflowID
+        if case .ended(let observation) = entries[id]?.phase { tell(id, observation) }
+    }
+
+    private func settle(_ id: TaskID) {
+        guard let entry = entries[id] else { return }
+        if entry.isEnded { return forget(id) }
+        // Nobody waits for it any more: it is ended, and forgotten once it is gone.
+        if let workflowID = entry.workflowID { revoke(id, of: workflowID) }
+        entries[id]?.workflowID = nil
+        if entries[id]?.isEnded == true { forget(id) }
+    }
+
+    /// Another server follows it now, private document and all.
+    private func release(_ id: TaskID) {
+        entries[id]?.hasPrivateDocument = false
+        forget(id)
+    }
+
+    private func revoke(_ id: TaskID, of workflowID: WorkflowID) {
+        if entries[id] == nil {
+            // Never seen here: whatever there is of it was sent by somebody else, or long ago.
+            entries[id] = CeleryEntry(
+                workflowID: workflowID, dispatch: nil, queue: "", phase: .sent, now: now, serial: nextSerial(),
+                lost: LostRule(pause: configuration.times.lost))
+            entries[id]?.hasPrivateDocument = true
+            polls.insert(id, since: now)
+        }
+        want(id, of: workflowID)
+        guard let entry = entries[id], !entry.isEnded else { return }
+        switch entry.phase {
+        case .unsent, .preparing:
+            end(id, .revoked(detail: "it was withdrawn before it was sent", at: .wallClock))
+        case .publishing: beginRevoke(id, isOurs: true)
+        case .sent:
+            beginRevoke(id, isOurs: true)
+            wanted.insert(id)
+        case .ended: break
+        }
+    }
+
+    /// Begins to stop an attempt, or to find out whether one that somebody else revoked has stopped.
+    func beginRevoke(_ id: TaskID, isOurs: Bool) {
+        if entries[id]?.revoke != nil {
+            if isOurs { entries[id]?.revoke?.takeOver() }
+        } else {
+            let times = configuration.times
+            entries[id]?.revoke = RevokeRule(
+                patience: .init(
+                    grace: times.revokeGrace, settling: min(.seconds(1), times.lost), lost: times.lost),
+                isOurs: isOurs, now: now)
+            entries[id]?.nextLook = now
+            if let document = entries[id]?.document, let process = document.processID, !document.node.isEmpty {
+                entries[id]?.revoke?.note(process: process, of: document.node)
+            }
+        }
+        revoking.insert(id)
+        if isOurs { ban(id) }
+    }
+
+    /// The attempt never begins from now on, also in workers that start later.
+    func ban(_ id: TaskID) {
+        guard revokedSet.insert(id).inserted else { return }
+        revoked.append(id)
+        trimRevoked()
+        results.keep(revoked: [id], now: .wallClock)
+    }
+
+    /// What was revoked before this server began, or by others that share the database.
+    func remember(earlier ids: [TaskID]) {
+        // They come newest first.
+        let older = ids.reversed().filter { revokedSet.insert($0).inserted }
+        revoked.insert(contentsOf: older, at: 0)
+        trimRevoked()
+    }
+
+    private func trimRevoked() {
+        guard revoked.count > ResultBackend.revokedMax else { return }
+        let surplus = revoked.count - ResultBackend.revokedMax * 9 / 10
+        revokedSet.subtract(revoked.prefix(surplus))
+        revoked.removeFirst(surplus)
+    }
+}

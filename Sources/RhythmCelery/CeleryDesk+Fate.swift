@@ -1,0 +1,215 @@
+import Logging
+import RhythmAMQP
+import RhythmCore
+import RhythmEngine
+
+// MARK: Lost and revoked attempts
+
+extension CeleryDesk {
+    /// So many are asked about at once.
+    private static let censusMax = 2000
+    /// How long to wait for answers when nobody is known who could give one.
+    private static let strangers: Duration = .seconds(1)
+    private static let scanPause: Duration = .seconds(1)
+
+    /// When something is to be done about the fate of attempts.
+    var nextFateDue: Duration? {
+        if let census {
+            let deadline = census.begun + patience(of: census)
+            // After that only an answer of the broker about a queue is waited for.
+            return deadline > now || censusQueues.isEmpty ? deadline : nil
+        }
+        guard isListening, !isExamining else { return nil }
+        let look = revoking.compactMap { entries[$0].flatMap { $0.isSent ? $0.nextLook : nil } }.min()
+        return wanted.isEmpty ? look : now
+    }
+
+    private func patience(of census: Census) -> Duration {
+        census.expectsNobody ? min(Self.strangers, configuration.times.reply) : configuration.times.reply
+    }
+
+    /// Looks for attempts of which nothing was heard, and for workers of which nothing was heard.
+    func scan() {
+        nextScan = now + Self.scanPause
+        for node in roster.quiet(at: now) { links.look(for: node) }
+        for node in roster.bury(at: now) {
+            kinds.forget(node)
+            kindsAsked[node] = nil
+            pulses[node] = nil
+        }
+        guard isListening else { return }
+        for (id, entry) in entries {
+            guard entry.isSent, entry.revoke == nil, entry.nextLook <= now,
+                now - entry.lastHeard >= configuration.times.suspect || entry.lost.isSuspicious || entry.isUncertain
+            else { continue }
+            // Among many messages is where it belongs: nobody needs to be asked.
+            if !entry.hasBegun, case .holds(let count) = queues[entry.queue]?.state, count > 0 { continue }
+            wanted.insert(id)
+        }
+    }
+
+    /// Carries on with the census, or begins one.
+    func advanceFate() {
+        if let census {
+            guard census.isComplete || now >= census.begun + patience(of: census), censusQueues.isEmpty else { return }
+            self.census = nil
+            let ids = census.ids.filter { entries[$0].map { !$0.isEnded } ?? false }
+            guard !ids.isEmpty else { return advanceFate() }
+            lastCensus = census
+            isExamining = true
+            // What was true when the workers answered may have been written since.
+            return results.read(ids) { .examined(ids, $0) }
+        }
+        guard !isExamining else { return }
+        for id in revoking where entries[id].map({ $0.isSent && $0.nextLook <= now }) == true { wanted.insert(id) }
+        guard !wanted.isEmpty, isListening else { return }
+        let ids = Array(wanted.prefix(Self.censusMax))
+        wanted.subtract(ids)
+        beginCensus(of: ids)
+    }
+
+    private func beginCensus(of ids: [TaskID]) {
+        var told: [ControlRequest.Signal: [TaskID]] = [:]
+        let revokes = ids.filter { entries[$0]?.revoke != nil }
+        for id in revokes {
+            if let signal = entries[id]?.revoke?.nextSignal(now: now) { told[signal, default: []].append(id) }
+        }
+        // The workers' mailboxes keep the order: who answers the later questions has been told before.
+        var parts: Set<Census.Part> = revokes.isEmpty ? [.query, .scheduled] : [.query, .scheduled, .stats]
+        if !told.isEmpty {
+            parts.insert(.before)
+            ask(.query(told.values.flatMap { $0 }), .census(.before, begun: now))
+        }
+        for (signal, ids) in told { links.tell(.revoke(ids, signal)) }
+        census = Census(of: ids, revokes: Set(revokes), parts: parts, expected: roster.expected(at: now), begun: now)
+        censusQueues = Set(ids.compactMap { entries[$0]?.revoke == nil ? entries[$0]?.queue : nil })
+        for queue in censusQueues { links.look(at: queue) }
+        ask(.query(ids), .census(.query, begun: now))
+        ask(.scheduled, .census(.scheduled, begun: now))
+        if !revokes.isEmpty { ask(.stats, .census(.stats, begun: now)) }
+    }
+
+    /// The connection was away: whoever was asked may not have heard it.
+    func abandonCensus() {
+        if let census { wanted.formUnion(census.ids) }
+        census = nil
+        censusQueues = []
+    }
+
+    /// The documents of a census were read: now everything is known that can be known.
+    func examined(_ ids: [TaskID], _ reading: ResultBackend.Reading) {
+        isExamining = false
+        guard let census = lastCensus else { return }
+        lastCensus = nil
+        switch reading {
+        case .failed(let reason):
+            databaseFails(reason)
+            for id in ids { entries[id]?.nextLook = now + .seconds(1) }
+        case .found(let documents):
+            for id in ids {
+                if let document = documents[id] { apply(document) }
+                wanted.remove(id)
+                guard let entry = entries[id], entry.isSent else { continue }
+                let evidence = evidence(of: entry, census.finding(of: id))
+                if entry.revoke == nil {
+                    judgeLost(id, evidence)
+                } else if census.revokes.contains(id) {
+                    judgeRevoked(id, evidence)
+                } else {
+                    // It was revoked after the workers had answered: they have not been told yet.
+                    wanted.insert(id)
+                }
+            }
+        }
+    }
+
+    private func evidence(of entry: CeleryEntry, _ finding: Census.Finding) -> Evidence {
+        var evidence = Evidence(document: entry.documentEvidence)
+        evidence.revision = entry.revision
+        evidence.namedWorker = entry.document?.node ?? ""
+        evidence.workers = finding
+        // Who does not answer and is dead by all signs has nothing to say.
+        evidence.workers.silent = finding.silent.filter { roster.standing(of: $0, at: now) != .dead }
+        evidence.leaving = Set(
+            roster.names.filter { if case .leaving = roster.standing(of: $0, at: now) { true } else { false } })
+        evidence.queueName = entry.queue
+        evidence.queue = queues[entry.queue]?.state ?? .unknown("nobody has looked yet")
+        evidence.isAcquainted = isAcquainted
+        return evidence
+    }
+
+    private func judgeRevoked(_ id: TaskID, _ evidence: Evidence) {
+        guard let verdict = entries[id]?.revoke?.judge(evidence, now: now) else { return }
+        switch verdict {
+        case .wait(let until):
+            entries[id]?.nextLook = until
+            if let entry = entries[id], now - entry.lastHeard > .seconds(2) { tellWait(id, wait(of: entry)) }
+        case .stopped(let detail):
+            let isForeign = entries[id]?.revoke?.isOurs == false
+            let said = entries[id]?.document.flatMap { $0.status == .revoked ? $0.revokeDetail : nil }
+            end(
+                id,
+                .revoked(
+                    detail: isForeign ? "somebody else revoked it; \(said ?? detail)" : detail, at: .wallClock))
+        }
+    }
+
+    private func judgeLost(_ id: TaskID, _ evidence: Evidence) {
+        guard let verdict = entries[id]?.lost.judge(evidence, now: now) else { return }
+        switch verdict {
+        case .held: entries[id]?.nextLook = now + configuration.times.ask
+        case .undecided: entries[id]?.nextLook = now + min(.seconds(5), configuration.times.ask)
+        case .suspected(let again): entries[id]?.nextLook = again
+        case .lost(let detail): return lose(id, detail)
+        }
+        if let entry = entries[id] { tellWait(id, wait(of: entry)) }
+    }
+
+    /// Nothing exists of an attempt. One that nobody knows to have been in a queue is sent under its own id; for any
+    /// other the engine decides, and its id never runs again.
+    private func lose(_ id: TaskID, _ detail: String) {
+        guard let entry = entries[id] else { return }
+        if entry.isUncertain, !entry.isConfirmed, !entry.hasBegun, entry.document == nil, entry.dispatch != nil {
+            logger.notice("\(id) never reached a queue: \(detail); it is sent")
+            entries[id]?.lost = LostRule(pause: configuration.times.lost)
+            entries[id]?.isUncertain = false
+            entries[id]?.hasPrivateDocument = false
+            polls.remove(id)
+            keepUnsent(id, until: now)
+            tellWait(id, nil)
+            return trySend(id)
+        }
+        ban(id)
+        end(id, .lost(detail: detail, at: .wallClock))
+    }
+
+    // MARK: Queues
+
+    /// Looks at the queues in which attempts wait for their turn.
+    func checkQueues() {
+        nextQueueCheck = now + configuration.times.queueCheck
+        var names: Set<String> = []
+        for entry in entries.values where entry.isSent && !entry.hasBegun && !entry.queue.isEmpty {
+            if now - entry.since >= .seconds(1) || !entry.waitTold.isEmpty { names.insert(entry.queue) }
+        }
+        for name in names { links.look(at: name) }
+        // What was seen for a census stays until that has been judged.
+        queues = queues.filter { names.contains($0.key) || now - $0.value.at < .seconds(30) }
+    }
+
+    /// A look at a queue is back.
+    func saw(queue name: String, _ found: QueueInspection) {
+        censusQueues.remove(name)
+        let seen: (state: Evidence.Queue, consumers: Int) =
+            switch found {
+            case .missing: (.missing, 0)
+            case .found(let ready, let consumers): (.holds(ready), consumers)
+            case .locked: (.unknown("it belongs to another connection"), 1)
+            case .unknown(let reason): (.unknown(reason), 1)
+            }
+        queues[name] = (seen.state, seen.consumers, now)
+        for (id, entry) in entries where entry.queue == name && entry.isSent && !entry.hasBegun && entry.revoke == nil {
+            tellWait(id, wait(of: entry))
+        }
+    }
+}

@@ -1,0 +1,173 @@
+import Logging
+import RhythmAMQP
+import RhythmCore
+import RhythmEngine
+import RhythmMongo
+
+// MARK: From a dispatch to a message in a queue
+
+extension CeleryDesk {
+    /// What the arguments of an attempt have to look like; nil if that is not known yet.
+    private func kind(of entry: CeleryEntry, _ task: String) -> TaskKinds.Kind? {
+        if configuration.libraryTasks.contains(task) { return .library }
+        if configuration.plainTasks.contains(task) { return .plain }
+        if entry.hasPrivateDocument { return .library }
+        let expected = roster.expected(at: now)
+        let allHaveTold = !expected.isEmpty && expected.allSatisfy { kinds.knows($0) }
+        if let kind = kinds[task], kind == .library || allHaveTold { return kind }
+        // Nobody knows it, or somebody has not told: what is right for the library's tasks is safe for all.
+        return allHaveTold || now - entry.since >= configuration.times.kind ? .library : nil
+    }
+
+    /// Takes an attempt as far on its way as it goes now.
+    func trySend(_ id: TaskID) {
+        guard let entry = entries[id], let dispatch = entry.dispatch, case .unsent(let due) = entry.phase,
+            due <= now
+        else { return }
+        guard let kind = kind(of: entry, dispatch.task) else {
+            return keepUnsent(id, until: max(now, entry.since + configuration.times.kind))
+        }
+        switch kind {
+        case .plain: publish(id, dispatch, kwargs: dispatch.injectedKwargs)
+        case .library where entry.hasPrivateDocument:
+            publish(id, dispatch, kwargs: PrivateDocument.kwargs(of: dispatch))
+        case .library:
+            entries[id]?.phase = .preparing
+            toPrepare.append(id)
+        }
+    }
+
+    /// Stores the private documents that this visit asked for, in one write.
+    func storePrivateDocuments() {
+        guard !toPrepare.isEmpty else { return }
+        let documents = toPrepare.compactMap { id in
+            entries[id]?.dispatch.map {
+                (id, PrivateDocument.make(of: $0, server: configuration.serverID, at: .wallClock))
+            }
+        }
+        toPrepare = []
+        if !documents.isEmpty { results.prepare(documents) }
+    }
+
+    /// Private documents are stored, or not.
+    func prepared(_ ids: [TaskID], trouble: String?) {
+        for id in ids {
+            guard let entry = entries[id], case .preparing = entry.phase, let dispatch = entry.dispatch else {
+                // It was withdrawn in between.
+                if trouble == nil { leftovers.append((now + configuration.times.privateDocument, id)) }
+                continue
+            }
+            if let trouble {
+                hinder(id, "the results database cannot be written to: \(trouble)")
+            } else {
+                entries[id]?.hasPrivateDocument = true
+                publish(id, dispatch, kwargs: PrivateDocument.kwargs(of: dispatch))
+            }
+        }
+    }
+
+    private func publish(_ id: TaskID, _ dispatch: Dispatch, kwargs: JSON) {
+        let queue = entries[id]?.queue ?? configuration.defaultQueue
+        let message = TaskMessage.make(
+            of: dispatch, queue: queue, kwargs: kwargs, origin: "rhythm@\(configuration.serverID)")
+        do throws(TaskMessage.Refusal) {
+            try TaskMessage.check(
+                message,
+                limits: .init(bodyBytes: configuration.messageBytes, isExtended: configuration.workersStoreArguments))
+        } catch {
+            let failure = Failure(
+                type: "MessageRefused", message: "no worker could run it: \(error); nothing was sent",
+                isRetriable: false)
+            return end(id, .failed(failure, at: .wallClock))
+        }
+        entries[id]?.tries += 1
+        entries[id]?.phase = .publishing
+        unsent.remove(id)
+        // From now on: a worker may be done with it before the broker's word is here.
+        polls.insert(id, since: now)
+        links.publish(message, of: id, number: entries[id]?.tries ?? 0)
+    }
+
+    /// What became of a message.
+    func published(_ id: TaskID, number: Int, _ outcome: PublishOutcome) {
+        guard let entry = entries[id], entry.tries == number, case .publishing = entry.phase else { return }
+        switch outcome {
+        case .confirmed:
+            sent(id)
+            entries[id]?.isConfirmed = true
+            entries[id]?.isUncertain = false
+            entries[id]?.obstacle = nil
+            tellWait(id, nil)
+            tell(id, .queued(at: .wallClock))
+        case .undecided(let reason):
+            sent(id)
+            entries[id]?.isUncertain = true
+            logger.warning("\(id): the connection to the broker broke while it was sent: \(reason)")
+        case .unroutable:
+            notSent(id, "queue \(entry.queue) does not exist: no worker has made it yet")
+        case .rejected:
+            notSent(id, "queue \(entry.queue) takes no messages: it is full, or the broker is in trouble")
+        case .notSent(let reason):
+            notSent(id, "the broker cannot be reached: \(reason)")
+        }
+    }
+
+    private func sent(_ id: TaskID) {
+        entries[id]?.phase = .sent
+        entries[id]?.hear(at: now)
+        entries[id]?.nextLook = now + configuration.times.suspect
+        if entries[id]?.revoke != nil { wanted.insert(id) }
+    }
+
+    private func notSent(_ id: TaskID, _ reason: String) {
+        if entries[id]?.revoke != nil {
+            return end(id, .revoked(detail: "it was withdrawn before it was sent", at: .wallClock))
+        }
+        polls.remove(id)
+        hinder(id, reason)
+    }
+
+    /// Something is in an attempt's way: tries again later, or when circumstances change.
+    private func hinder(_ id: TaskID, _ reason: String) {
+        guard let entry = entries[id] else { return }
+        let times = configuration.times
+        let pause = min(times.publishRetryLongest, times.publishRetry * (1 << min(10, max(0, entry.tries - 1))))
+        keepUnsent(id, until: now + pause)
+        entries[id]?.obstacle = reason
+        tellWait(id, reason)
+    }
+
+    /// Puts an attempt back among those that are not sent.
+    func keepUnsent(_ id: TaskID, until due: Duration) {
+        entries[id]?.phase = .unsent(due: due)
+        unsent.insert(id)
+        nextSendDue = min(due, nextSendDue ?? due)
+    }
+
+    /// Tries again what is due, the highest priority and the oldest first.
+    func retrySends() {
+        guard let next = nextSendDue, next <= now else { return }
+        nextSendDue = nil
+        var due: Set<TaskID> = []
+        for id in unsent {
+            guard case .unsent(let time) = entries[id]?.phase else { continue }
+            if time <= now { due.insert(id) } else { nextSendDue = min(time, nextSendDue ?? time) }
+        }
+        for id in inOrder(due) { trySend(id) }
+    }
+
+    /// Circumstances have changed: tries again whatever waits.
+    func sendAnew() {
+        for id in inOrder(unsent) {
+            entries[id]?.phase = .unsent(due: now)
+            trySend(id)
+        }
+    }
+
+    private func inOrder(_ ids: Set<TaskID>) -> [TaskID] {
+        ids.sorted { left, right in
+            guard let first = entries[left], let second = entries[right] else { return left < right }
+            return (-(first.dispatch?.priority ?? 0), first.serial) < (-(second.dispatch?.priority ?? 0), second.serial)
+        }
+    }
+}

@@ -1,0 +1,157 @@
+import Logging
+import RhythmAMQP
+import RhythmCore
+import RhythmEngine
+
+// MARK: What workers say
+
+extension CeleryDesk {
+    /// What a ticket is about.
+    enum Question {
+        /// Part of the census that began at that time.
+        case census(Census.Part, begun: Duration)
+        /// The tasks of a worker.
+        case kinds
+        /// Who is there.
+        case roll
+        /// Part of the examination that began at that time.
+        case examination(Examination.Part, begun: Duration)
+    }
+
+    /// Between two roll calls.
+    private static let rollCall: Duration = .seconds(30)
+    /// Between two questions to a worker about its tasks.
+    private static let kindsPause: Duration = .seconds(5)
+    /// Tickets that nobody answers any more are dropped by then.
+    private static let questionsMax = 256
+
+    /// Asks with a ticket, so that the answers come back.
+    func ask(_ request: ControlRequest, _ question: Question) {
+        lastTicket += 1
+        let ticket = "\(ticketPrefix)-\(lastTicket)"
+        if questions.count >= Self.questionsMax { questions.removeAll() }
+        questions[ticket] = question
+        links.tell(request, ticket: ticket)
+    }
+
+    /// Asks who is there, and switches task events on in those that have forgotten it.
+    func callTheRoll() {
+        nextRollCall = now + Self.rollCall
+        guard isListening else { return }
+        ask(configuration.usesEvents ? .enableEvents : .ping, .roll)
+        ask(.registered, .kinds)
+    }
+
+    /// The server hears what workers say, and can tell them something.
+    var isListening: Bool { listeningSince != nil }
+
+    /// It has listened long enough to know who is there.
+    var isAcquainted: Bool {
+        listeningSince.map { now - $0 >= configuration.times.acquaintance } ?? false
+    }
+
+    func linkChanged(_ name: Links.Name, _ state: AMQPConnectionState) {
+        linkStates[name] = state
+        if case .down(let reason, _) = state { logger.debug("\(name): \(reason)") }
+        let needed: [Links.Name] = configuration.usesEvents ? [.control, .events, .mailbox] : [.control, .mailbox]
+        let listens = needed.allSatisfy {
+            switch linkStates[$0] {
+            case .ready, .blocked: true
+            case nil, .connecting, .down, .closed: false
+            }
+        }
+        if listens, !isListening {
+            listeningSince = now
+            // Nobody could be heard in between; their silence says nothing.
+            roster.restart(at: now)
+            abandonCensus()
+            for id in revoking { entries[id]?.revoke?.tellAgain() }
+            polls.wakeAll(now: now)
+            callTheRoll()
+            examineAnew()
+        } else if !listens {
+            listeningSince = nil
+        }
+        if name == .tasks, case .ready = state { sendAnew() }
+    }
+
+    // MARK: Events
+
+    func take(_ event: EventBatch.Event) {
+        switch event {
+        case .online(let node, let pulse):
+            hear(node)
+            pulses[node, default: WorkerPulse()].feel(pulse, at: .wallClock)
+            kinds.forget(node)
+            kindsAsked[node] = nil
+            welcome(node)
+        case .alive(let node, let pulse):
+            hear(node)
+            pulses[node, default: WorkerPulse()].feel(pulse, at: .wallClock)
+        case .offline(let node): roster.leaves(node, at: now)
+        case .received(let id, let node):
+            hear(node, works: true)
+            entries[id]?.hear(at: now)
+        case .started(let id, let node, let at):
+            hear(node, works: true)
+            guard let entry = entries[id], !entry.isEnded else { return }
+            entries[id]?.hear(at: now)
+            begin(id, worker: node, at: at)
+        case .changed(let id):
+            entries[id]?.hear(at: now)
+            polls.wake(id, now: now)
+        }
+    }
+
+    /// A worker gave a sign of life.
+    private func hear(_ node: String, works: Bool = false) {
+        let isNew = works ? roster.worked(node, at: now) : roster.heard(node, at: now)
+        if isNew { welcome(node) } else if !kinds.knows(node) { askKinds(node) }
+    }
+
+    /// A worker is there that was not before: what waited for one may go on.
+    private func welcome(_ node: String) {
+        guard isListening else { return }
+        if configuration.usesEvents { links.tell(ControlRequest.enableEvents.to([node])) }
+        askKinds(node)
+        sendAnew()
+        nextQueueCheck = now
+    }
+
+    private func askKinds(_ node: String) {
+        if let asked = kindsAsked[node], now - asked < Self.kindsPause { return }
+        kindsAsked[node] = now
+        ask(ControlRequest.registered.to([node]), .kinds)
+    }
+
+    /// A worker is starting: it is told what it must not run, before it takes tasks.
+    func greet(_ node: String, ticket: String, _ address: ControlRequest.ReplyAddress) {
+        if !revoked.isEmpty { links.answerHello(revoked, ticket: ticket, to: address) }
+    }
+
+    // MARK: Answers
+
+    func take(_ reply: ControlReply) {
+        hear(reply.node)
+        guard let question = questions[reply.ticket] else { return }
+        switch question {
+        case .roll: break
+        case .examination(let part, let begun): answered(part, begun: begun, reply)
+        case .kinds:
+            kinds.learn(reply.value, of: reply.node)
+            if !unsent.isEmpty { sendAnew() }
+        case .census(let part, let begun):
+            guard census?.begun == begun else { return }
+            census?.take(part, from: reply.node, reply.value)
+        }
+    }
+
+    /// A look for a worker's mailbox is back.
+    func saw(mailboxOf node: String, _ found: QueueInspection) {
+        switch found {
+        case .missing: roster.mailbox(of: node, isThere: false)
+        case .locked, .found: roster.mailbox(of: node, isThere: true)
+        case .unknown: break
+        }
+    }
+}

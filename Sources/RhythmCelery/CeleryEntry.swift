@@ -1,0 +1,100 @@
+import RhythmCore
+
+/// All that the desk knows of one attempt.
+struct CeleryEntry {
+    /// Where it is.
+    enum Phase {
+        /// Not sent; `due` says when to try again.
+        case unsent(due: Duration)
+        /// Its private document is being stored.
+        case preparing
+        /// Given to the publisher.
+        case publishing
+        /// It was sent, or may have been: workers and documents say what becomes of it.
+        case sent
+        /// It is over, and what is told about it.
+        case ended(Observation)
+    }
+
+    /// The workflow that wants to hear of it; nil if nobody does any more.
+    var workflowID: WorkflowID?
+    /// What is to run; nil for an attempt of which only the revoke is known.
+    let dispatch: Dispatch?
+    /// The queue it was, or is to be, sent to; empty if unknown.
+    let queue: String
+    var phase: Phase
+    /// When it came.
+    let since: Duration
+    /// Its place in the order in which attempts came.
+    let serial: UInt64
+
+    // Sending
+    /// Tries to publish it so far; an outcome counts only if it is that of the last one.
+    var tries = 0
+    /// It has a document of its own in `workflow_meta`.
+    var hasPrivateDocument = false
+    /// The broker has confirmed it, now or in an earlier life of this server.
+    var isConfirmed = false
+    /// Why it could not be sent; nil if nothing is in its way.
+    var obstacle: String?
+
+    // What was seen
+    /// The document as it was last read; nil if there was none.
+    var document: ResultDocument?
+    /// A worker has begun it.
+    var hasBegun = false
+    /// The start of the present run was told.
+    var startIsTold = false
+    /// The repetitions that were told.
+    var retriesTold = 0
+    var progressTold: ProgressReport?
+    /// Grows with everything that is heard of it.
+    var revision = 0
+    var lastHeard: Duration
+    /// The wait that was told; empty if none was.
+    var waitTold = ""
+
+    // Its fate
+    var lost: LostRule
+    /// When the workers are asked about it again.
+    var nextLook: Duration
+    var revoke: RevokeRule?
+    /// It was sent before, and it is not known whether that worked.
+    var isUncertain = false
+
+    init(
+        workflowID: WorkflowID, dispatch: Dispatch?, queue: String, phase: Phase, now: Duration, serial: UInt64,
+        lost: LostRule
+    ) {
+        self.workflowID = workflowID
+        self.dispatch = dispatch
+        self.queue = queue
+        self.phase = phase
+        self.lost = lost
+        self.serial = serial
+        nextLook = now
+        since = now
+        lastHeard = now
+    }
+
+    var isEnded: Bool { if case .ended = phase { true } else { false } }
+    var isSent: Bool { if case .sent = phase { true } else { false } }
+
+    /// Something was heard of it.
+    mutating func hear(at now: Duration) {
+        revision += 1
+        lastHeard = now
+    }
+
+    /// What its document says, for the rules.
+    var documentEvidence: Evidence.Document {
+        switch document?.status {
+        case nil: .absent
+        case .waiting: .waiting
+        case .retry: .retry
+        case .revoked: .revoked
+        // An end is told as soon as it is read, so the rules never see one.
+        case .started, .success, .failure: .started
+        }
+    }
+}

@@ -1,0 +1,71 @@
+public import Logging
+import RhythmAMQP
+public import RhythmCore
+public import RhythmEngine
+import RhythmLane
+import RhythmMongo
+
+/// Has real, unmodified Celery workers run the attempts: RabbitMQ carries the messages, and the truth about an attempt is
+/// its document in the workers' MongoDB result backend.
+///
+/// Attempts outlive the runner: after a restart it follows what it finds instead of sending it again. What a message may
+/// look like is said by ``TaskMessage``, when an attempt is lost by ``LostRule``, when one has stopped by
+/// ``RevokeRule``. Thread-safe; nothing here blocks.
+public final class CeleryRunner: TaskRunner {
+    private let inbox: DeskInbox
+
+    /// Checks the addresses. Nothing connects before ``start(outstanding:report:)``.
+    ///
+    /// - Throws: ``CeleryRunnerError`` if an address is none.
+    public init(
+        _ configuration: CeleryConfiguration, logger: Logger = Logger(label: "rhythm.celery")
+    ) throws(CeleryRunnerError) {
+        let broker: AMQPAddress
+        let pool: MongoPool
+        do throws(AMQPAddress.Malformed) {
+            broker = try AMQPAddress(parsing: configuration.broker)
+        } catch {
+            throw CeleryRunnerError("the broker's address: \(error)")
+        }
+        do throws(MongoError) {
+            var options = MongoOptions()
+            options.appName = "rhythm-celery"
+            options.socketTimeout = .seconds(10)
+            options.serverSelectionTimeout = .seconds(3)
+            options.writeSafety = .acknowledged
+            pool = try MongoPool(
+                uri: configuration.results, defaultDatabase: configuration.resultsDatabase, options: options)
+        } catch {
+            throw CeleryRunnerError("the address of the results: \(error)")
+        }
+        let lane = Lane(label: "rhythm.celery")
+        inbox = DeskInbox(lane: lane)
+        let desk = CeleryDesk(
+            configuration, lane: lane, links: Links(broker, configuration, inbox: inbox, logger: logger),
+            results: ResultBackend(pool, configuration, inbox: inbox), logger: logger)
+        inbox.attach(desk)
+    }
+
+    deinit { stop() }
+
+    // MARK: TaskRunner
+
+    public func start(outstanding: [Effect], report: @escaping @Sendable ([Report]) -> Void) {
+        inbox.put(.start(outstanding, report))
+    }
+
+    public func perform(_ effects: [Effect]) { inbox.put(.perform(effects)) }
+
+    /// Nothing is kept of settled attempts.
+    public func purge(_ tasks: [TaskID]) {}
+
+    public func stop() { inbox.put(.stop) }
+
+    /// Asks the workers, the broker and the database; takes a few seconds. See ``Diagnosis`` for what is judged how.
+    public func examine(_ needs: [TaskNeed], answer: @escaping @Sendable ([Finding]) -> Void) {
+        inbox.put(.examine(.init(needs: needs, answer: answer)))
+    }
+
+    /// Workers keep the logs.
+    public var logs: (any LogSource)? { nil }
+}

@@ -1,0 +1,122 @@
+import RhythmCore
+
+/// One question to all workers, "which of these attempts do you hold", and their answers.
+///
+/// It takes two commands: `query_task` and `scheduled` (before 5.7 the first does not find what is held for later). For
+/// attempts that are being stopped it takes two more: a worker forgets a task in the moment in which it signals the
+/// task's process, whether that ends or not. So `query_task` is asked before the signal too, to learn the process, and
+/// `stats` after it, to learn whether that is still there. A worker has answered when it has answered all of them.
+struct Census {
+    /// The commands.
+    enum Part: Hashable, Sendable, CaseIterable {
+        case query, scheduled, stats
+        /// `query_task` before the signal.
+        case before
+    }
+
+    private struct Answer {
+        var query: [TaskID: Holding]?
+        var before: [TaskID: Holding]?
+        var scheduled: [TaskID: Holding]?
+        /// Outer nil: not answered. Inner nil: a pool without processes.
+        var processes: Set<Int>??
+
+        func isComplete(_ parts: Set<Part>) -> Bool {
+            parts.allSatisfy { part in
+                switch part {
+                case .query: query != nil
+                case .before: before != nil
+                case .scheduled: scheduled != nil
+                case .stats: processes != nil
+                }
+            }
+        }
+    }
+
+    /// What all workers said about one attempt.
+    struct Finding: Hashable, Sendable {
+        /// Who holds it, and how.
+        var holders: [String: Holding] = [:]
+        /// The holders whose process may be at work on it.
+        var running: Set<String> = []
+        /// The processes that ran it before they were told to stop, by worker.
+        var processes: [String: Int] = [:]
+        /// The processes that the workers have now, by worker; those without a pool of processes are absent.
+        var pools: [String: Set<Int>] = [:]
+        /// Who should have answered and did not.
+        var silent: Set<String> = []
+        /// How many workers said that they do not hold it.
+        var denials = 0
+    }
+
+    let ids: [TaskID]
+    /// Those of them that workers were told to stop, or that somebody else has revoked, before they were asked.
+    let revokes: Set<TaskID>
+    /// The commands that were sent.
+    let parts: Set<Part>
+    /// When it began.
+    let begun: Duration
+    private let expected: Set<String>
+    private var answers: [String: Answer] = [:]
+
+    init(
+        of ids: [TaskID], revokes: Set<TaskID> = [], parts: Set<Part> = [.query, .scheduled, .stats],
+        expected: Set<String>,
+        begun: Duration
+    ) {
+        self.ids = ids
+        self.revokes = revokes
+        self.parts = parts
+        self.expected = expected
+        self.begun = begun
+    }
+
+    /// Takes a worker's answer to one part.
+    mutating func take(_ part: Part, from node: String, _ value: JSONValue) {
+        var answer = answers[node] ?? Answer()
+        switch part {
+        case .query: answer.query = Holding.read(query: value)
+        case .before: answer.before = Holding.read(query: value)
+        case .scheduled: answer.scheduled = Holding.read(scheduled: value)
+        case .stats: answer.processes = .some(Holding.read(processes: value))
+        }
+        answers[node] = answer
+    }
+
+    /// Everybody who was expected has answered, and somebody was expected.
+    var isComplete: Bool {
+        !expected.isEmpty && expected.allSatisfy { answers[$0]?.isComplete(parts) == true }
+            && answers.values.allSatisfy { $0.isComplete(parts) }
+    }
+
+    /// Nobody is known who could answer.
+    var expectsNobody: Bool { expected.isEmpty }
+
+    /// What was said about one of the attempts.
+    func finding(of id: TaskID) -> Finding {
+        var finding = Finding()
+        for (node, answer) in answers {
+            guard answer.isComplete(parts) else {
+                finding.silent.insert(node)
+                continue
+            }
+            let processes = answer.processes ?? nil
+            finding.pools[node] = processes
+            if let process = answer.before?[id]?.process ?? answer.query?[id]?.process {
+                finding.processes[node] = process
+            }
+            guard let holding = answer.query?[id] ?? answer.scheduled?[id] else {
+                finding.denials += 1
+                continue
+            }
+            if holding.state == .ready, !holding.mayRun(in: processes) {
+                finding.denials += 1
+                continue
+            }
+            finding.holders[node] = holding
+            if holding.mayRun(in: processes) { finding.running.insert(node) }
+        }
+        finding.silent.formUnion(expected.filter { answers[$0] == nil })
+        return finding
+    }
+}

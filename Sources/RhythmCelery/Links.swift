@@ -1,0 +1,171 @@
+import Logging
+import RhythmAMQP
+import RhythmCore
+import RhythmEngine
+import Synchronization
+
+/// The connections to the broker, and what travels over them.
+///
+/// Task messages and control messages go over connections of their own: the broker closes the channel of a message to an
+/// exchange that is gone, and everything behind it on that channel would become undecided.
+final class Links: Sendable {
+    /// The connections.
+    enum Name: Hashable, Sendable {
+        case tasks, control, events, mailbox, inspector
+    }
+
+    private struct Open {
+        let tasks: AMQPPublisher
+        let control: AMQPPublisher
+        let events: AMQPSubscriber?
+        let mailbox: AMQPSubscriber
+        let inspector: AMQPInspector
+    }
+
+    /// Messages wait in the event queue while the server restarts, but not for long, and not too many.
+    private static let eventTTL: Int32 = 300_000
+    private static let eventsMax: Int32 = 100_000
+    /// A server that does not come back leaves no queue behind.
+    private static let eventQueueExpiry: Int32 = 3_600_000
+
+    private static let patience: Duration = .seconds(2)
+
+    private let address: AMQPAddress
+    private let configuration: CeleryConfiguration
+    private let inbox: DeskInbox
+    private let settings: AMQPSettings
+    private let replyKey = RandomUUID.make()
+    private let open = Mutex<Open?>(nil)
+
+    init(_ address: AMQPAddress, _ configuration: CeleryConfiguration, inbox: DeskInbox, logger: Logger) {
+        self.address = address
+        self.configuration = configuration
+        self.inbox = inbox
+        settings = AMQPSettings(logger: logger)
+    }
+
+    private var mailboxes: String { configuration.controlExchange + ".pidbox" }
+    private var replies: String { "reply." + mailboxes }
+    private var eventQueue: String { "rhythm.events." + configuration.serverID }
+
+    /// A worker's own mailbox queue: exclusive to its connection, and gone with it.
+    func mailboxQueue(of node: String) -> String { "\(node).\(mailboxes)" }
+
+    /// Connects, in the background.
+    func connect() {
+        let inbox = inbox
+        func tell(_ name: Name) -> @Sendable (AMQPConnectionState) -> Void { { inbox.put(.link(name, $0)) } }
+        let opened = Open(
+            tasks: AMQPPublisher(address, settings: settings, onState: tell(.tasks)),
+            control: AMQPPublisher(address, settings: settings, onState: tell(.control)),
+            events: configuration.usesEvents ? makeEvents(tell(.events)) : nil,
+            mailbox: makeMailbox(tell(.mailbox)),
+            inspector: AMQPInspector(address, settings: settings, onState: tell(.inspector)))
+        open.withLock { $0 = opened }
+    }
+
+    private func makeEvents(_ onState: @escaping @Sendable (AMQPConnectionState) -> Void) -> AMQPSubscriber {
+        let inbox = inbox
+        return AMQPSubscriber(
+            address,
+            declarations: [
+                .exchange(configuration.eventExchange, .topic, durable: true),
+                .queue(
+                    eventQueue, durable: true,
+                    arguments: [
+                        "x-message-ttl": .int32(Self.eventTTL), "x-max-length": .int32(Self.eventsMax),
+                        "x-expires": .int32(Self.eventQueueExpiry),
+                    ]),
+                .binding(queue: eventQueue, exchange: configuration.eventExchange, routingKey: "task.#"),
+                .binding(queue: eventQueue, exchange: configuration.eventExchange, routingKey: "worker.#"),
+            ],
+            consume: [AMQPConsumption(queue: eventQueue)], settings: settings, onState: onState
+        ) { delivery in
+            let events = EventBatch(body: delivery.body).events
+            if !events.isEmpty { inbox.put(.events(events)) }
+        }
+    }
+
+    /// Hears what all workers are told, and what they answer to this server. Without events it hears of workers, too.
+    private func makeMailbox(_ onState: @escaping @Sendable (AMQPConnectionState) -> Void) -> AMQPSubscriber {
+        let inbox = inbox
+        let replies = replies
+        return AMQPSubscriber(
+            address,
+            declarations: [
+                .exchange(mailboxes, .fanout, durable: false), .exchange(replies, .direct, durable: false),
+                .queue("", durable: false, exclusive: true, autoDelete: true),
+                .binding(queue: "", exchange: mailboxes, routingKey: ""),
+                .binding(queue: "", exchange: replies, routingKey: replyKey),
+            ],
+            consume: [AMQPConsumption(queue: "")], settings: settings, onState: onState
+        ) { delivery in
+            if delivery.exchange == replies {
+                if let reply = ControlReply(headers: delivery.headers, body: delivery.body) { inbox.put(.reply(reply)) }
+            } else if let call = ControlCall(body: delivery.body) {
+                inbox.put(.call(call))
+            }
+        }
+    }
+
+    /// Ends all connections. May take seconds: not on the lane.
+    func close() {
+        guard let opened = open.withLock({ $0.take() }) else { return }
+        opened.events?.close()
+        opened.mailbox.close()
+        opened.tasks.close()
+        opened.control.close()
+        opened.inspector.close()
+    }
+
+    // MARK: What travels
+
+    /// Sends a task message; the outcome comes as ``DeskInbox/Input/published(_:number:_:)``.
+    func publish(_ message: AMQPMessage, of task: TaskID, number: Int) {
+        let inbox = inbox
+        guard let tasks = open.withLock({ $0?.tasks }) else {
+            return inbox.put(.published(task, number: number, .notSent(reason: "the runner is stopped")))
+        }
+        // What cannot be written soon waits here instead, where it can be withdrawn.
+        tasks.publish(message, patience: Self.patience) { inbox.put(.published(task, number: number, $0)) }
+    }
+
+    /// Tells workers something. Lost ones are told again by whoever needs it.
+    func tell(_ request: ControlRequest, ticket: String? = nil) {
+        send(
+            request.message(
+                exchange: mailboxes, ticket: ticket,
+                replyTo: ControlRequest.ReplyAddress(exchange: replies, routingKey: replyKey)))
+    }
+
+    /// Answers a worker that is starting.
+    func answerHello(_ revoked: [TaskID], ticket: String, to address: ControlRequest.ReplyAddress) {
+        send(
+            ControlRequest.helloAnswer(revoked: revoked, from: configuration.serverID, ticket: ticket, to: address))
+    }
+
+    private func send(_ message: AMQPMessage) {
+        open.withLock { $0?.control }?.publish(message, patience: Self.patience) { _ in }
+    }
+
+    /// Looks at a queue that attempts wait in.
+    func look(at queue: String) {
+        let inbox = inbox
+        open.withLock { $0?.inspector }?.queue(queue) { inbox.put(.queue(queue, $0)) }
+    }
+
+    /// Looks at a queue for an examination.
+    func examine(queue: String, begun: Duration) {
+        let inbox = inbox
+        open.withLock { $0?.inspector }?.queue(queue) { inbox.put(.examinedQueue(queue, $0, begun: begun)) }
+    }
+
+    /// The broker, for messages; without the password.
+    var brokerName: String { address.description }
+
+    /// Looks for a worker's mailbox.
+    func look(for node: String) {
+        let inbox = inbox
+        open.withLock { $0?.inspector }?.queue(mailboxQueue(of: node)) { inbox.put(.mailbox(node, $0)) }
+    }
+}

@@ -1,0 +1,134 @@
+import HeapModule
+import RhythmCore
+
+/// When to read the document of each open attempt.
+///
+/// The interval is a tenth of the attempt's age, so a short step is noticed within a fraction of its own length and a
+/// long one costs little. Young attempts are read every few milliseconds, old ones once a second, and more rarely where
+/// thousands are open. Times are counted from when the runner began. A value; no clock.
+struct PollSchedule {
+    /// The shortest and the longest interval.
+    var shortest: Duration = .milliseconds(2)
+    var longest: Duration = .seconds(1)
+    /// So many open attempts are read as often as that; with twice as many the longer intervals double.
+    var comfortable = 1000
+
+    private struct Entry {
+        /// When it was sent, or began: its age counts from then.
+        var since: Duration
+        var due: Duration
+        /// The heap holds earlier plans of the same attempt; only the one of this number counts.
+        var plan: UInt64
+        /// A read of it is under way.
+        var isBeingRead = false
+        /// It is to be read again as soon as that read is back.
+        var again = false
+    }
+
+    private struct Plan: Comparable {
+        let due: Duration
+        let number: UInt64
+        let id: TaskID
+
+        static func < (lhs: Plan, rhs: Plan) -> Bool { (lhs.due, lhs.number) < (rhs.due, rhs.number) }
+        static func == (lhs: Plan, rhs: Plan) -> Bool { lhs.number == rhs.number }
+    }
+
+    private var entries: [TaskID: Entry] = [:]
+    private var plans = Heap<Plan>()
+    private var lastPlan: UInt64 = 0
+
+    /// How many attempts are open.
+    var count: Int { entries.count }
+
+    /// When the next read is due; nil if nothing is open, or all of it is being read.
+    var nextDue: Duration? {
+        mutating get {
+            dropOutdated()
+            return plans.min?.due
+        }
+    }
+
+    /// Begins to follow an attempt that was sent at `since`. One that is followed already keeps its place.
+    mutating func insert(_ id: TaskID, since: Duration) {
+        guard entries[id] == nil else { return }
+        entries[id] = Entry(since: since, due: since, plan: 0)
+        plan(id, at: since + shortest)
+    }
+
+    /// Stops following.
+    mutating func remove(_ id: TaskID) { entries[id] = nil }
+
+    /// It has begun only now: its age counts from `since` on, so its first moments are watched closely.
+    mutating func begin(_ id: TaskID, since: Duration) {
+        guard entries[id] != nil else { return }
+        entries[id]?.since = since
+        hurry(id, to: since + shortest)
+    }
+
+    /// Something may have happened to it: it is due now.
+    mutating func wake(_ id: TaskID, now: Duration) { hurry(id, to: now) }
+
+    /// It is due now, all of them are.
+    mutating func wakeAll(now: Duration) {
+        for id in entries.keys { hurry(id, to: now) }
+    }
+
+    private mutating func hurry(_ id: TaskID, to due: Duration) {
+        guard let entry = entries[id] else { return }
+        if entry.isBeingRead {
+            entries[id]?.again = true
+        } else if due < entry.due {
+            plan(id, at: due)
+        }
+    }
+
+    /// The attempts whose time has come, at most `limit`; they count as being read until ``wasRead(_:now:)``.
+    mutating func takeDue(now: Duration, limit: Int) -> [TaskID] {
+        var taken: [TaskID] = []
+        while taken.count < limit {
+            dropOutdated()
+            guard let first = plans.min, first.due <= now else { break }
+            plans.removeMin()
+            entries[first.id]?.isBeingRead = true
+            taken.append(first.id)
+        }
+        return taken
+    }
+
+    /// A read of it is back: plans the next.
+    mutating func wasRead(_ id: TaskID, now: Duration) {
+        guard let entry = entries[id], entry.isBeingRead else { return }
+        entries[id]?.isBeingRead = false
+        entries[id]?.again = false
+        plan(id, at: entry.again ? now : now + interval(age: now - entry.since))
+    }
+
+    /// A read of it failed: tries again after a while.
+    mutating func wasNotRead(_ id: TaskID, retryAt: Duration) {
+        guard entries[id]?.isBeingRead == true else { return }
+        entries[id]?.isBeingRead = false
+        plan(id, at: retryAt)
+    }
+
+    /// The pause after a read.
+    func interval(age: Duration) -> Duration {
+        let usual = min(longest, max(shortest, age / 10))
+        guard entries.count > comfortable, comfortable > 0 else { return usual }
+        return usual * (Double(entries.count) / Double(comfortable))
+    }
+
+    private mutating func plan(_ id: TaskID, at due: Duration) {
+        lastPlan += 1
+        entries[id]?.due = due
+        entries[id]?.plan = lastPlan
+        plans.insert(Plan(due: due, number: lastPlan, id: id))
+    }
+
+    private mutating func dropOutdated() {
+        while let first = plans.min {
+            if let entry = entries[first.id], entry.plan == first.number, !entry.isBeingRead { return }
+            plans.removeMin()
+        }
+    }
+}

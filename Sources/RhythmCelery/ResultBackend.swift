@@ -1,0 +1,221 @@
+import Dispatch
+import Glibc
+import RhythmCore
+import RhythmMongo
+import Synchronization
+
+/// The workers' result backend: reads their documents, and keeps the few documents that the runner needs beside them.
+///
+/// The driver blocks, so everything happens on queues of its own; what comes of it goes to the desk's inbox.
+final class ResultBackend: Sendable {
+    /// What a read brought.
+    enum Reading: Sendable {
+        case found([TaskID: ResultDocument])
+        case failed(String)
+    }
+
+    /// Ids that were revoked and may still lie in a queue: workers that start later are told (``ControlCall/hello``).
+    static let revokedCollection = "rhythm_revoked"
+    /// How many of them workers keep themselves.
+    static let revokedMax = 50_000
+    private static let revokedSeconds: Int64 = 30 * 86_400
+    /// Private documents of attempts that ended long ago are swept after this time.
+    private static let sweepMilliseconds: Int64 = 86_400_000
+
+    private let pool: MongoPool
+    let collection: String
+    private let serverID: String
+    private let usesChangeStream: Bool
+    private let inbox: DeskInbox
+    private let reads = DispatchQueue(label: "rhythm.celery.reads")
+    private let writes = DispatchQueue(label: "rhythm.celery.writes")
+    private let changes = DispatchQueue(label: "rhythm.celery.changes")
+    private let isStopped = Atomic(false)
+
+    init(_ pool: MongoPool, _ configuration: CeleryConfiguration, inbox: DeskInbox) {
+        self.pool = pool
+        collection = configuration.resultsCollection
+        serverID = configuration.serverID
+        usesChangeStream = configuration.usesChangeStream
+        self.inbox = inbox
+    }
+
+    /// The database, for messages.
+    var description: String { pool.description }
+    /// Its name.
+    var database: String { pool.database }
+
+    // MARK: Reading
+
+    /// Reads documents; ids without one are absent from the answer.
+    func read(_ ids: [TaskID], answer: @escaping @Sendable (Reading) -> DeskInbox.Input) {
+        reads.async { [self] in
+            guard !isStopped.load(ordering: .relaxed) else { return }
+            do throws(MongoError) {
+                let documents = try pool.find(
+                    collection, filter: ["_id": ["$in": .array(ids.map { .string($0.rawValue) })]])
+                var found: [TaskID: ResultDocument] = [:]
+                for document in documents {
+                    if let result = ResultDocument(document) { found[result.id] = result }
+                }
+                inbox.put(answer(.found(found)))
+            } catch {
+                inbox.put(answer(.failed("\(error)")))
+            }
+        }
+    }
+
+    /// Looks at how the database does, for an examination.
+    func examine(begun: Duration) {
+        reads.async { [self] in
+            guard !isStopped.load(ordering: .relaxed) else { return }
+            let before = ContinuousClock.now
+            do throws(MongoError) {
+                let server = try pool.hello()
+                let recent = try pool.find(
+                    collection, filter: ["status": "SUCCESS"], projection: ["args": 1, "name": 1],
+                    sort: ["date_done": -1], limit: 20)
+                let state = DatabaseState.Seen(
+                    time: ContinuousClock.now - before, isWritable: server.isWritable,
+                    hasChangeStreams: server.hasChangeStreams, results: recent.count,
+                    bareResults: recent.count { $0["args"] == nil })
+                inbox.put(.examinedDatabase(.answers(state), begun: begun))
+            } catch {
+                inbox.put(.examinedDatabase(.fails("\(error)"), begun: begun))
+            }
+        }
+    }
+
+    // MARK: Private documents
+
+    /// Stores private documents; those that are there already stay as they are.
+    func prepare(_ documents: [(TaskID, BSONDocument)]) {
+        let ids = documents.map(\.0)
+        writes.async { [self] in
+            let trouble = attempt { () throws(MongoError) in
+                let writes = documents.map { _, document in
+                    MongoWrite.update(
+                        filter: ["_id": document["_id"] ?? .null], update: ["$setOnInsert": .document(document)],
+                        upsert: true)
+                }
+                let result = try pool.bulkWrite(PrivateDocument.collection, writes, ordered: false)
+                if let refusal = result.refusals.first(where: { $0.error.kind != .duplicateKey }) {
+                    throw refusal.error
+                }
+            }
+            inbox.put(.prepared(ids, trouble: trouble))
+        }
+    }
+
+    /// Deletes the private documents of attempts that are over.
+    func remove(privateDocumentsOf tasks: [TaskID]) {
+        writes.async { [self] in
+            _ = attempt { () throws(MongoError) in
+                let ids = tasks.map { BSONValue.string(PrivateDocument.id(of: $0)) }
+                try pool.delete(PrivateDocument.collection, filter: ["_id": ["$in": .array(ids)]], many: true)
+            }
+        }
+    }
+
+    /// Deletes private documents that a crash has left behind: old ones whose attempt has a result.
+    func sweep(now: Timestamp) {
+        writes.async { [self] in
+            _ = attempt { () throws(MongoError) in
+                let before = now.microseconds / 1000 - Self.sweepMilliseconds
+                let old = try pool.find(
+                    PrivateDocument.collection,
+                    filter: [
+                        PrivateDocument.marker: ["$exists": true],
+                        "created_at": ["$lt": .date(milliseconds: before)],
+                    ], projection: ["_id": 1], limit: 1000)
+                let tasks = old.compactMap { $0["_id"]?.stringValue.flatMap { PrivateDocument.task(of: $0) } }
+                guard !tasks.isEmpty else { return }
+                let ended = try pool.find(
+                    collection,
+                    filter: [
+                        "_id": ["$in": .array(tasks.map { .string($0.rawValue) })],
+                        "status": ["$in": ["SUCCESS", "FAILURE", "REVOKED"]],
+                    ], projection: ["_id": 1])
+                let ids = ended.compactMap { $0["_id"]?.stringValue }
+                    .map { BSONValue.string(PrivateDocument.id(of: TaskID($0))) }
+                try pool.delete(PrivateDocument.collection, filter: ["_id": ["$in": .array(ids)]], many: true)
+            }
+        }
+    }
+
+    // MARK: Revoked ids
+
+    /// Keeps ids for workers that start later, also after a restart of this server.
+    func keep(revoked ids: [TaskID], now: Timestamp) {
+        writes.async { [self] in
+            _ = attempt { () throws(MongoError) in
+                let writes = ids.map {
+                    MongoWrite.update(
+                        filter: ["_id": .string($0.rawValue)],
+                        update: ["$set": ["at": .date(milliseconds: now.microseconds / 1000)]], upsert: true)
+                }
+                _ = try pool.bulkWrite(Self.revokedCollection, writes, ordered: false)
+            }
+        }
+    }
+
+    /// Reads the ids that were kept; they come as ``DeskInbox/Input/revoked(_:)``.
+    func loadRevoked() {
+        writes.async { [self] in
+            _ = attempt { () throws(MongoError) in
+                let documents = try pool.find(
+                    Self.revokedCollection, projection: ["_id": 1], sort: ["at": -1], limit: Self.revokedMax)
+                inbox.put(.revoked(documents.compactMap { $0["_id"]?.stringValue.map { TaskID($0) } }))
+                // The database forgets them after a while; the index is made anew only if it is not there.
+                try pool.writeCommand([
+                    "createIndexes": .string(Self.revokedCollection),
+                    "indexes": [["key": ["at": 1], "name": "at", "expireAfterSeconds": .int64(Self.revokedSeconds)]],
+                ])
+            }
+        }
+    }
+
+    private func attempt(_ body: () throws(MongoError) -> Void) -> String? {
+        guard !isStopped.load(ordering: .relaxed) else { return "the runner is stopped" }
+        do throws(MongoError) {
+            try body()
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    // MARK: Changes
+
+    /// Tells of every document that changes, where the database can do that. Once; a thread of its own.
+    func watch() {
+        guard usesChangeStream else { return }
+        changes.async { [self] in
+            while !isStopped.load(ordering: .relaxed) {
+                do throws(MongoError) {
+                    try follow()
+                } catch {
+                    if error.kind == .notSupported || error.kind == .unauthorized { return }
+                    for _ in 0..<20 where !isStopped.load(ordering: .relaxed) { usleep(50_000) }
+                }
+            }
+        }
+    }
+
+    private func follow() throws(MongoError) {
+        let stream = try pool.watch(
+            collection,
+            [
+                ["$match": ["operationType": ["$in": ["insert", "replace", "update"]]]],
+                ["$project": ["documentKey": 1]],
+            ], wait: .milliseconds(500))
+        inbox.put(.feedBegan)
+        while !isStopped.load(ordering: .relaxed) {
+            guard let change = try stream.next(timeout: .milliseconds(500)) else { continue }
+            if let id = change["documentKey"]?.documentValue?["_id"]?.stringValue { inbox.put(.changed([TaskID(id)])) }
+        }
+    }
+
+    /// Nothing is read or written from now on; what is under way ends by itself.
+    func stop() { isStopped.store(true, ordering: .relaxed) }
+}

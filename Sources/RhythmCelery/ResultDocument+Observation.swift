@@ -1,0 +1,88 @@
+import RhythmCore
+
+extension ResultDocument {
+    /// How much of a result that cannot be used goes into a message.
+    private static let excerptLength = 200
+
+    /// The end that the document tells; nil for one that tells none. REVOKED is none: it says that somebody asked the
+    /// attempt to stop, not that it has stopped.
+    func end(now: Timestamp) -> Observation? {
+        switch status {
+        case .success: success(at: endedAt ?? now)
+        case .failure: .failed(failure, at: endedAt ?? now)
+        case .waiting, .started, .retry, .revoked: nil
+        }
+    }
+
+    /// What the attempt says of how far it is; nil if it says nothing of the kind.
+    func progress(now: Timestamp) -> ProgressReport? {
+        guard status == .started, let text = resultText, let meta = try? JSON(parsing: text), meta.isObject else {
+            return nil
+        }
+        let value = meta.value
+        let name = value["name"]?.stringValue ?? ""
+        if let done = value["done"]?.doubleValue, done.isFinite {
+            return ProgressReport(
+                name: name, done: done, total: value["total"]?.doubleValue, units: value["units"]?.stringValue ?? "",
+                at: now)
+        }
+        guard let fraction = value["fraction_done"]?.doubleValue, (0...1).contains(fraction) else { return nil }
+        return ProgressReport(name: name, done: fraction, total: 1, at: now)
+    }
+
+    /// Why a run of the attempt ended, if it did end badly.
+    var failure: Failure {
+        let value = resultText.flatMap { try? JSON(parsing: $0) }?.value ?? .null
+        let type = value["exc_type"]?.stringValue ?? "Exception"
+        let module = value["exc_module"]?.stringValue ?? ""
+        let message = Self.message(value["exc_message"])
+        if type == "NotRegistered", module == "celery.exceptions" {
+            return Failure(
+                type: "TaskNotFound", message: "the worker that took it does not know the task \(message)",
+                module: module, isRetriable: false)
+        }
+        return Failure(
+            type: type, message: message, module: module, traceback: traceback,
+            isRetriable: !Self.isHopeless(type, module))
+    }
+
+    /// What no repetition can help: the library's own word for that, and results that cannot be stored.
+    private static func isHopeless(_ type: String, _ module: String) -> Bool {
+        type == "NonRetryableException" || (type == "EncodeError" && module.hasPrefix("kombu"))
+    }
+
+    /// The arguments of an exception, as Python shows a single one.
+    private static func message(_ value: JSONValue?) -> String {
+        switch value {
+        case .string(let text): text
+        case .array(let parts):
+            parts.map { $0.stringValue ?? $0.compactText }.joined(separator: ", ")
+        case nil, .null: ""
+        case .some(let other): other.compactText
+        }
+    }
+
+    /// Why it was revoked, in the worker's word: terminated, revoked or expired.
+    var revokeDetail: String {
+        let word = Self.message(resultText.flatMap { try? JSON(parsing: $0) }?.value["exc_message"])
+        return word.isEmpty ? "its worker says that it was revoked" : "its worker says: \(word)"
+    }
+
+    private func success(at: Timestamp) -> Observation {
+        if let unreadable {
+            return .failed(wrong("its result cannot be read: \(unreadable)"), at: at)
+        }
+        guard let text = resultText else { return .succeeded(result: nil, at: at) }
+        do throws(JSONError) {
+            let json = try JSON(parsing: text)
+            // A task that returns nothing hands its own argument on, whoever runs it.
+            return .succeeded(result: json == .null ? nil : json, at: at)
+        } catch {
+            return .failed(wrong("its result is \(error): \(text.prefix(Self.excerptLength))"), at: at)
+        }
+    }
+
+    private func wrong(_ message: String) -> Failure {
+        Failure(type: "ResultFormat", message: message, isRetriable: false)
+    }
+}

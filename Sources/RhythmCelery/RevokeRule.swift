@@ -1,0 +1,142 @@
+import RhythmCore
+
+/// Stops an attempt and decides when nothing of it runs any more.
+///
+/// Running workers are told to drop it and to end the process that runs it: SIGTERM, again after a grace period, then
+/// SIGKILL. It is stopped once every known worker has been told, denies having it, and has no longer the process that
+/// ran it; that its document says REVOKED means only that a worker was told. What still lies in a queue never begins:
+/// the workers keep its id, and those that start later are given it when they say hello. A success that comes first
+/// wins.
+///
+/// A worker forgets a task when it signals its process. One that ignores SIGTERM can then no longer be reached by remote
+/// control, so the later signals serve those that had not begun; it is waited for, and people are told which process
+/// they have to end.
+///
+/// The same rule serves attempts that somebody else has revoked; then nobody is told anything. A value, one for each
+/// attempt; times count from when the runner began.
+struct RevokeRule {
+    /// What follows from a round.
+    enum Verdict: Hashable, Sendable {
+        /// Something of it may run; to be asked again then.
+        case wait(until: Duration)
+        /// Nothing of it runs; how that came about, in a sentence.
+        case stopped(String)
+    }
+
+    /// The times that the rule goes by.
+    struct Patience: Sendable {
+        /// Between signals.
+        var grace: Duration = .seconds(10)
+        /// Between two looks at something that a worker has taken and not begun: longer than it takes to hand a task
+        /// to a pool process.
+        var settling: Duration = .seconds(1)
+        /// Between two looks at an attempt that nobody has but whose document says STARTED.
+        var lost: Duration = .seconds(15)
+    }
+
+    let patience: Patience
+    /// We told the workers; otherwise somebody else did.
+    private(set) var isOurs: Bool
+    private let begun: Duration
+    private var signals = 0
+    private var lastSignal: Duration?
+    private var rounds = 0
+    /// Since when each round has found it not at work, and what it found.
+    private var quiet: (since: Duration, held: Bool, revision: Int)?
+    private var doubt: String?
+    /// The processes that ran it when they were told to stop, by worker.
+    private var processes: [String: Int] = [:]
+
+    init(patience: Patience = Patience(), isOurs: Bool, now: Duration) {
+        self.patience = patience
+        self.isOurs = isOurs
+        begun = now
+    }
+
+    /// We want it stopped too.
+    mutating func takeOver() { isOurs = true }
+
+    /// What workers are to be told now; nil if nothing. Counts as told.
+    mutating func nextSignal(now: Duration) -> ControlRequest.Signal? {
+        guard isOurs else { return nil }
+        if let lastSignal, now - lastSignal < patience.grace { return nil }
+        lastSignal = now
+        signals += 1
+        return signals <= 2 ? .terminate : .kill
+    }
+
+    /// Workers may have missed the signal (a reconnect): it is told again with the next round.
+    mutating func tellAgain() {
+        if lastSignal != nil {
+            lastSignal = nil
+            signals = max(0, signals - 1)
+        }
+    }
+
+    /// Takes the evidence of a round that began after the signal was sent.
+    mutating func judge(_ evidence: Evidence, now: Duration) -> Verdict {
+        rounds += 1
+        processes.merge(evidence.workers.processes) { _, new in new }
+        processes = processes.filter { evidence.workers.pools[$0.key]?.contains($0.value) ?? true }
+        doubt = evidence.doubt ?? doubt(evidence.workers, now: now)
+        guard doubt == nil else {
+            quiet = nil
+            return .wait(until: now + pause)
+        }
+        let held = !evidence.workers.holders.isEmpty
+        if quiet == nil || quiet?.held != held || quiet?.revision != evidence.revision {
+            quiet = (now, held, evidence.revision)
+        }
+        let calm = quiet.map { now - $0.since } ?? .zero
+        let needed = neededCalm(evidence, held: held)
+        guard calm >= needed else {
+            doubt = "its worker has not stopped it yet"
+            return .wait(until: now + min(pause, max(.milliseconds(20), needed - calm)))
+        }
+        return .stopped(Self.sentence(evidence, held: held))
+    }
+
+    /// A process that ran it was seen: it has to go.
+    mutating func note(process: Int, of worker: String) { processes[worker] = process }
+
+    private func doubt(_ found: Census.Finding, now: Duration) -> String? {
+        if let worker = found.running.sorted().first { return "worker \(worker) still runs it" }
+        let left = processes.filter { found.pools[$0.key] != nil }.min { $0.key < $1.key }
+        guard let (worker, process) = left else { return nil }
+        return now - begun < patience.grace
+            ? "worker \(worker) still runs it"
+            : "it ignores SIGTERM, and its worker has given it up: end process \(process) of worker \(worker)"
+    }
+
+    /// How long things must look quiet before they are.
+    private func neededCalm(_ evidence: Evidence, held: Bool) -> Duration {
+        if held { return patience.settling }
+        switch evidence.document {
+        case .absent, .waiting, .revoked: return .zero
+        // Between two runs: its message is on its way, and dropped where it arrives.
+        case .retry: return patience.settling
+        // The worker writes REVOKED moments after it ended the process; if it does not, it is gone.
+        case .started: return patience.lost
+        }
+    }
+
+    /// Short at first, because most attempts stop within milliseconds.
+    private var pause: Duration {
+        .milliseconds(min(2000, 25 << min(7, max(0, rounds - 1))))
+    }
+
+    private static func sentence(_ evidence: Evidence, held: Bool) -> String {
+        if held { return "it had not begun; its worker drops it" }
+        switch evidence.document {
+        case .absent, .waiting: return "it had not begun"
+        case .retry: return "it was stopped between two runs"
+        case .revoked: return "its worker stopped it"
+        case .started: return "nothing of it runs any more; its document still says STARTED"
+        }
+    }
+
+    /// Why it has not stopped yet, for people; nil if nothing is known.
+    var explanation: String? {
+        doubt.map { "it is being stopped: \($0)" }
+    }
+}

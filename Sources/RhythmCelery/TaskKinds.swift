@@ -1,0 +1,58 @@
+import RhythmCore
+
+/// How the arguments of an attempt have to look, by the kind of its task.
+///
+/// Tasks whose base class is the original library's `WorkflowTask` load, and when they end rewrite, the document in
+/// `workflow_meta` that their `workflow_id` names, and send the step after theirs. Given the id of a workflow of ours
+/// they would overwrite its record and start its next step behind our back; given none they may act on what they
+/// remember of an earlier workflow. So they are given the id of a document of their own, with one step
+/// (``PrivateDocument``). Plain tasks are given the real id, because that is what they are promised.
+///
+/// Which kind a task is, its worker says: the remote control command `registered` shows attributes of task objects, and
+/// the methods of `WorkflowTask` show their class. Whatever is not known to be plain gets the private document: that is
+/// safe for either kind, as a plain task sees nothing but another id.
+struct TaskKinds {
+    /// What a task is known to be.
+    enum Kind: Hashable, Sendable {
+        /// Based on the library's class, in at least one worker.
+        case library
+        /// Known to a worker, and to none as the library's.
+        case plain
+    }
+
+    /// The attributes to ask for: any one of them gives the library away, even where a subclass replaces the others.
+    static let attributes = ["update_progress", "before_start", "on_success", "on_failure"]
+    private static let mark = "WorkflowTask."
+
+    private var workers: [String: [String: Kind]] = [:]
+
+    /// Takes a worker's answer to `registered`: a list of `NAME` or `NAME [attribute=text ...]`.
+    mutating func learn(_ answer: JSONValue, of worker: String) {
+        guard let entries = answer.arrayValue else { return }
+        var kinds: [String: Kind] = [:]
+        for case .string(let entry) in entries {
+            let parts = entry.split(separator: " [", maxSplits: 1, omittingEmptySubsequences: false)
+            kinds[String(parts[0])] = parts.count > 1 && parts[1].contains(Self.mark) ? .library : .plain
+        }
+        workers[worker] = kinds
+    }
+
+    /// Forgets a worker that is gone.
+    mutating func forget(_ worker: String) { workers[worker] = nil }
+
+    /// Whether a worker has told its tasks.
+    func knows(_ worker: String) -> Bool { workers[worker] != nil }
+
+    /// What a task is; nil if no worker that has told its tasks knows it.
+    subscript(task: String) -> Kind? {
+        var found: Kind?
+        for kinds in workers.values {
+            switch kinds[task] {
+            case .library: return .library
+            case .plain: found = .plain
+            case nil: break
+            }
+        }
+        return found
+    }
+}

@@ -1,0 +1,116 @@
+import RhythmCore
+
+/// The workers that are known, and what is known of their being alive. A value; times count from when the runner began.
+struct WorkerRoster {
+    /// How long a worker is waited for.
+    struct Patience: Sendable {
+        /// Silence for this long is worth a look at its mailbox. Workers send a heartbeat every two seconds.
+        var quiet: Duration = .seconds(10)
+        /// A silent worker without a mailbox is taken for dead after this long.
+        var dead: Duration = .seconds(300)
+        /// A worker that said goodbye may go on finishing what it runs for this long.
+        var leaving: Duration = .seconds(6 * 3600)
+    }
+
+    /// What a worker is.
+    enum Standing: Hashable, Sendable {
+        /// Heard of not long ago.
+        case live
+        /// Not heard of for a while; whether it runs something nobody knows.
+        case silent(since: Duration)
+        /// It said goodbye: takes nothing any more, and finishes what it runs.
+        case leaving(since: Duration)
+        /// Neither heard of for a long time nor connected.
+        case dead
+    }
+
+    private struct Worker {
+        var lastHeard: Duration
+        var goodbye: Duration?
+        var mailboxIsGone = false
+    }
+
+    var patience = Patience()
+    private var workers: [String: Worker] = [:]
+
+    init(patience: Patience = Patience()) { self.patience = patience }
+
+    var names: [String] { workers.keys.sorted() }
+    var isEmpty: Bool { workers.isEmpty }
+
+    /// It sent something: an event, or an answer.
+    ///
+    /// - Returns: whether it was not known, or believed to be away.
+    @discardableResult
+    mutating func heard(_ name: String, at now: Duration) -> Bool {
+        let known = workers[name]
+        workers[name] = Worker(lastHeard: max(now, known?.lastHeard ?? now))
+        return known == nil || known?.goodbye != nil || known?.mailboxIsGone == true
+    }
+
+    /// It sent an event of a task: one that shuts down does so too, so a goodbye stands.
+    ///
+    /// - Returns: as ``heard(_:at:)``.
+    mutating func worked(_ name: String, at now: Duration) -> Bool {
+        guard workers[name]?.goodbye != nil else { return heard(name, at: now) }
+        workers[name]?.lastHeard = now
+        return false
+    }
+
+    /// Nobody could be heard until now: silence counts from here.
+    mutating func restart(at now: Duration) {
+        for name in workers.keys where workers[name]?.goodbye == nil {
+            workers[name]?.lastHeard = now
+            workers[name]?.mailboxIsGone = false
+        }
+    }
+
+    /// It said goodbye.
+    mutating func leaves(_ name: String, at now: Duration) {
+        workers[name] = Worker(lastHeard: now, goodbye: workers[name]?.goodbye ?? now)
+    }
+
+    /// A document names it: it counts as known, and as silent since `now`, unless it is known already.
+    mutating func mention(_ name: String, at now: Duration) {
+        if !name.isEmpty, workers[name] == nil { workers[name] = Worker(lastHeard: now) }
+    }
+
+    /// Its mailbox queue was looked for.
+    mutating func mailbox(of name: String, isThere: Bool) { workers[name]?.mailboxIsGone = !isThere }
+
+    /// What a worker is; dead if nothing is known of it.
+    func standing(of name: String, at now: Duration) -> Standing {
+        guard let worker = workers[name] else { return .dead }
+        let silence = now - worker.lastHeard
+        if let goodbye = worker.goodbye {
+            return now - goodbye >= patience.leaving ? .dead : .leaving(since: goodbye)
+        }
+        if worker.mailboxIsGone, silence >= patience.dead { return .dead }
+        return silence >= patience.quiet ? .silent(since: worker.lastHeard) : .live
+    }
+
+    /// Those that have to answer before anything can be said about all: alive, or silent without a known reason.
+    func expected(at now: Duration) -> Set<String> {
+        Set(
+            workers.keys.filter {
+                switch standing(of: $0, at: now) {
+                case .live, .silent: true
+                case .leaving, .dead: false
+                }
+            })
+    }
+
+    /// Those whose mailbox is worth a look.
+    func quiet(at now: Duration) -> [String] {
+        workers.keys.filter { if case .silent = standing(of: $0, at: now) { true } else { false } }.sorted()
+    }
+
+    /// Forgets the dead.
+    ///
+    /// - Returns: their names.
+    mutating func bury(at now: Duration) -> [String] {
+        let dead = workers.keys.filter { standing(of: $0, at: now) == .dead }
+        for name in dead { workers[name] = nil }
+        return dead
+    }
+}

@@ -1,0 +1,102 @@
+import Logging
+import RhythmCore
+
+/// What an engine does because it is not alone: it proves that it lives, takes over what dead servers left, and lets go
+/// of what living ones took.
+extension Engine {
+    /// How many workflows are taken over at once; the others wait for the next time.
+    private static let claimLimit = 500
+
+    func tendLease(now: Timestamp) {
+        guard let shared, let due = leaseDueAt, due <= now else { return }
+        leaseDueAt = now + shared.renewalInterval
+        do throws(StoreError) {
+            try shared.renewLease()
+            adopt(try shared.claimOrphans(limit: Self.claimLimit))
+        } catch {
+            logger.error("the lease was not renewed: \(error)")
+            leaseDueAt = now + Self.storeRetryInterval
+        }
+    }
+
+    /// Lets the others take over at once.
+    func endLease() {
+        leaseDueAt = nil
+        shared?.endLease()
+    }
+
+    /// Follows workflows from now on.
+    private func adopt(_ workflows: [Workflow]) {
+        guard !workflows.isEmpty else { return }
+        logger.notice("took over workflows of a server that is gone", metadata: ["count": "\(workflows.count)"])
+        var publication = Publication()
+        var effects: [Effect] = []
+        for workflow in workflows {
+            install(workflow)
+            effects += workflow.outstandingEffects
+            publication.changes.append(.init(workflow: workflow, events: []))
+        }
+        runner.perform(effects)
+        publish(publication)
+    }
+
+    /// What follows from the record of a workflow that was read anew, beyond what was just decided.
+    func takenOver(_ work: Cycle.Work) -> [Effect] {
+        let decided = Set(work.effects.compactMap(\.taskID))
+        return work.workflow.outstandingEffects.filter { effect in
+            effect.taskID.map { !decided.contains($0) } ?? true
+        }
+    }
+
+    /// Another server has changed the workflow: reads it again, and lets go of it if that server follows it now.
+    func refresh(_ id: WorkflowID) {
+        guard let known = active[id] else { return }
+        do throws(StoreError) {
+            let stored = try store.load(id)
+            if known.version == stored?.version, shared?.isWriter(of: id) == true { return }
+            try replace(known, by: stored)
+        } catch {
+            storeTrouble = error
+            doubtful[id] = Doubt(known, events: [])
+            retryAt = clock.now() + Self.storeRetryInterval
+        }
+    }
+
+    /// What is stored is not what this server thought: takes it in, or lets go of it if another server follows it.
+    func replace(_ known: Workflow, by found: Workflow?) throws(StoreError) {
+        let id = known.id
+        var events: [Event] = []
+        if let found, found.version > known.version {
+            events = try store.reader.events(of: id, after: known.version, limit: .max)
+        }
+        unsavedProgress[id] = nil
+        var publication = Publication()
+        if let found, shared?.isWriter(of: id) == true {
+            install(found)
+            runner.perform(found.outstandingEffects)
+            publication.changes.append(.init(workflow: found, events: events))
+        } else {
+            letGo(of: known, &publication)
+            if found == nil { publication.deleted.append(id) }
+        }
+        publish(publication)
+    }
+
+    /// Another server follows the workflow.
+    func letGo(of workflow: Workflow, _ publication: inout Publication) {
+        active[workflow.id] = nil
+        scheduled[workflow.id] = nil
+        runner.perform(workflow.liveAttempts.map { .release(workflow[$0].id) })
+        publication.released.append(workflow.id)
+    }
+}
+
+extension Effect {
+    /// The attempt it concerns.
+    var taskID: TaskID? {
+        switch self {
+        case .dispatch(let dispatch): dispatch.taskID
+        case .revoke(let id, of: _), .settle(let id), .release(let id): id
+        }
+    }
+}

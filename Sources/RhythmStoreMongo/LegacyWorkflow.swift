@@ -1,0 +1,150 @@
+import RhythmCore
+import RhythmEngine
+import RhythmMongo
+
+/// A workflow of the Python library `sca-rhythm` as one of ours, for readers only.
+///
+/// The library keeps what its tasks did in Celery's result documents, one for each task run; the status follows from
+/// them. Whatever is missing or of an odd type is passed over: half of a record is worth more than an error.
+enum LegacyWorkflow {
+    /// The ids of the tasks that a document names.
+    static func taskIDs(_ document: BSONDocument) -> [String] {
+        steps(document).flatMap { runs($0).compactMap { $0["task_id"]?.stringValue } }
+    }
+
+    /// The workflow of a document and the result documents of its tasks by id.
+    static func read(_ document: BSONDocument, results: [String: BSONDocument]) -> Workflow {
+        let id = WorkflowID(document["_id"]?.stringValue ?? "")
+        let appID = document["app_id"]?.stringValue ?? ""
+        let specs = steps(document).map { spec($0, workflow: id, appID: appID) }
+        let created = time(document["created_at"])
+        let attempts = zip(steps(document), specs).map {
+            readAttempts($0, $1, results: results, workflow: id, appID: appID)
+        }
+        let first = attempts.first?.first
+        var workflow = Workflow(
+            id: id,
+            spec: WorkflowSpec(
+                name: document["name"]?.stringValue ?? "", appID: appID,
+                description: document["description"]?.stringValue ?? "",
+                // The library stores them nowhere else.
+                args: first?.args ?? .emptyArray, steps: specs),
+            createdAt: created ?? first?.startedAt ?? Timestamp(microseconds: 0))
+        for (index, attempts) in attempts.enumerated() { workflow.steps[index].attempts = attempts }
+        workflow.updatedAt = time(document["updated_at"]) ?? workflow.createdAt
+        let all = attempts.joined()
+        workflow.startedAt = all.compactMap(\.startedAt).min()
+        if workflow.status.isDone { workflow.endedAt = all.compactMap(\.endedAt).max() ?? workflow.updatedAt }
+        return workflow
+    }
+
+    private static func steps(_ document: BSONDocument) -> [BSONDocument] {
+        (document["steps"]?.arrayValue ?? []).compactMap(\.documentValue)
+    }
+
+    private static func runs(_ step: BSONDocument) -> [BSONDocument] {
+        (step["task_runs"]?.arrayValue ?? []).compactMap(\.documentValue)
+    }
+
+    private static func spec(_ step: BSONDocument, workflow: WorkflowID, appID: String) -> StepSpec {
+        StepSpec(
+            name: step["name"]?.stringValue ?? "", task: step["task"]?.stringValue ?? "",
+            queue: step["queue"]?.stringValue, priority: step["priority"]?.int64Value.map { Int($0) },
+            kwargs: kwargs(step["kwargs"]))
+    }
+
+    /// Keyword arguments without those that the library adds to every step that it sends.
+    private static func kwargs(_ value: BSONValue?) -> JSON {
+        guard var document = value?.documentValue else { return .emptyObject }
+        document.elements.removeAll { ["workflow_id", "step", "app_id"].contains($0.key) }
+        if document.isEmpty { return .emptyObject }
+        return (try? JSON(parsing: BSONValue.document(document).jsonText)) ?? .emptyObject
+    }
+
+    private static func readAttempts(
+        _ step: BSONDocument, _ spec: StepSpec, results: [String: BSONDocument], workflow: WorkflowID, appID: String
+    ) -> [Attempt] {
+        let runs = runs(step)
+        return runs.enumerated().map { index, run in
+            let id = run["task_id"]?.stringValue ?? ""
+            let result = results[id]
+            let began = time(run["date_start"])
+            var attempt = Attempt(
+                restoring: TaskID(id), number: index + 1, retry: 0, args: args(result?["args"]),
+                kwargs: result == nil ? spec.kwargs : kwargs(result?["kwargs"]),
+                createdAt: began ?? Timestamp(microseconds: 0))
+            attempt.dispatchedAt = began ?? attempt.createdAt
+            attempt.startedAt = began
+            attempt.queue = spec.queue
+            attempt.superseded = index < runs.count - 1
+            if let result { take(result, into: &attempt) }
+            return attempt
+        }
+    }
+
+    private static func args(_ value: BSONValue?) -> JSON {
+        guard let value, value.arrayValue != nil else { return .emptyArray }
+        return (try? JSON(parsing: value.jsonText)) ?? .emptyArray
+    }
+
+    private static func take(_ result: BSONDocument, into attempt: inout Attempt) {
+        let word = result["status"]?.stringValue ?? ""
+        // A task may report any word of its own while it runs.
+        attempt.status = TaskStatus(rawValue: word) ?? (word.isEmpty ? .pending : .started)
+        attempt.worker = result["worker"]?.stringValue
+        attempt.queue = result["queue"]?.stringValue ?? attempt.queue
+        attempt.retries = result["retries"]?.int64Value.map { Int($0) } ?? 0
+        if attempt.status.isEnd { attempt.endedAt = time(result["date_done"]) }
+        let json = result["result"].flatMap(json)
+        switch attempt.status {
+        case .success: attempt.result = json ?? .null
+        case .failure, .revoked, .retry:
+            attempt.failure = failure(json, traceback: result["traceback"]?.stringValue ?? "")
+        case .started: attempt.progress = progress(json, at: attempt.startedAt ?? attempt.createdAt)
+        case .pending: break
+        }
+    }
+
+    /// A result as JSON: its text, or what else was stored in a readable form.
+    private static func json(_ value: BSONValue) -> JSON? {
+        guard let text = value.stringValue else {
+            return value.isNull ? nil : try? JSON(parsing: value.jsonText)
+        }
+        return (try? JSON(parsing: text)) ?? .string(text)
+    }
+
+    private static func failure(_ json: JSON?, traceback: String) -> Failure? {
+        guard let value = json?.value else { return nil }
+        let message: String
+        switch value["exc_message"] {
+        case .array(let parts)?:
+            message = parts.map { $0.stringValue ?? $0.compactText }.joined(separator: ", ")
+        case .string(let text)?: message = text
+        case let other?: message = other.compactText
+        case nil: message = json?.text ?? ""
+        }
+        return Failure(
+            type: value["exc_type"]?.stringValue ?? "", message: message,
+            module: value["exc_module"]?.stringValue ?? "", traceback: traceback)
+    }
+
+    /// What a task reports while it runs. Only the library's rate is known, not what it was made of.
+    private static func progress(_ json: JSON?, at time: Timestamp) -> Progress? {
+        guard let value = json?.value, let done = value["done"]?.doubleValue else { return nil }
+        let rate = value["wt_avg_rate"]?.doubleValue
+        return Progress(
+            restoring: Progress.State(
+                name: value["name"]?.stringValue ?? "", units: value["units"]?.stringValue ?? "", done: done,
+                total: value["total"]?.doubleValue.flatMap { $0 > 0 ? $0 : nil }, firstAt: time, updatedAt: time,
+                firstDone: done, weightedSum: rate ?? 0, weight: rate == nil ? 0 : 1))
+    }
+
+    /// A date, or the text that Celery up to 5.3.1 stores, which has no offset and means UTC.
+    static func time(_ value: BSONValue?) -> Timestamp? {
+        switch value {
+        case .date(let milliseconds)?: Timestamp(milliseconds: milliseconds)
+        case .string(let text)?: Timestamp(iso8601: text)
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,148 @@
+package import RhythmCore
+package import RhythmEngine
+import Synchronization
+
+/// A simulated store that several simulated servers share: the durable part with leases and writers beside it.
+package final class FleetDisk: Sendable {
+    private struct State {
+        var leases: [String: Timestamp] = [:]
+        var writers: [WorkflowID: String] = [:]
+        var revisions: [WorkflowID: Int] = [:]
+    }
+
+    package let disk = SimulationDisk()
+    let clock: SimulationClock
+    private let state = Mutex(State())
+    static let lease = Duration.seconds(15)
+
+    package init(clock: SimulationClock) { self.clock = clock }
+
+    func renew(_ server: String) { state.withLock { $0.leases[server] = clock.now() + Self.lease } }
+    func endLease(_ server: String) { state.withLock { $0.leases[server] = nil } }
+
+    func revision(of id: WorkflowID) -> (writer: String?, revision: Int) {
+        state.withLock { ($0.writers[id], $0.revisions[id] ?? 0) }
+    }
+
+    func write(_ id: WorkflowID, by server: String) -> Int {
+        state.withLock { state in
+            state.writers[id] = server
+            state.revisions[id, default: 0] += 1
+            return state.revisions[id] ?? 0
+        }
+    }
+
+    func hasNoLiveWriter(_ id: WorkflowID) -> Bool {
+        state.withLock { state in
+            guard let writer = state.writers[id], let until = state.leases[writer] else { return true }
+            return until <= clock.now()
+        }
+    }
+
+    func forget(_ id: WorkflowID) {
+        state.withLock { state in
+            // The number stays: another workflow of the same id goes on counting.
+            state.revisions[id, default: 0] += 1
+            state.writers[id] = nil
+        }
+    }
+}
+
+/// The shared store as one server sees it.
+package final class FleetStore: SharedStore {
+    private let fleet: FleetDisk
+    private let server: String
+    private let inner: SimulationStore
+    private let fuse: SimulationFuse
+    /// What this server read or wrote last.
+    private var known: [WorkflowID: (writer: String?, revision: Int)] = [:]
+
+    package init(_ fleet: FleetDisk, server: String, _ fuse: SimulationFuse) {
+        self.fleet = fleet
+        self.server = server
+        self.fuse = fuse
+        inner = SimulationStore(fleet.disk, fuse)
+    }
+
+    package var reader: any StoreReader { inner.reader }
+    package var isShared: Bool { true }
+    package var renewalInterval: Duration { .seconds(5) }
+
+    package func renewLease() throws(StoreError) {
+        if fleet.disk.isAway { throw StoreError(.unavailable, "the simulated store is away") }
+        if fuse.pass() { fleet.renew(server) }
+    }
+
+    package func endLease() { if fuse.pass() { fleet.endLease(server) } }
+
+    package func isWriter(of id: WorkflowID) -> Bool { known[id]?.writer == server }
+
+    package func claimOrphans(limit: Int) throws(StoreError) -> [Workflow] {
+        guard fuse.pass() else { return [] }
+        let orphans = try inner.loadUnsettled().filter { fleet.hasNoLiveWriter($0.id) }.prefix(limit)
+        for workflow in orphans { known[workflow.id] = (server, fleet.write(workflow.id, by: server)) }
+        return Array(orphans)
+    }
+
+    package func loadUnsettled() throws(StoreError) -> [Workflow] {
+        let mine = try inner.loadUnsettled().filter { workflow in
+            fleet.revision(of: workflow.id).writer == server || fleet.hasNoLiveWriter(workflow.id)
+        }
+        for workflow in mine { known[workflow.id] = (server, fleet.write(workflow.id, by: server)) }
+        return mine
+    }
+
+    package func load(_ id: WorkflowID) throws(StoreError) -> Workflow? {
+        let found = try inner.load(id)
+        known[id] = fleet.revision(of: id)
+        return found
+    }
+
+    package func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID? {
+        try inner.workflow(forRequest: requestID)
+    }
+
+    package func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID] {
+        var mine = batch
+        var changedElsewhere: [WorkflowID] = []
+        for id in batch.deletions where (known[id]?.revision ?? 0) != fleet.revision(of: id).revision {
+            changedElsewhere.append(id)
+        }
+        for change in batch.changes {
+            let id = change.workflow.id
+            if try isTaken(change) { changedElsewhere.append(id) }
+        }
+        mine.changes.removeAll { changedElsewhere.contains($0.workflow.id) }
+        mine.deletions.removeAll { changedElsewhere.contains($0) }
+        if !mine.isEmpty {
+            do throws(StoreError) {
+                _ = try inner.commit(mine)
+            } catch {
+                if error.outcomeUnknown { noteStored(mine) }
+                throw error
+            }
+            noteStored(mine)
+        }
+        return changedElsewhere
+    }
+
+    /// Writes beside the simulated disk what a real store writes into the same document.
+    private func noteStored(_ batch: CommitBatch) {
+        let image = fleet.disk.image
+        for change in batch.changes where image.workflows[change.workflow.id] == change.workflow {
+            let revision = fleet.write(change.workflow.id, by: server)
+            if !fuse.isBurnt { known[change.workflow.id] = (server, revision) }
+        }
+        for id in batch.deletions where image.workflows[id] == nil { fleet.forget(id) }
+    }
+
+    private func isTaken(_ change: WorkflowChange) throws(StoreError) -> Bool {
+        let workflow = change.workflow
+        guard change.isNew else {
+            return (known[workflow.id]?.revision ?? 0) != fleet.revision(of: workflow.id).revision
+        }
+        if try inner.load(workflow.id) != nil { return true }
+        if workflow.requestID.isEmpty { return false }
+        return try inner.workflow(forRequest: workflow.requestID) != nil
+    }
+}

@@ -1,0 +1,83 @@
+import Foundation
+import Logging
+import RhythmCelery
+import RhythmCore
+import RhythmEngine
+import RhythmLocalRunner
+import RhythmMongo
+import RhythmAMQP
+import RhythmPeers
+import RhythmStoreMongo
+import RhythmStoreSQLite
+
+/// Makes the store and the runner that the settings ask for.
+struct Backends {
+    let settings: BackendSettings
+    let serverID: String
+
+    /// Opens the store: the first thing to do, as its lock or lease keeps a second server away.
+    ///
+    /// - Throws: ``StoreError``, ``SettingsError``.
+    func openStore() throws -> sending any Store {
+        switch settings.store {
+        case .sqlite(let path): return try SQLiteStore(path: path)
+        case .mongodb(let address):
+            let pool = try Self.pool(address, "store")
+            let results = try settings.celery.flatMap { celery in
+                celery.results == address ? nil : try Self.pool(celery.results, "results")
+            }
+            // Servers hear of each other through the broker; without one the database has one server.
+            return try MongoStore(
+                pool: pool, serverID: serverID, mode: settings.celery == nil ? .exclusive : .shared,
+                leaseDuration: settings.lease, results: results)
+        }
+    }
+
+    /// - Parameter local: settings for steps that are processes on this machine.
+    func makeRunner(local: () throws -> LocalRunnerConfiguration) throws -> any TaskRunner {
+        guard let celery = settings.celery else { return try LocalRunner(try local()) }
+        var configuration = CeleryConfiguration(broker: celery.broker, results: celery.results, serverID: serverID)
+        configuration.defaultQueue = celery.defaultQueue
+        configuration.libraryTasks = Set(celery.libraryTasks)
+        configuration.times.shorten(toLose: celery.workerLostAfter)
+        do throws(CeleryRunnerError) {
+            return try CeleryRunner(configuration)
+        } catch {
+            throw SettingsError("\(error)")
+        }
+    }
+
+    /// For people.
+    var runnerName: String { settings.celery == nil ? "local" : "celery" }
+
+    /// For people, without credentials.
+    var storeName: String {
+        switch settings.store {
+        case .sqlite(let path): path
+        case .mongodb(let address): (try? Self.pool(address, "store").description) ?? "mongodb"
+        }
+    }
+
+    private static func pool(_ address: String, _ name: String) throws -> MongoPool {
+        do throws(MongoError) {
+            var options = MongoOptions()
+            options.appName = "rhythmd-\(name)"
+            return try MongoPool(uri: address, defaultDatabase: name == "store" ? "rhythm" : "celery", options: options)
+        } catch {
+            throw SettingsError("\(name): \(error)")
+        }
+    }
+
+    /// The way to the other servers of a shared store; nil if there can be none.
+    func peers(of engine: EngineService) throws -> PeerExchange? {
+        guard case .mongodb(let address) = settings.store, let celery = settings.celery else { return nil }
+        let broker: AMQPAddress
+        do throws(AMQPAddress.Malformed) {
+            broker = try AMQPAddress(parsing: celery.broker)
+        } catch {
+            throw SettingsError("broker: \(error)")
+        }
+        return PeerExchange(
+            broker, group: try Self.pool(address, "store").database, serverID: serverID, engine: engine)
+    }
+}

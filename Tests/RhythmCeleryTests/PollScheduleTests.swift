@@ -1,0 +1,112 @@
+import RhythmCore
+import RhythmTesting
+import Testing
+
+@testable import RhythmCelery
+
+/// When documents are read.
+@Suite struct PollScheduleTests {
+    /// Plays a schedule on its own: every read takes `lag`.
+    private func reads(of schedule: PollSchedule, until end: Duration, lag: Duration = .zero) -> [Duration] {
+        var schedule = schedule
+        var reads: [Duration] = []
+        while let due = schedule.nextDue, due <= end {
+            for id in schedule.takeDue(now: due, limit: 100) {
+                reads.append(due)
+                schedule.wasRead(id, now: due + lag)
+            }
+        }
+        return reads
+    }
+
+    /// An end is seen within a tenth of the attempt's age, and in no more than a second.
+    @Test func looksInProportionToTheAge() {
+        var schedule = PollSchedule()
+        schedule.insert("a", since: .seconds(5))
+        let reads = reads(of: schedule, until: .seconds(35))
+        #expect(reads.first == .seconds(5) + .milliseconds(2))
+        for (earlier, later) in zip(reads, reads.dropFirst()) {
+            let age = earlier - .seconds(5)
+            #expect(later - earlier <= max(.milliseconds(2), min(.seconds(1), age / 10)))
+        }
+        #expect(reads.count < 130, "\(reads.count) reads in 30 s")
+    }
+
+    /// What waited for long and begins now is watched as closely as what was sent now.
+    @Test func beginsAnew() {
+        var schedule = PollSchedule()
+        schedule.insert("a", since: .zero)
+        _ = schedule.takeDue(now: .seconds(100), limit: 1)
+        schedule.wasRead("a", now: .seconds(100))
+        same(schedule.nextDue, .seconds(101))
+        schedule.begin("a", since: .milliseconds(100_500))
+        same(schedule.nextDue, .milliseconds(100_502))
+    }
+
+    @Test func isWokenUp() {
+        var schedule = PollSchedule()
+        for id in ["a", "b"] as [TaskID] { schedule.insert(id, since: .zero) }
+        same(schedule.takeDue(now: .seconds(10), limit: 5).count, 2)
+        same(schedule.nextDue, nil, "both are being read")
+        schedule.wake("a", now: .seconds(10.01))
+        same(schedule.nextDue, nil, "a read under way may have missed it, but two at once would help nobody")
+        schedule.wasRead("a", now: .seconds(10.02))
+        schedule.wasRead("b", now: .seconds(10.02))
+        same(schedule.takeDue(now: .seconds(10.02), limit: 5), ["a"], "so it is read again at once")
+        schedule.wake("b", now: .seconds(10.5))
+        schedule.wake("nobody", now: .zero)
+        same(schedule.takeDue(now: .seconds(10.5), limit: 5), ["b"])
+        schedule.wasNotRead("b", retryAt: .seconds(12))
+        same(schedule.nextDue, .seconds(12))
+        schedule.remove("b")
+        same(schedule.nextDue, nil)
+        #expect(schedule.count == 1)
+    }
+
+    /// With thousands open the reads a second stay bounded.
+    @Test func staysCheapWithThousands() {
+        var schedule = PollSchedule()
+        for number in 0..<8000 { schedule.insert(TaskID("t\(number)"), since: .zero) }
+        var read = 0
+        var now = Duration.seconds(60)
+        while now < .seconds(76) {
+            let due = schedule.takeDue(now: now, limit: 1000)
+            read += due.count
+            for id in due { schedule.wasRead(id, now: now) }
+            if due.isEmpty { now = schedule.nextDue ?? .seconds(100) }
+        }
+        #expect((16_000...24_000).contains(read), "\(read) reads of 8000 attempts in 16 s")
+    }
+
+    /// Against a plain list, step by step.
+    @Test(arguments: 1...20) func keepsItsPlans(_ seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        var schedule = PollSchedule()
+        var reading: Set<TaskID> = []
+        var known: Set<TaskID> = []
+        var now = Duration.zero
+        for _ in 0..<400 {
+            now += .milliseconds(Int.random(in: 0...30, using: &random))
+            let id = TaskID("t\(Int.random(in: 0..<12, using: &random))")
+            switch Int.random(in: 0..<6, using: &random) {
+            case 0, 1:
+                schedule.insert(id, since: now)
+                known.insert(id)
+            case 2: schedule.wake(id, now: now)
+            case 3:
+                schedule.remove(id)
+                known.remove(id)
+                reading.remove(id)
+            case 4:
+                let due = schedule.takeDue(now: now, limit: 3)
+                #expect(reading.isDisjoint(with: due) && known.isSuperset(of: due), "seed \(seed)")
+                reading.formUnion(due)
+            default:
+                for id in reading { schedule.wasRead(id, now: now) }
+                reading = []
+            }
+            #expect(schedule.count == known.count, "seed \(seed)")
+            same(schedule.nextDue != nil, !known.subtracting(reading).isEmpty, "seed \(seed)")
+        }
+    }
+}

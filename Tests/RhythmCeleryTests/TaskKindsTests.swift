@@ -1,0 +1,57 @@
+import RhythmCore
+import RhythmMongo
+import Testing
+
+@testable import RhythmCelery
+
+/// Which tasks are given a private document.
+@Suite struct TaskKindsTests {
+    private let answer = JSONValue.array([
+        .string(
+            "rhythm.inspect [update_progress=<bound method WorkflowTask.update_progress of "
+                + "<@task: rhythm.inspect of app at 0x7f>> before_start=<bound method WorkflowTask.before_start of "
+                + "<@task: rhythm.inspect of app at 0x7f>>]"),
+        .string("steps.add [before_start=<bound method Task.before_start of <@task: steps.add of app at 0x7f>>]"),
+        .string("steps.bare"), .number("7"),
+    ])
+
+    @Test func tellsTheLibrarysTasksFromPlainOnes() {
+        var kinds = TaskKinds()
+        #expect(kinds["steps.add"] == nil)
+        kinds.learn(answer, of: "w1@host")
+        #expect(kinds["rhythm.inspect"] == .library)
+        #expect(kinds["steps.add"] == .plain)
+        #expect(kinds["steps.bare"] == .plain)
+        #expect(kinds["nobody.knows"] == nil)
+        #expect(kinds.knows("w1@host") && !kinds.knows("w2@host"))
+    }
+
+    /// One worker in which it is the library's is enough.
+    @Test func isCareful() {
+        var kinds = TaskKinds()
+        kinds.learn(.array([.string("rhythm.inspect")]), of: "w0@host")
+        #expect(kinds["rhythm.inspect"] == .plain)
+        kinds.learn(answer, of: "w1@host")
+        #expect(kinds["rhythm.inspect"] == .library)
+        kinds.learn(.object([.init("error", .string("no"))]), of: "w1@host")
+        #expect(kinds["rhythm.inspect"] == .library, "an error is no answer")
+        kinds.forget("w1@host")
+        #expect(kinds["rhythm.inspect"] == .plain)
+    }
+
+    @Test func makesADocumentWithOneStep() throws {
+        let dispatch = Dispatch(
+            taskID: "t-1", workflowID: "w-1", appID: "app", step: "copy", task: "rhythm.copy",
+            kwargs: try JSON(parsing: #"{"a":1,"workflow_id":"mine"}"#))
+        let document = PrivateDocument.make(of: dispatch, server: "s1", at: Timestamp(microseconds: 5_000_000))
+        #expect(document["_id"] == "rhythm:t-1")
+        #expect(document["steps"] == .array([["name": "copy", "task": "rhythm.copy"]]))
+        #expect(document["created_at"] == .date(milliseconds: 5000))
+        #expect(document[PrivateDocument.marker]?.documentValue?["workflow_id"] == "w-1")
+        #expect(PrivateDocument.task(of: "rhythm:t-1") == "t-1" && PrivateDocument.task(of: "t-1") == nil)
+        let kwargs = PrivateDocument.kwargs(of: dispatch).value
+        #expect(kwargs["workflow_id"] == .string("rhythm:t-1"))
+        #expect(kwargs["step"] == .string("copy") && kwargs["app_id"] == .string("app"))
+        #expect(kwargs["a"] == .number("1"))
+    }
+}
