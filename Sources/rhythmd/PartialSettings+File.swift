@@ -49,7 +49,8 @@ extension PartialSettings {
                 throw SettingsError(
                     "\(place): no such setting; there are listen, data, tasks, queues, default_concurrency, insecure,"
                         + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
-                        + " supervisor, store, broker, results, default_queue, worker_lost_after, lease and library_tasks")
+                        + " supervisor, store, broker, results, default_queue, worker_lost_after, lease and library_tasks"
+                )
             }
         }
     }
