@@ -64,9 +64,7 @@ extension Connection {
                     case .ended: peerLeft()
                     }
                 } catch {
-                    server.logger.info(
-                        "connection refused",
-                        metadata: ["peer": "\(peer)", "reason": "TLS", "message": "\(error.description)"])
+                    server.noteRefusal(of: self, "TLS", error.description)
                     return close()
                 }
             }
