@@ -61,6 +61,7 @@ bench: deps ## Measure the engine against its bars
 
 proto: deps ## Generate the C code of the protocol anew
 	proto/generate.sh
+	proto/numbers.sh
 
 format: ## Format the Swift sources
 	swift format format --in-place --recursive --parallel Package.swift Sources clients Tests

@@ -1,26 +1,30 @@
-/// Says what is worth a line in the log: once a minute about each address, so that a peer cannot fill the disk with what
-/// it does wrong. Times are the machine's uptime in nanoseconds.
+/// Lets so many lines a second into the log and counts the rest: a flood of calls or of bad peers must neither fill the
+/// disk nor slow the server down.
 struct LogThrottle {
-    private static let minute: UInt64 = 60_000_000_000
-    /// Above it everything is forgotten: somebody who has so many addresses writes so many lines a minute at most.
-    private static let addressesMax = 4096
+    private let perSecond: UInt64
+    private var second: UInt64 = 0
+    private var count: UInt64 = 0
+    /// Left out since the last line that was let in.
+    private var leftOut: UInt64 = 0
+    /// Left out in all.
+    private(set) var total: UInt64 = 0
 
-    private struct Entry {
-        var lastAt: UInt64
-        var withheld = 0
-    }
+    init(perSecond: UInt64) { self.perSecond = perSecond }
 
-    private var entries: [String: Entry] = [:]
-
-    /// - Returns: how many lines about this address were withheld since the one before; nil if this one is withheld too.
-    mutating func admits(_ address: String, at now: UInt64) -> Int? {
-        if let entry = entries[address], now &- entry.lastAt < Self.minute {
-            entries[address]?.withheld += 1
+    /// - Parameter now: uptime in nanoseconds.
+    /// - Returns: nil if the line is to be left out; else how many were left out before it.
+    mutating func admit(at now: UInt64) -> UInt64? {
+        if now / 1_000_000_000 != second {
+            second = now / 1_000_000_000
+            count = 0
+        }
+        guard count < perSecond else {
+            leftOut += 1
+            total += 1
             return nil
         }
-        let withheld = entries[address]?.withheld ?? 0
-        if entries.count >= Self.addressesMax { entries = [:] }
-        entries[address] = Entry(lastAt: now)
-        return withheld
+        count += 1
+        defer { leftOut = 0 }
+        return leftOut
     }
 }

@@ -30,6 +30,8 @@ struct Settings: Equatable {
     var supervisor: String?
     /// Where workflows are kept, and who runs their steps.
     var backends: BackendSettings
+    /// How it is looked after while it runs.
+    var operation = OperationSettings()
     /// What a peer may cost.
     var limits = LimitSettings()
 }
@@ -58,6 +60,10 @@ struct PartialSettings: Equatable {
     var workerLostAfterSeconds: Double?
     var libraryTasks: [String]?
     var leaseSeconds: Double?
+    var logFormat: String?
+    var metrics: String?
+    var maxConnectionAgeSeconds: Double?
+    var maxWatchAgeSeconds: Double?
     var limits: [String: Double]?
 
     /// What `self` says, and where it says nothing, what `other` says.
@@ -74,7 +80,9 @@ struct PartialSettings: Equatable {
             defaultQueue: defaultQueue ?? other.defaultQueue,
             workerLostAfterSeconds: workerLostAfterSeconds ?? other.workerLostAfterSeconds,
             libraryTasks: libraryTasks ?? other.libraryTasks, leaseSeconds: leaseSeconds ?? other.leaseSeconds,
-            limits: limits ?? other.limits)
+            logFormat: logFormat ?? other.logFormat, metrics: metrics ?? other.metrics,
+            maxConnectionAgeSeconds: maxConnectionAgeSeconds ?? other.maxConnectionAgeSeconds,
+            maxWatchAgeSeconds: maxWatchAgeSeconds ?? other.maxWatchAgeSeconds, limits: limits ?? other.limits)
     }
 
     /// Fills in the defaults and checks everything.
@@ -108,7 +116,8 @@ struct PartialSettings: Equatable {
             defaultConcurrency: defaultConcurrency, insecure: insecure, security: security, logLevel: level,
             drainGrace: try Self.seconds(drainGraceSeconds ?? 5, "drain_grace"),
             taskGrace: try Self.seconds(taskGraceSeconds ?? 10, "task_grace"), supervisor: supervisor,
-            backends: try backendSettings(data: data), limits: try LimitSettings(limits ?? [:]))
+            backends: try backendSettings(data: data),
+            operation: try operationSettings(insecure: insecure, isLoopback), limits: try LimitSettings(limits ?? [:]))
     }
 
     static func seconds(_ value: Double, _ name: String) throws(SettingsError) -> Duration {
