@@ -1,3 +1,4 @@
+import DequeModule
 @preconcurrency import Dispatch
 import DequeModule
 import Glibc
@@ -99,7 +100,9 @@ extension Connection {
         guard !isOver else { return }
         if phase == .turnedAway { server.failures.release(address) }
         phase = .parting
+        introduced()
         held = []
+        readsToCome = []
         if let frameTimer { server.timers.cancel(frameTimer) }
         frameTimer = nil
         for call in Array(calls.values) { _ = finish(call, Self.peerIsGone) }
@@ -144,7 +147,7 @@ extension Connection {
         guard phase != .closed else { return }
         if phase == .turnedAway { server.failures.release(address) }
         if phase != .parting { sayEndOfTLS() }
-        if phase == .awaitingHello || phase == .turnedAway { server.crowd.introduced() }
+        introduced()
         phase = .closed
         held = []
         readsToCome = []
