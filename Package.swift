@@ -30,6 +30,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
@@ -130,6 +131,8 @@ let package = Package(
                 "RhythmLocalRunner", "RhythmCelery", "RhythmAMQP", "RhythmPeers", "RhythmWire",
                 "RhythmAuth", "RhythmTLS", "CRhythmShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "FlyingFox", package: "FlyingFox"),
+                .product(name: "FlyingSocks", package: "FlyingFox"),
                 .product(name: "Logging", package: "swift-log"), .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: house),
@@ -211,7 +214,7 @@ let package = Package(
             name: "RhythmServerTests",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmWire", "RhythmServer", "RhythmClient", "RhythmTesting",
-                "RhythmAuth", "RhythmTLS", "RhythmStoreSQLite", "RhythmInProcessRunner",
+                "RhythmAuth", "RhythmTLS", "RhythmStoreSQLite", "RhythmInProcessRunner", "CRhythmShims",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
@@ -221,7 +224,7 @@ let package = Package(
         .testTarget(
             name: "RhythmdTests",
             dependencies: [
-                "rhythmd", "RhythmAuth", "RhythmWire", .product(name: "Logging", package: "swift-log"),
+                "rhythmd", "RhythmAuth", "RhythmServer", "RhythmWire", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(
@@ -232,6 +235,29 @@ let package = Package(
                 "rhythm-supervisor",
             ],
             exclude: ["Snapshots"], swiftSettings: house),
+        .testTarget(
+            name: "AdoptionTests",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmMongo", "RhythmStoreMongo", "RhythmCelery", "RhythmServer",
+                "RhythmWire", "RhythmClient", "RhythmCommands", "RhythmTesting",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
         .testTarget(name: "TidyTests", swiftSettings: house),
     ]
 )
+
+// `make tsan` and `make asan`: only what those tests need. A program that is linked statically cannot be sanitized.
+if Context.environment["RHYTHM_SANITIZE"] != nil {
+    let tests = ["RhythmWireTests", "RhythmServerTests", "RhythmClientTests", "RhythmEngineTests"]
+    var needed: Set<String> = []
+    var open = tests
+    while let name = open.popLast() {
+        guard needed.insert(name).inserted, let target = package.targets.first(where: { $0.name == name }) else {
+            continue
+        }
+        for case .byNameItem(let dependency, _) in target.dependencies { open.append(dependency) }
+    }
+    package.targets.removeAll { !needed.contains($0.name) }
+    package.products = []
+}

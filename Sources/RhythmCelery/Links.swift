@@ -28,6 +28,8 @@ final class Links: Sendable {
     /// A server that does not come back leaves no queue behind.
     private static let eventQueueExpiry: Int32 = 3_600_000
 
+    private static let patience: Duration = .seconds(2)
+
     private let address: AMQPAddress
     private let configuration: CeleryConfiguration
     private let inbox: DeskInbox
@@ -124,7 +126,8 @@ final class Links: Sendable {
         guard let tasks = open.withLock({ $0?.tasks }) else {
             return inbox.put(.published(task, number: number, .notSent(reason: "the runner is stopped")))
         }
-        tasks.publish(message) { inbox.put(.published(task, number: number, $0)) }
+        // What cannot be written soon waits here instead, where it can be withdrawn.
+        tasks.publish(message, patience: Self.patience) { inbox.put(.published(task, number: number, $0)) }
     }
 
     /// Tells workers something. Lost ones are told again by whoever needs it.
@@ -142,7 +145,7 @@ final class Links: Sendable {
     }
 
     private func send(_ message: AMQPMessage) {
-        open.withLock { $0?.control }?.publish(message, patience: .seconds(2)) { _ in }
+        open.withLock { $0?.control }?.publish(message, patience: Self.patience) { _ in }
     }
 
     /// Looks at a queue that attempts wait in.

@@ -18,6 +18,9 @@ extension Request {
         case .tailLog: .tailLog
         case .getServerInfo: .getServerInfo
         case .diagnose: .diagnose
+        case .getConnections: .getConnections
+        case .getStats: .getStats
+        case .adoptWorkflows: .adoptWorkflows
         }
     }
 

@@ -86,6 +86,9 @@ extension [ClientStateMachine.Action] {
         case .tailLog(let log): "log \(log.offset)"
         case .getServerInfo: "info"
         case .diagnose: "diagnose"
+        case .getConnections: "connections"
+        case .getStats: "stats"
+        case .adoptWorkflows: "adopt"
         }
     }
 

@@ -43,4 +43,7 @@ package enum Reply: Sendable, Hashable {
     case resolveID(ResolveReply)
     indirect case getServerInfo(ServerInfo)
     case diagnose(DiagnoseReply)
+    case getConnections([ConnectionInfo])
+    indirect case getStats(ServerStats)
+    indirect case adoptWorkflows(AdoptionReply)
 }

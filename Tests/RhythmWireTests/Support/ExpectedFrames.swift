@@ -34,8 +34,12 @@ enum ExpectedFrames {
         "watch_again": call(
             11, .watchProgress(WatchProgress(targets: [WatchTarget(workflowID: "w1", afterVersion: 0)]))),
         "tail": call(12, .tailLog(TailLog(workflowID: "w1", step: "copy", offset: -4096, follow: true))),
+        "adopt": call(
+            13, .adoptWorkflows(AdoptionRequest(filter: WorkflowFilter(), dryRun: true, quietFor: .zero))),
         "server_info": call(300, .getServerInfo),
         "diagnose": call(301, .diagnose),
+        "get_connections": call(301, .getConnections),
+        "get_stats": call(302, .getStats),
         "cancel": ClientFrame(callID: 10, body: .cancel),
     ]
 
@@ -102,6 +106,15 @@ enum ExpectedFrames {
             callID: 12,
             body: .logData(
                 LogData(taskID: "t-1", offset: 10, data: [0xFF, 0, 0x0A], endOffset: 13, isComplete: true))),
+        "adopt_reply": ServerFrame(
+            callID: 13,
+            body: .reply(
+                .adoptWorkflows(
+                    AdoptionReply(outcomes: [
+                        AdoptionOutcome(
+                            workflowID: "w1", kind: .adopted, reason: "NEXT_NEVER_SENT",
+                            defect: "step 'b' never began", detail: "step 'b' is sent")
+                    ])))),
         "server_info": ServerFrame(
             callID: 300,
             body: .reply(
@@ -120,6 +133,24 @@ enum ExpectedFrames {
                             consequence: "steps wait", remedy: "start a worker"),
                         Finding(.ok, "store", "store", "it works"),
                     ])))),
+        "connection_list": ServerFrame(
+            callID: 301,
+            body: .reply(
+                .getConnections([
+                    ConnectionInfo(
+                        id: 7, peer: "127.0.0.1:5000", clientName: "demo", identity: "token 'ci' (0123)",
+                        ageMilliseconds: 61_000, silentMilliseconds: 5, openCalls: 2, watches: 1, calls: 40,
+                        bytesIn: 1000, bytesOut: 2000, waitingBytes: 3)
+                ]))),
+        "server_stats": ServerFrame(
+            callID: 302,
+            body: .reply(
+                .getStats(
+                    ServerStats(
+                        metrics: [.init("connections", 1, help: "Connections that are open.")],
+                        calls: [
+                            .init(name: "get_status", ended: [0: 2, 5: 1], durations: [0, 0, 3], totalMicroseconds: 9)
+                        ])))),
     ]
 
     private static func call(_ id: UInt64, _ request: Request) -> ClientFrame {

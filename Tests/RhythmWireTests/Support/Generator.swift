@@ -80,7 +80,8 @@ extension Generator {
     mutating func stepSpec() -> StepSpec {
         StepSpec(
             name: text(), task: text(), queue: maybe { $0.word() }, priority: maybe { $0.below(20) - 5 },
-            kwargs: object(), timeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() })
+            kwargs: object(), timeout: maybe { $0.duration() },
+            startTimeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() })
     }
 
     mutating func retryPolicy() -> RetryPolicy {
@@ -180,7 +181,7 @@ extension Generator {
     mutating func clientFrame() -> ClientFrame { clientFrame(kind: below(Self.clientKinds)) }
     mutating func serverFrame() -> ServerFrame { serverFrame(kind: below(Self.serverKinds)) }
 
-    static let clientKinds = 16
+    static let clientKinds = 19
 
     mutating func clientFrame(kind: Int) -> ClientFrame {
         let body: ClientBody =
@@ -241,12 +242,19 @@ extension Generator {
                 TailLog(
                     workflowID: workflowID(), step: maybe { $0.word() }, taskID: maybe { $0.taskID() },
                     offset: Int64(bitPattern: u64()), maxBytes: Int64(number()), follow: flip()))
-        case 10: return .getServerInfo
-        default: return .diagnose
+        case 10: return .getConnections
+        case 11: return .getStats
+        case 12: return .diagnose
+        case 13:
+            return .adoptWorkflows(
+                AdoptionRequest(
+                    ids: some(3) { $0.workflowID() }, filter: maybe { $0.filter() }, dryRun: flip(), force: flip(),
+                    args: maybe { JSON(.array([.string($0.text())])) }, quietFor: .milliseconds(number())))
+        default: return .getServerInfo
         }
     }
 
-    static let serverKinds = 23
+    static let serverKinds = 26
 
     mutating func serverFrame(kind: Int) -> ServerFrame {
         let body: ServerBody =
@@ -258,7 +266,10 @@ extension Generator {
                         features: some(4) { $0.text() },
                         limits: ConnectionLimits(
                             maxRequestBytes: u32(), maxResponseBytes: u32(), maxCalls: u32(),
-                            pingIntervalMilliseconds: u32()),
+                            pingIntervalMilliseconds: u32(), maxWatchedWorkflows: u32(),
+                            frameTimeoutMilliseconds: u32(), stallTimeoutMilliseconds: u32(),
+                            defaultTimeoutMilliseconds: u32(), maxPingsPerSecond: u32(),
+                            maxCancelsPerSecond: u32()),
                         serverID: text(), epoch: u64()))
             case 1:
                 .goAway(GoAway(reason: text(), message: text(), graceMilliseconds: u32(), lastCallID: u64()))
@@ -275,6 +286,23 @@ extension Generator {
             default: .reply(reply(kind: kind - 12))
             }
         return ServerFrame(callID: callID(), body: body)
+    }
+
+    private mutating func connectionInfo() -> ConnectionInfo {
+        ConnectionInfo(
+            id: u64(), peer: text(), clientName: text(), identity: text(), ageMilliseconds: u64(),
+            silentMilliseconds: u64(), openCalls: u32(), watches: u32(), calls: u64(), bytesIn: u64(), bytesOut: u64(),
+            waitingBytes: u64())
+    }
+
+    private mutating func serverStats() -> ServerStats {
+        ServerStats(
+            metrics: some(4) { .init($0.word(), $0.u64(), help: $0.text()) },
+            calls: some(3) {
+                .init(
+                    name: $0.word(), ended: [0: $0.u64(), 5: $0.u64()], durations: $0.some(5) { $0.u64() },
+                    totalMicroseconds: $0.u64())
+            })
     }
 
     private mutating func reply(kind: Int) -> Reply {
@@ -301,12 +329,23 @@ extension Generator {
                             $0.pick(Finding.Severity.self), $0.text(), $0.text(), $0.text(), consequence: $0.text(),
                             remedy: $0.text())
                     }))
+        case 10: return .getConnections(some(3) { $0.connectionInfo() })
+        case 11: return .getStats(serverStats())
+        case 12:
+            return .adoptWorkflows(
+                AdoptionReply(
+                    outcomes: some(4) {
+                        AdoptionOutcome(
+                            workflowID: $0.workflowID(), kind: $0.pick(AdoptionOutcome.Kind.self), reason: $0.text(),
+                            defect: $0.text(), detail: $0.text())
+                    }, hasMore: flip()))
         default:
             return .getServerInfo(
                 ServerInfo(
                     serverVersion: text(), uptimeMilliseconds: u64(), activeWorkflows: u64(), connections: u64(),
                     calls: u64(), watches: u64(), health: pick(ServerInfo.Health.self), healthDetail: text(),
-                    runners: some(3) { $0.text() }, serverID: text(), epoch: u64()))
+                    runners: some(3) { $0.text() }, serverID: text(), epoch: u64(),
+                    authenticationFailures: u64()))
         }
     }
 
