@@ -1,14 +1,14 @@
 # Rhythm: `make demo` runs the main job, `make test` passes the tests; both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps python build demo test sim chaos bench proto format check clean
+.PHONY: help deps python build demo demo-celery test sim chaos fuzz tsan asan bench proto format check clean
 
 BUILD ?= .build
 SWIFT_BUILD = swift build --scratch-path $(BUILD)
 DIRECTORY ?=
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install the Debian packages that are missing
 	@.ci/install-dependencies
@@ -27,6 +27,11 @@ demo: deps ## Run a workflow over real files, with a pause and a kill -9 (DIRECT
 	$(SWIFT_BUILD) --product rhythm-supervisor
 	@clients/demo/run $(BUILD)/debug $(DIRECTORY)
 
+demo-celery: python ## The same on Celery workers, with a worker that is killed (DIRECTORY=/some/files)
+	$(SWIFT_BUILD) --product rhythmd
+	$(SWIFT_BUILD) --product rhythm
+	@clients/demo/run-celery $(BUILD)/debug $(BUILD)/python $(DIRECTORY)
+
 test: python ## Run every test
 	$(SWIFT_BUILD) --build-tests
 	@BUILD=$(BUILD) .ci/test
@@ -39,6 +44,15 @@ chaos: deps ## Kill the server at random under 100 workflows, round after round 
 	$(SWIFT_BUILD) --build-tests
 	for round in $$(seq $${ROUNDS:-10}); do \
 	    swift test --scratch-path $(BUILD) --skip-build --filter ChaosTests || exit 1; done
+
+fuzz: deps ## Feed the decoders what libFuzzer thinks of (SECONDS=60 for each)
+	@SECONDS_EACH=$(or $(SECONDS),60) .ci/fuzz
+
+tsan: deps ## Run the tests of wire, server, client and engine under the thread sanitizer
+	@.ci/sanitize thread
+
+asan: deps ## The same under the address sanitizer
+	@.ci/sanitize address
 
 bench: deps ## Measure the engine against its bars
 	$(SWIFT_BUILD) -c release --product rhythm-bench

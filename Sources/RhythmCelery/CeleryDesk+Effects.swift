@@ -21,8 +21,8 @@ extension CeleryDesk {
         if entries[id] != nil { return want(id, of: dispatch.workflowID) }
         var entry = CeleryEntry(
             workflowID: dispatch.workflowID, dispatch: dispatch, queue: dispatch.queue ?? configuration.defaultQueue,
-            phase: isRepeated ? .sent : .unsent(due: now), now: now, lost: LostRule(pause: configuration.times.lost),
-            nextLook: now)
+            phase: isRepeated ? .sent : .unsent(due: now), now: now, serial: nextSerial(),
+            lost: LostRule(pause: configuration.times.lost))
         if isRepeated {
             entry.isUncertain = dispatch.queuedAt == nil
             entry.isConfirmed = dispatch.queuedAt != nil
@@ -39,6 +39,11 @@ extension CeleryDesk {
             unsent.insert(id)
             trySend(id)
         }
+    }
+
+    private func nextSerial() -> UInt64 {
+        lastSerial += 1
+        return lastSerial
     }
 
     /// Somebody asks about an attempt that is known here already.
@@ -66,8 +71,8 @@ extension CeleryDesk {
         if entries[id] == nil {
             // Never seen here: whatever there is of it was sent by somebody else, or long ago.
             entries[id] = CeleryEntry(
-                workflowID: workflowID, dispatch: nil, queue: "", phase: .sent, now: now,
-                lost: LostRule(pause: configuration.times.lost), nextLook: now)
+                workflowID: workflowID, dispatch: nil, queue: "", phase: .sent, now: now, serial: nextSerial(),
+                lost: LostRule(pause: configuration.times.lost))
             entries[id]?.hasPrivateDocument = true
             polls.insert(id, since: now)
         }
@@ -95,6 +100,9 @@ extension CeleryDesk {
                     grace: times.revokeGrace, settling: min(.seconds(1), times.lost), lost: times.lost),
                 isOurs: isOurs, now: now)
             entries[id]?.nextLook = now
+            if let document = entries[id]?.document, let process = document.processID, !document.node.isEmpty {
+                entries[id]?.revoke?.note(process: process, of: document.node)
+            }
         }
         revoking.insert(id)
         if isOurs { ban(id) }

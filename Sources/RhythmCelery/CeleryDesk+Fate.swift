@@ -35,11 +35,12 @@ extension CeleryDesk {
         for node in roster.bury(at: now) {
             kinds.forget(node)
             kindsAsked[node] = nil
+            pulses[node] = nil
         }
         guard isListening else { return }
         for (id, entry) in entries {
             guard entry.isSent, entry.revoke == nil, entry.nextLook <= now,
-                now - entry.lastHeard >= configuration.times.suspect || entry.lost.isSuspicious
+                now - entry.lastHeard >= configuration.times.suspect || entry.lost.isSuspicious || entry.isUncertain
             else { continue }
             // Among many messages is where it belongs: nobody needs to be asked.
             if !entry.hasBegun, case .holds(let count) = queues[entry.queue]?.state, count > 0 { continue }
@@ -73,9 +74,13 @@ extension CeleryDesk {
         for id in revokes {
             if let signal = entries[id]?.revoke?.nextSignal(now: now) { told[signal, default: []].append(id) }
         }
-        // The workers' mailboxes keep the order: who answers the question has been told before.
+        // The workers' mailboxes keep the order: who answers the later questions has been told before.
+        var parts: Set<Census.Part> = revokes.isEmpty ? [.query, .scheduled] : [.query, .scheduled, .stats]
+        if !told.isEmpty {
+            parts.insert(.before)
+            ask(.query(told.values.flatMap { $0 }), .census(.before, begun: now))
+        }
         for (signal, ids) in told { links.tell(.revoke(ids, signal)) }
-        let parts: Set<Census.Part> = revokes.isEmpty ? [.query, .scheduled] : [.query, .scheduled, .stats]
         census = Census(of: ids, revokes: Set(revokes), parts: parts, expected: roster.expected(at: now), begun: now)
         censusQueues = Set(ids.compactMap { entries[$0]?.revoke == nil ? entries[$0]?.queue : nil })
         for queue in censusQueues { links.look(at: queue) }
@@ -169,9 +174,8 @@ extension CeleryDesk {
             entries[id]?.lost = LostRule(pause: configuration.times.lost)
             entries[id]?.isUncertain = false
             entries[id]?.hasPrivateDocument = false
-            entries[id]?.phase = .unsent(due: now)
             polls.remove(id)
-            unsent.insert(id)
+            keepUnsent(id, until: now)
             tellWait(id, nil)
             return trySend(id)
         }
@@ -189,7 +193,8 @@ extension CeleryDesk {
             if now - entry.since >= .seconds(1) || !entry.waitTold.isEmpty { names.insert(entry.queue) }
         }
         for name in names { links.look(at: name) }
-        queues = queues.filter { names.contains($0.key) || censusQueues.contains($0.key) }
+        // What was seen for a census stays until that has been judged.
+        queues = queues.filter { names.contains($0.key) || now - $0.value.at < .seconds(30) }
     }
 
     /// A look at a queue is back.
@@ -203,6 +208,7 @@ extension CeleryDesk {
             case .unknown(let reason): (.unknown(reason), 1)
             }
         queues[name] = (seen.state, seen.consumers, now)
+        note(queue: name, seen.state)
         for (id, entry) in entries where entry.queue == name && entry.isSent && !entry.hasBegun && entry.revoke == nil {
             tellWait(id, wait(of: entry))
         }

@@ -25,8 +25,7 @@ extension CeleryDesk {
             due <= now
         else { return }
         guard let kind = kind(of: entry, dispatch.task) else {
-            entries[id]?.phase = .unsent(due: max(now, entry.since + configuration.times.kind))
-            return
+            return keepUnsent(id, until: max(now, entry.since + configuration.times.kind))
         }
         switch kind {
         case .plain: publish(id, dispatch, kwargs: dispatch.injectedKwargs)
@@ -133,24 +132,26 @@ extension CeleryDesk {
         guard let entry = entries[id] else { return }
         let times = configuration.times
         let pause = min(times.publishRetryLongest, times.publishRetry * (1 << min(10, max(0, entry.tries - 1))))
-        entries[id]?.phase = .unsent(due: now + pause)
+        keepUnsent(id, until: now + pause)
         entries[id]?.obstacle = reason
-        unsent.insert(id)
         tellWait(id, reason)
     }
 
-    /// When the next try is due; nil if nothing waits for one.
-    var nextSendDue: Duration? {
-        unsent.compactMap { id in
-            if case .unsent(let due) = entries[id]?.phase { due } else { nil }
-        }.min()
+    /// Puts an attempt back among those that are not sent.
+    func keepUnsent(_ id: TaskID, until due: Duration) {
+        entries[id]?.phase = .unsent(due: due)
+        unsent.insert(id)
+        nextSendDue = min(due, nextSendDue ?? due)
     }
 
     /// Tries again what is due, the highest priority and the oldest first.
     func retrySends() {
-        guard !unsent.isEmpty else { return }
-        let due = unsent.filter { id in
-            if case .unsent(let due) = entries[id]?.phase { due <= now } else { false }
+        guard let next = nextSendDue, next <= now else { return }
+        nextSendDue = nil
+        var due: Set<TaskID> = []
+        for id in unsent {
+            guard case .unsent(let time) = entries[id]?.phase else { continue }
+            if time <= now { due.insert(id) } else { nextSendDue = min(time, nextSendDue ?? time) }
         }
         for id in inOrder(due) { trySend(id) }
     }
@@ -166,8 +167,7 @@ extension CeleryDesk {
     private func inOrder(_ ids: Set<TaskID>) -> [TaskID] {
         ids.sorted { left, right in
             guard let first = entries[left], let second = entries[right] else { return left < right }
-            return (-(first.dispatch?.priority ?? 0), first.since, left)
-                < (-(second.dispatch?.priority ?? 0), second.since, right)
+            return (-(first.dispatch?.priority ?? 0), first.serial) < (-(second.dispatch?.priority ?? 0), second.serial)
         }
     }
 }

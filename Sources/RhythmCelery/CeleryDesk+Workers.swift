@@ -14,6 +14,10 @@ extension CeleryDesk {
         case kinds
         /// Who is there.
         case roll
+        /// Part of the examination that began at that time.
+        case examination(Examination.Part, begun: Duration)
+        /// Part of the inspection of this number.
+        case inspection(LookAround.Part, number: Int)
     }
 
     /// Between two roll calls.
@@ -66,6 +70,7 @@ extension CeleryDesk {
             for id in revoking { entries[id]?.revoke?.tellAgain() }
             polls.wakeAll(now: now)
             callTheRoll()
+            examineAnew()
         } else if !listens {
             listeningSince = nil
         }
@@ -76,12 +81,15 @@ extension CeleryDesk {
 
     func take(_ event: EventBatch.Event) {
         switch event {
-        case .online(let node):
+        case .online(let node, let pulse):
             hear(node)
+            pulses[node, default: WorkerPulse()].feel(pulse, at: .wallClock)
             kinds.forget(node)
             kindsAsked[node] = nil
             welcome(node)
-        case .alive(let node): hear(node)
+        case .alive(let node, let pulse):
+            hear(node)
+            pulses[node, default: WorkerPulse()].feel(pulse, at: .wallClock)
         case .offline(let node): roster.leaves(node, at: now)
         case .received(let id, let node):
             hear(node, works: true)
@@ -130,9 +138,11 @@ extension CeleryDesk {
         guard let question = questions[reply.ticket] else { return }
         switch question {
         case .roll: break
+        case .examination(let part, let begun): answered(part, begun: begun, reply)
         case .kinds:
             kinds.learn(reply.value, of: reply.node)
             if !unsent.isEmpty { sendAnew() }
+        case .inspection(let part, let number): take(part, number: number, from: reply.node, reply.value)
         case .census(let part, let begun):
             guard census?.begun == begun else { return }
             census?.take(part, from: reply.node, reply.value)

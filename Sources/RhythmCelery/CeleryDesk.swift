@@ -19,10 +19,13 @@ actor CeleryDesk {
 
     /// The attempts, from their dispatch until they are settled.
     var entries: [TaskID: CeleryEntry] = [:]
+    var lastSerial: UInt64 = 0
     /// Those that are not sent, so that a change of circumstances can be tried on them.
     var unsent: Set<TaskID> = []
     /// Those that are being stopped, or that somebody else has revoked.
     var revoking: Set<TaskID> = []
+    /// When the next of those that are not sent is due; may be too early.
+    var nextSendDue: Duration?
 
     // Documents
     var polls = PollSchedule()
@@ -49,6 +52,13 @@ actor CeleryDesk {
     var revoked: [TaskID] = []
     var revokedSet: Set<TaskID> = []
 
+    // Examination
+    /// What workers' signs of life say of them.
+    var pulses: [String: WorkerPulse] = [:]
+    var examination: Examination?
+    /// Who asked while one was under way; the next one is for all of them.
+    var examinees: [Examination.Caller] = []
+
     // Fate
     var census: Census?
     /// The census whose documents are being read.
@@ -60,6 +70,10 @@ actor CeleryDesk {
     var nextScan: Duration = .zero
     var nextRollCall: Duration = .zero
     var nextQueueCheck: Duration = .zero
+
+    // Inspections
+    var inspections: [LookAround] = []
+    var lastInspection = 0
 
     // Output
     private var report: (@Sendable ([Report]) -> Void)?
@@ -104,6 +118,7 @@ actor CeleryDesk {
         case .start(let outstanding, let report): start(outstanding, report)
         case .perform(let effects): effects.forEach { perform($0, isRepeated: false) }
         case .stop: stop()
+        case .inspect(let queues, let answer): inspect(queues, answer)
         case .published(let id, let number, let outcome): published(id, number: number, outcome)
         case .events(let events): events.forEach(take)
         case .reply(let reply): take(reply)
@@ -117,6 +132,9 @@ actor CeleryDesk {
         case .revoked(let ids): remember(earlier: ids)
         case .queue(let name, let found): saw(queue: name, found)
         case .mailbox(let node, let found): saw(mailboxOf: node, found)
+        case .examine(let caller): examine(for: caller)
+        case .examinedQueue(let name, let found, let begun): examined(queue: name, found, begun: begun)
+        case .examinedDatabase(let state, let begun): examined(state, begun: begun)
         }
     }
 
@@ -152,6 +170,7 @@ actor CeleryDesk {
         isStopped = true
         timer?.cancel()
         report = nil
+        endInspections()
         results.stop()
         // Closing waits for the broker.
         DispatchQueue.global().async { [links] in links.close() }
@@ -162,7 +181,9 @@ actor CeleryDesk {
         var due = min(nextScan, nextRollCall, nextQueueCheck)
         if !isPolling, let next = polls.nextDue { due = min(due, next) }
         if let next = nextFateDue { due = min(due, next) }
+        if let examination { due = min(due, examination.deadline) }
         if let next = nextSendDue { due = min(due, next) }
+        if let next = nextInspectionDue { due = min(due, next) }
         if let armedFor, armedFor <= due, armedFor > now { return }
         armedFor = due
         let wait = max(.zero, due - origin.duration(to: .now))
@@ -176,6 +197,8 @@ actor CeleryDesk {
         if nextScan <= now { scan() }
         if nextQueueCheck <= now { checkQueues() }
         advanceFate()
+        advanceExamination()
+        advanceInspections()
         if let first = leftovers.first, first.due <= now {
             let due = leftovers.prefix { $0.due <= now }.map(\.task)
             leftovers.removeFirst(due.count)

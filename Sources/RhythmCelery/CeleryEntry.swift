@@ -25,6 +25,8 @@ struct CeleryEntry {
     var phase: Phase
     /// When it came.
     let since: Duration
+    /// Its place in the order in which attempts came.
+    let serial: UInt64
 
     // Sending
     /// Tries to publish it so far; an outcome counts only if it is that of the last one.
@@ -61,15 +63,16 @@ struct CeleryEntry {
     var isUncertain = false
 
     init(
-        workflowID: WorkflowID, dispatch: Dispatch?, queue: String, phase: Phase, now: Duration, lost: LostRule,
-        nextLook: Duration
+        workflowID: WorkflowID, dispatch: Dispatch?, queue: String, phase: Phase, now: Duration, serial: UInt64,
+        lost: LostRule
     ) {
         self.workflowID = workflowID
         self.dispatch = dispatch
         self.queue = queue
         self.phase = phase
         self.lost = lost
-        self.nextLook = nextLook
+        self.serial = serial
+        nextLook = now
         since = now
         lastHeard = now
     }

@@ -2,17 +2,21 @@ import RhythmCore
 
 /// One question to all workers, "which of these attempts do you hold", and their answers.
 ///
-/// It takes two or three commands: `query_task`, `scheduled` (before 5.7 the first does not find what is held for later)
-/// and for revoked attempts `stats` (after a revoke the first does not tell whether the process lives on). A worker has
-/// answered when it has answered all of them.
+/// It takes two commands: `query_task` and `scheduled` (before 5.7 the first does not find what is held for later). For
+/// attempts that are being stopped it takes two more: a worker forgets a task in the moment in which it signals the
+/// task's process, whether that ends or not. So `query_task` is asked before the signal too, to learn the process, and
+/// `stats` after it, to learn whether that is still there. A worker has answered when it has answered all of them.
 struct Census {
     /// The commands.
     enum Part: Hashable, Sendable, CaseIterable {
         case query, scheduled, stats
+        /// `query_task` before the signal.
+        case before
     }
 
     private struct Answer {
         var query: [TaskID: Holding]?
+        var before: [TaskID: Holding]?
         var scheduled: [TaskID: Holding]?
         /// Outer nil: not answered. Inner nil: a pool without processes.
         var processes: Set<Int>??
@@ -21,6 +25,7 @@ struct Census {
             parts.allSatisfy { part in
                 switch part {
                 case .query: query != nil
+                case .before: before != nil
                 case .scheduled: scheduled != nil
                 case .stats: processes != nil
                 }
@@ -34,6 +39,10 @@ struct Census {
         var holders: [String: Holding] = [:]
         /// The holders whose process may be at work on it.
         var running: Set<String> = []
+        /// The processes that ran it before they were told to stop, by worker.
+        var processes: [String: Int] = [:]
+        /// The processes that the workers have now, by worker; those without a pool of processes are absent.
+        var pools: [String: Set<Int>] = [:]
         /// Who should have answered and did not.
         var silent: Set<String> = []
         /// How many workers said that they do not hold it.
@@ -51,7 +60,8 @@ struct Census {
     private var answers: [String: Answer] = [:]
 
     init(
-        of ids: [TaskID], revokes: Set<TaskID> = [], parts: Set<Part> = Set(Part.allCases), expected: Set<String>,
+        of ids: [TaskID], revokes: Set<TaskID> = [], parts: Set<Part> = [.query, .scheduled, .stats],
+        expected: Set<String>,
         begun: Duration
     ) {
         self.ids = ids
@@ -66,6 +76,7 @@ struct Census {
         var answer = answers[node] ?? Answer()
         switch part {
         case .query: answer.query = Holding.read(query: value)
+        case .before: answer.before = Holding.read(query: value)
         case .scheduled: answer.scheduled = Holding.read(scheduled: value)
         case .stats: answer.processes = .some(Holding.read(processes: value))
         }
@@ -89,11 +100,15 @@ struct Census {
                 finding.silent.insert(node)
                 continue
             }
+            let processes = answer.processes ?? nil
+            finding.pools[node] = processes
+            if let process = answer.before?[id]?.process ?? answer.query?[id]?.process {
+                finding.processes[node] = process
+            }
             guard let holding = answer.query?[id] ?? answer.scheduled?[id] else {
                 finding.denials += 1
                 continue
             }
-            let processes = answer.processes ?? nil
             if holding.state == .ready, !holding.mayRun(in: processes) {
                 finding.denials += 1
                 continue

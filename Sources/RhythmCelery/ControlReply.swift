@@ -31,8 +31,7 @@ struct Holding: Hashable, Sendable {
         case reserved
         /// Taken from the queue and held until a time: a retry's delay.
         case scheduled
-        /// Over as far as the worker's main process is concerned. Its pool process may still run it: after a revoke the
-        /// worker forgets a task although it may ignore the signal.
+        /// Neither of these, and not forgotten yet: it is ending.
         case ready
     }
 

@@ -26,6 +26,10 @@ struct ControlRequest: Hashable, Sendable {
     static let ping = ControlRequest(method: "ping")
     /// What a worker holds for later: before 5.7 `query_task` does not find those.
     static let scheduled = ControlRequest(method: "scheduled")
+    /// What runs in a worker's pool, with its arguments.
+    static let active = ControlRequest(method: "active")
+    /// What a worker has taken and not begun.
+    static let reserved = ControlRequest(method: "reserved")
     /// The processes of a worker's pool, among other things.
     static let stats = ControlRequest(method: "stats")
     /// Makes a worker send task events, without any setting of its own. It forgets this when it reconnects.
@@ -34,6 +38,15 @@ struct ControlRequest: Hashable, Sendable {
     static let registered = ControlRequest(
         method: "registered",
         arguments: .object([.init("taskinfoitems", .array(TaskKinds.attributes.map { .string($0) }))]))
+
+    /// All of a worker's settings, defaults included, without passwords. What its command line says is not among them.
+    static let settings = ControlRequest(method: "conf", arguments: .object([.init("with_defaults", .bool(true))]))
+    /// The queues that a worker takes from, and how it declared them.
+    static let queues = ControlRequest(method: "active_queues")
+    /// A worker's tasks, with what each has of its own or from the settings.
+    static let taskOptions = ControlRequest(
+        method: "registered",
+        arguments: .object([.init("taskinfoitems", .array(TaskOptions.attributes.map { .string($0) }))]))
 
     /// Which of these a worker holds.
     static func query(_ ids: [TaskID]) -> ControlRequest {

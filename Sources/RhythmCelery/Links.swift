@@ -28,6 +28,8 @@ final class Links: Sendable {
     /// A server that does not come back leaves no queue behind.
     private static let eventQueueExpiry: Int32 = 3_600_000
 
+    private static let patience: Duration = .seconds(2)
+
     private let address: AMQPAddress
     private let configuration: CeleryConfiguration
     private let inbox: DeskInbox
@@ -124,7 +126,8 @@ final class Links: Sendable {
         guard let tasks = open.withLock({ $0?.tasks }) else {
             return inbox.put(.published(task, number: number, .notSent(reason: "the runner is stopped")))
         }
-        tasks.publish(message) { inbox.put(.published(task, number: number, $0)) }
+        // What cannot be written soon waits here instead, where it can be withdrawn.
+        tasks.publish(message, patience: Self.patience) { inbox.put(.published(task, number: number, $0)) }
     }
 
     /// Tells workers something. Lost ones are told again by whoever needs it.
@@ -142,7 +145,7 @@ final class Links: Sendable {
     }
 
     private func send(_ message: AMQPMessage) {
-        open.withLock { $0?.control }?.publish(message, patience: .seconds(2)) { _ in }
+        open.withLock { $0?.control }?.publish(message, patience: Self.patience) { _ in }
     }
 
     /// Looks at a queue that attempts wait in.
@@ -150,6 +153,15 @@ final class Links: Sendable {
         let inbox = inbox
         open.withLock { $0?.inspector }?.queue(queue) { inbox.put(.queue(queue, $0)) }
     }
+
+    /// Looks at a queue for an examination.
+    func examine(queue: String, begun: Duration) {
+        let inbox = inbox
+        open.withLock { $0?.inspector }?.queue(queue) { inbox.put(.examinedQueue(queue, $0, begun: begun)) }
+    }
+
+    /// The broker, for messages; without the password.
+    var brokerName: String { address.description }
 
     /// Looks for a worker's mailbox.
     func look(for node: String) {

@@ -3,9 +3,14 @@ import RhythmCore
 /// Stops an attempt and decides when nothing of it runs any more.
 ///
 /// Running workers are told to drop it and to end the process that runs it: SIGTERM, again after a grace period, then
-/// SIGKILL. It is stopped once every known worker has been told and denies having it at work; that its document says
-/// REVOKED means only that a worker was told. What still lies in a queue never begins: the workers keep its id, and
-/// those that start later are given it when they say hello. A success that comes first wins.
+/// SIGKILL. It is stopped once every known worker has been told, denies having it, and has no longer the process that
+/// ran it; that its document says REVOKED means only that a worker was told. What still lies in a queue never begins:
+/// the workers keep its id, and those that start later are given it when they say hello. A success that comes first
+/// wins.
+///
+/// A worker forgets a task when it signals its process. One that ignores SIGTERM can then no longer be reached by remote
+/// control, so the later signals serve those that had not begun; it is waited for, and people are told which process
+/// they have to end.
 ///
 /// The same rule serves attempts that somebody else has revoked; then nobody is told anything. A value, one for each
 /// attempt; times count from when the runner began.
@@ -39,6 +44,8 @@ struct RevokeRule {
     /// Since when each round has found it not at work, and what it found.
     private var quiet: (since: Duration, held: Bool, revision: Int)?
     private var doubt: String?
+    /// The processes that ran it when they were told to stop, by worker.
+    private var processes: [String: Int] = [:]
 
     init(patience: Patience = Patience(), isOurs: Bool, now: Duration) {
         self.patience = patience
@@ -69,7 +76,9 @@ struct RevokeRule {
     /// Takes the evidence of a round that began after the signal was sent.
     mutating func judge(_ evidence: Evidence, now: Duration) -> Verdict {
         rounds += 1
-        doubt = evidence.doubt ?? evidence.workers.running.sorted().first.map { "worker \($0) still runs it" }
+        processes.merge(evidence.workers.processes) { _, new in new }
+        processes = processes.filter { evidence.workers.pools[$0.key]?.contains($0.value) ?? true }
+        doubt = evidence.doubt ?? doubt(evidence.workers, now: now)
         guard doubt == nil else {
             quiet = nil
             return .wait(until: now + pause)
@@ -85,6 +94,18 @@ struct RevokeRule {
             return .wait(until: now + min(pause, max(.milliseconds(20), needed - calm)))
         }
         return .stopped(Self.sentence(evidence, held: held))
+    }
+
+    /// A process that ran it was seen: it has to go.
+    mutating func note(process: Int, of worker: String) { processes[worker] = process }
+
+    private func doubt(_ found: Census.Finding, now: Duration) -> String? {
+        if let worker = found.running.sorted().first { return "worker \(worker) still runs it" }
+        let left = processes.filter { found.pools[$0.key] != nil }.min { $0.key < $1.key }
+        guard let (worker, process) = left else { return nil }
+        return now - begun < patience.grace
+            ? "worker \(worker) still runs it"
+            : "it ignores SIGTERM, and its worker has given it up: end process \(process) of worker \(worker)"
     }
 
     /// How long things must look quiet before they are.

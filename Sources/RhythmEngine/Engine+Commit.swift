@@ -12,6 +12,7 @@ extension Engine {
             do throws(StoreError) {
                 changedElsewhere = try store.commit(batch)
             } catch {
+                if let workflow = error.workflow { return refuse(workflow, error, &cycle) + finish(&cycle) }
                 abandon(cycle, batch, error)
                 return []
             }
@@ -41,6 +42,7 @@ extension Engine {
         // Before the answers: whoever got one and looks must see at least what it says.
         if !publication.isEmpty { publish(publication) }
         for answer in cycle.replies { answer.reply(answer.result) }
+        for answer in cycle.adoptions { answer.reply(answer.result) }
         for id in changedElsewhere { refresh(id) }
         return again
     }
@@ -55,8 +57,10 @@ extension Engine {
             if cycle.deletes(work.workflow) {
                 batch.deletions.append(id)
             } else if work.needsCommit || (savesProgress && !touched.isEmpty) {
-                batch.changes.append(
-                    WorkflowChange(workflow: work.workflow, isNew: work.isNew, touched: touched, events: work.events))
+                var change = WorkflowChange(
+                    workflow: work.workflow, isNew: work.isNew, touched: touched, events: work.events)
+                change.adopts = work.adopts
+                batch.changes.append(change)
             }
         }
         guard savesProgress else { return batch }
@@ -65,6 +69,26 @@ extension Engine {
             batch.changes.append(WorkflowChange(workflow: workflow, isNew: false, touched: positions, events: []))
         }
         return batch
+    }
+
+    /// One workflow cannot be stored as it is: its commands are refused, and what its attempts brought is cut down to
+    /// what can be stored. The others of the cycle go on without it.
+    ///
+    /// - Returns: its reports in a form that can be stored, to be processed again.
+    private func refuse(_ id: WorkflowID, _ error: StoreError, _ cycle: inout Cycle) -> [Input] {
+        logger.error("workflow \(id) cannot be stored: \(error)")
+        unsavedProgress[id] = nil
+        var again: [Input] = []
+        for input in cycle.remove([id]) {
+            switch input {
+            case .command(_, _, let reply): reply(.failure(RhythmError(error)))
+            case .report(var report):
+                report.observation = report.observation.cutDown(because: error.message)
+                again.append(.report(report))
+            case .changedElsewhere: again.append(input)
+            }
+        }
+        return again
     }
 
     /// The commit failed: everything stays as it was, clients are told, reports and timers are tried again.
@@ -80,6 +104,7 @@ extension Engine {
                 answer.reply(.failure(failure))
             }
         }
+        for answer in cycle.adoptions { answer.reply(.failure(failure)) }
         heldReports = Self.worthKeeping(cycle.reports) + heldReports
         retryAt = cycle.now + Self.storeRetryInterval
         progressDueAt = unsavedProgress.isEmpty ? nil : retryAt

@@ -17,8 +17,10 @@ extension Request {
         case .watchProgress: .watchProgress
         case .tailLog: .tailLog
         case .getServerInfo: .getServerInfo
+        case .diagnose: .diagnose
         case .getConnections: .getConnections
         case .getStats: .getStats
+        case .adoptWorkflows: .adoptWorkflows
         }
     }
 

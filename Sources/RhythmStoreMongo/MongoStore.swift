@@ -4,16 +4,17 @@ package import RhythmMongo
 
 /// Keeps workflows in a MongoDB database, for one server or for several.
 ///
-/// One workflow is one document (``WorkflowDocument``) and one write of it: state and intent are stored together or not at
-/// all. Each write names the version and the revision that it was made from, so of two servers that change a workflow one
-/// finds that the other was faster. A batch goes out as one unordered bulk; its workflows are stored each for itself.
+/// One workflow is one document (``WorkflowDocument``) and one write of it: state and intent are stored together or not
+/// at all. Each write names the version and the revision that it was made from, so of two servers that change a
+/// workflow one finds that the other was faster. A batch goes out as one unordered bulk; its workflows are stored each
+/// for itself.
 ///
 /// Durable as far as the database is: writes wait for a majority of the replica set to have them in their journals (see
 /// `MongoOptions/writeSafety`).
 ///
-/// All functions but ``reader``'s are called on one thread at a time; they block, so never on a thread of the cooperative
-/// pool. Processes of the Python library that share the collection must not get the ids of our workflows: they rewrite
-/// whole documents without looking.
+/// All functions but ``reader``'s are called on one thread at a time; they block, so never on a thread of the
+/// cooperative pool. Processes of the Python library that share the collection must not get the ids of our workflows:
+/// they rewrite whole documents without looking.
 package final class MongoStore: SharedStore {
     /// Whether servers share the database.
     package enum Mode: Sendable, Hashable {
@@ -37,6 +38,7 @@ package final class MongoStore: SharedStore {
     /// The most bytes of a document, less a little for what the server adds.
     let documentLimit: Int
     private let mode: Mode
+    private var keeper: LeaseKeeper?
     /// What this server read or wrote last of workflows that it may change.
     var known = KnownWorkflows()
 
@@ -75,6 +77,8 @@ package final class MongoStore: SharedStore {
             leases.end()
             throw error
         }
+        // Servers that share do it themselves, together with looking for what others left.
+        if mode == .exclusive { keeper = LeaseKeeper(leases) }
     }
 
     private static let documentReserve = 16 << 10
@@ -114,7 +118,13 @@ extension MongoStore {
     package var renewalInterval: Duration { leases.duration / 3 }
     package var isShared: Bool { mode == .shared }
     package func renewLease() throws(StoreError) { try leases.renew() }
-    package func endLease() { leases.end() }
+
+    package func endLease() {
+        keeper?.stop()
+        keeper = nil
+        leases.end()
+    }
+
     package func isWriter(of id: WorkflowID) -> Bool { known[id]?.writer == serverID }
 
     /// Those of this server, and those of servers that are gone, whose writer it becomes.

@@ -108,7 +108,8 @@ extension CeleryWorker {
         return (given ?? "\(Processes.buildFolder)/../../python/\(version.rawValue)") + "/bin/python"
     }
 
-    private static func python(_ version: Version) throws -> String {
+    /// The interpreter of an environment; an error that says how to make it if it is missing.
+    package static func python(_ version: Version) throws -> String {
         guard isInstalled(version) else {
             throw Processes.CannotStart(
                 description: "no \(pythonPath(version)): run .ci/install-python (make python)")

@@ -28,8 +28,10 @@ extension RunnerContract {
         try await second.expectSuccess(of: waiting.taskID, nil)
         if place.attemptsOutliveRunners {
             let freed = try #require(second.endTime(of: running.taskID))
-            let begun = try #require(second.startTime(of: waiting.taskID))
-            #expect(begun >= freed, "what was found running has its place in the queue")
+            let begun = second.startTime(of: waiting.taskID)
+            // Where others run it, a short one may be over before anybody could say that it has begun.
+            #expect(begun != nil || place.queuesAreElsewhere)
+            if let begun { #expect(begun >= freed, "what was found running has its place in the queue") }
         }
         #expect(place.marks.runs(of: running.taskID) == (place.attemptsOutliveRunners ? 1 : 2))
         #expect(first.ends(of: running.taskID).isEmpty)

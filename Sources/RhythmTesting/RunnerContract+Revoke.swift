@@ -99,6 +99,9 @@ extension RunnerContract {
         try await place.marks.waitForRun(of: first.taskID)
         let waiting = [1, 5, 9, 0, 5, 1].map { dispatch(.pass, queue: "narrow", priority: $0) }
         runner.perform(waiting.map { .dispatch($0) })
+        if place.queuesAreElsewhere {
+            try await runner.wait { runner in waiting.allSatisfy { runner.isQueued($0.taskID) } }
+        }
         place.marks.openGate(of: first.taskID)
         for dispatch in waiting { _ = try await runner.end(of: dispatch.taskID) }
         let expected = [2, 1, 4, 0, 5, 3].map { waiting[$0].taskID }

@@ -35,6 +35,10 @@ package final class RunnerUnderTest: Sendable {
         return try #require(ends(of: id).first, sourceLocation: sourceLocation)
     }
 
+    package func isQueued(_ id: TaskID) -> Bool {
+        reports(of: id).contains { if case .queued = $0 { true } else { false } }
+    }
+
     func startTime(of id: TaskID) -> Timestamp? {
         for case .started(let at, _) in reports(of: id) { return at }
         return nil

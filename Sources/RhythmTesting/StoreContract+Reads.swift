@@ -7,7 +7,7 @@ import Testing
 extension StoreContractRun {
     /// Exactly those that are not settled, whole, as workflows settle and come back.
     func unsettled() throws {
-        try fill(workflows: 40, length: 1...60)
+        try fill(workflows: 40 / min(2, fixture.thrift), length: 1...60)
         let settled = model.workflows.values.filter(\.isSettled).count
         #expect(settled > 0 && settled < model.workflows.count, seeded)
         try expectAll()
@@ -76,8 +76,8 @@ extension StoreContractRun {
 
     /// Pages of random queries, from the first to the last, against the oracle.
     func lists(sort: ListQuery.Sort) throws {
-        try fill(workflows: 250, length: 1...12)
-        for _ in 0..<120 {
+        try fill(workflows: 250 / fixture.thrift, length: 1...12)
+        for _ in 0..<120 / fixture.thrift {
             var query = ListQuery(
                 filter: filter(), sort: sort, ascending: samples.random.once(in: 2),
                 limit: samples.random.pick([1, 3, 7, 50, 1000]))
@@ -123,8 +123,8 @@ extension StoreContractRun {
     }
 
     func counts() throws {
-        try fill(workflows: 120, length: 1...15)
-        for _ in 0..<200 {
+        try fill(workflows: 120 / fixture.thrift, length: 1...15)
+        for _ in 0..<200 / fixture.thrift {
             let filter = filter()
             #expect(try store.reader.counts(filter) == model.counts(filter), "seed \(seed), \(filter)")
         }
@@ -154,8 +154,8 @@ extension StoreContractRun {
         return filter
     }
 
-    /// While a writer changes two workflows in each batch (one, if batches are not stored whole), every read sees all of
-    /// one batch, and a record whose parts belong together.
+    /// While a writer changes two workflows in each batch (one, if batches are not stored whole), every read sees all
+    /// of one batch, and a record whose parts belong together.
     func readersSeeCommits() throws {
         var pair = (0..<(fixture.storesBatchesWhole ? 2 : 1)).map { _ in samples.start(requestID: "") }
         try commit(pair)
@@ -163,7 +163,7 @@ extension StoreContractRun {
         let group = DispatchGroup()
         let watch = ReaderWatch(reader: store.reader, ids: ids)
         for _ in 0..<3 { DispatchQueue.global().async(group: group) { watch.run() } }
-        for round in 1...300 {
+        for round in 1...300 / fixture.thrift {
             for index in pair.indices {
                 var workflow = pair[index].workflow
                 workflow.version += 1

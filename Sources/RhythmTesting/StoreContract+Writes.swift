@@ -100,7 +100,7 @@ extension StoreContractRun {
     /// A deleted workflow is gone from every read, and its id and request id are free.
     func deletions() throws {
         try fill(workflows: 30)
-        for _ in 0..<5 {
+        for _ in 0..<5 / min(2, fixture.thrift) {
             let deleted = model.workflows.keys.sorted().shuffled(using: &samples.random).prefix(4)
             let gone = deleted.compactMap { model.workflows[$0] }
             try commit([samples.start()], deletions: deleted + ["never-was"])
@@ -127,7 +127,7 @@ extension StoreContractRun {
 
     /// All of it is there after the store was closed.
     func closing() throws {
-        for _ in 0..<4 {
+        for _ in 0..<4 / min(2, fixture.thrift) {
             try fill(workflows: 8)
             try fixture.close()
             store = try fixture.open()
@@ -137,7 +137,7 @@ extension StoreContractRun {
 
     /// Everything that was acknowledged is there after the process died, and it can be changed further.
     func crash() throws {
-        for _ in 0..<4 {
+        for _ in 0..<4 / min(2, fixture.thrift) {
             try fill(workflows: 8)
             try fixture.crash()
             store = try fixture.open()

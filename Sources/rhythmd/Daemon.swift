@@ -25,13 +25,13 @@ struct Daemon {
         let (format, level) = (settings.operation.logFormat, settings.logLevel)
         LoggingSystem.bootstrap { format.handler(label: $0, level: level) }
         let logger = Logger(label: "rhythmd")
-        try makeDirectory(settings.data)
-        if settings.backends.celery == nil { try makeDirectory(settings.tasks) }
-        let signals = TerminationSignals()
         let reloads = ReloadSignals()
         var files = SecurityFiles(settings.security)
         let security = try files.read()
         let filesRead = files
+        try makeDirectory(settings.data)
+        if settings.backends.celery == nil { try makeDirectory(settings.tasks) }
+        let signals = TerminationSignals()
 
         let serverID = try serverID()
         let backends = Backends(settings: settings.backends, serverID: serverID)
@@ -44,6 +44,7 @@ struct Daemon {
         var configuration = serverConfiguration(serverID)
         configuration.runners = [backends.runnerName]
         configuration.security = security
+        settings.limits.apply(to: &configuration)
         let server = Server(engine: engine, configuration: configuration, logger: Logger(label: "rhythm.server"))
         let endpoints = try await server.start()
         let metrics = try await startMetrics(of: server)

@@ -111,8 +111,9 @@ struct CeleryPlace: RunnerPlace {
     var marks: RunnerMarks { world.marks }
     var attemptsOutliveRunners: Bool { true }
     var keepsNumbers: Bool { false }
+    var queuesAreElsewhere: Bool { true }
 
-    func makeRunner() throws -> any TaskRunner { Renaming(try world.runner().runner) }
+    func makeRunner() throws -> any TaskRunner { Renaming(try world.runner { $0.plainTasks = ["nothing"] }.runner) }
 
     private final class Renaming: TaskRunner {
         private let inner: any TaskRunner

@@ -85,8 +85,10 @@ extension [ClientStateMachine.Action] {
                     separator: ",")
         case .tailLog(let log): "log \(log.offset)"
         case .getServerInfo: "info"
+        case .diagnose: "diagnose"
         case .getConnections: "connections"
         case .getStats: "stats"
+        case .adoptWorkflows: "adopt"
         }
     }
 

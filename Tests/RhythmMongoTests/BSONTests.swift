@@ -2,7 +2,7 @@ import RhythmMongo
 import RhythmTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct BSONTests {
+@Suite(.timeLimit(.minutes(5))) struct BSONTests {
     /// Every type, read back from its own bytes.
     @Test func everyTypeComesBack() throws {
         let document = Self.everyType

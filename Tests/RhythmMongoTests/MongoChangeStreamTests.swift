@@ -2,7 +2,7 @@ import RhythmMongo
 import RhythmTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct MongoChangeStreamTests {
+@Suite(.timeLimit(.minutes(5))) struct MongoChangeStreamTests {
     @Test func changesArriveInOrderAndGoOnFromAToken() throws {
         let server = try MongoServer(.replicaSet)
         let pool = try MongoPool(uri: server.address("x"))

@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 
 /// The driver's wrapper against a real server.
-@Suite(.timeLimit(.minutes(2))) struct MongoPoolTests {
+@Suite(.timeLimit(.minutes(5))) struct MongoPoolTests {
     private static let server = Result { try MongoServer(.standalone) }
 
     private func pool(_ options: MongoOptions = MongoOptions()) throws -> MongoPool {

@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 
 /// What comes of bad addresses, servers that are away, and answers that are lost.
-@Suite(.timeLimit(.minutes(2))) struct MongoTroubleTests {
+@Suite(.timeLimit(.minutes(5))) struct MongoTroubleTests {
     private static let password = "s3cret/pässword@%41"
     private static let escaped = "s3cret%2Fp%C3%A4ssword%40%2541"
 

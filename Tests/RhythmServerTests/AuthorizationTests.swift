@@ -6,7 +6,7 @@ import Testing
 
 extension ServerTests {
     /// Every call as every role, for own and foreign workflows, as a client sees it.
-    @Suite struct AuthorizationTests {
+    @Suite(.timeLimit(.minutes(2))) struct AuthorizationTests {
         /// The calls that name a workflow, with the role they are for.
         private static let calls: [(name: CallName, least: Role, request: @Sendable (WorkflowID) -> Request)] = [
             (.getStatus, .read, { .getStatus(GetStatus(workflowID: $0)) }),
@@ -236,6 +236,7 @@ extension ServerTests {
                     return
                 }
                 #expect(event.version == version + 1)
+                #expect(try await admin.isSilent(for: .milliseconds(100)), "nobody else is told that it is deleted")
                 #expect(try await limited.isSilent(for: .milliseconds(100)))
             }
         }

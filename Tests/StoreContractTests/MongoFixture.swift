@@ -22,6 +22,7 @@ final class MongoFixture: StoreFixture {
     deinit { _ = try? pool.writeCommand(["dropDatabase": 1]) }
 
     var storesBatchesWhole: Bool { false }
+    var thrift: Int { 6 }
 
     func open() throws -> any Store { try openMongo() }
 

@@ -112,6 +112,8 @@ public struct WorkflowChange: Sendable {
     public var touched: Set<AttemptPosition>
     /// The transitions that led here, in order; empty if only progress changed.
     public var events: [Event]
+    /// The workflow becomes ours, if it is still as it was read; nil if it is ours. See ``LegacyDocuments``.
+    public var adopts: LegacyStamp?
 
     /// Makes a change.
     public init(workflow: Workflow, isNew: Bool, touched: Set<AttemptPosition>, events: [Event]) {
@@ -150,12 +152,16 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
     public var message: String
     /// Whether what was to be stored may have been stored all the same.
     public var outcomeUnknown: Bool
+    /// The one workflow of a batch that cannot be stored as it is, such as one that has grown too large; nil if the
+    /// trouble is the store's. Without it the others can be stored.
+    public var workflow: WorkflowID?
 
     /// Makes an error.
-    public init(_ code: Code, _ message: String, outcomeUnknown: Bool = false) {
+    public init(_ code: Code, _ message: String, outcomeUnknown: Bool = false, workflow: WorkflowID? = nil) {
         self.code = code
         self.message = message
         self.outcomeUnknown = outcomeUnknown
+        self.workflow = workflow
     }
 
     /// Code and message.

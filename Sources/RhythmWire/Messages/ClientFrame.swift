@@ -1,3 +1,5 @@
+package import RhythmCore
+
 /// One frame from a client to the server.
 package struct ClientFrame: Sendable, Hashable {
     /// The call it opens or cancels; 0 for what concerns the connection itself.
@@ -56,15 +58,17 @@ package enum Request: Sendable, Hashable {
     indirect case watchProgress(WatchProgress)
     indirect case tailLog(TailLog)
     case getServerInfo
+    case diagnose
     case getConnections
     case getStats
+    indirect case adoptWorkflows(AdoptionRequest)
 
     /// Whether it is answered by a stream instead of one reply.
     package var isStream: Bool {
         switch self {
         case .watchProgress, .tailLog: true
         case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow, .getStatus,
-            .listWorkflows, .resolveID, .getServerInfo, .getConnections, .getStats:
+            .listWorkflows, .resolveID, .getServerInfo, .adoptWorkflows, .diagnose, .getConnections, .getStats:
             false
         }
     }

@@ -42,6 +42,8 @@ package enum Reply: Sendable, Hashable {
     indirect case listWorkflows(ListReply)
     case resolveID(ResolveReply)
     indirect case getServerInfo(ServerInfo)
+    case diagnose(DiagnoseReply)
     case getConnections([ConnectionInfo])
     indirect case getStats(ServerStats)
+    indirect case adoptWorkflows(AdoptionReply)
 }

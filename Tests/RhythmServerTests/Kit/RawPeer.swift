@@ -24,6 +24,8 @@ final class RawPeer {
     private(set) var receivedBytes = 0
     var lastCallID: UInt64 = 0
     var answersPings = true
+    /// What comes is not read as frames: it may be anything.
+    var takesAnything = false
 
     /// - Parameter tls: what to speak on an encrypted endpoint.
     init(_ endpoint: Endpoint, tls context: TLSContext? = nil) throws {
@@ -82,6 +84,21 @@ final class RawPeer {
             try await receive(within: limit)
         }
         try await sendOutput(of: tls)
+    }
+
+    /// Sends the beginning of a client's first message in the TLS handshake, and no more.
+    func sendFirstFlight(upTo count: Int) async throws {
+        var bytes: [UInt8] = []
+        tls?.takeOutput(into: &bytes)
+        try await sendRaw(Array(bytes.prefix(count)))
+    }
+
+    /// Sends the beginning of the record that holds a frame, and no more.
+    func send(_ frame: ClientFrame, upTo count: Int) async throws {
+        var bytes: [UInt8] = []
+        try Self.bytes(frame).withUnsafeBytes { try tls?.write($0) }
+        tls?.takeOutput(into: &bytes)
+        try await sendRaw(Array(bytes.prefix(count)))
     }
 
     private func sendOutput(of tls: TLSSession) async throws {
@@ -170,11 +187,14 @@ final class RawPeer {
         } catch Trouble.timeout { return true }
     }
 
-    /// Reads until the server has closed the connection; gives every frame that came before.
+    /// Reads until the server has closed the connection, which it must do within `limit`, whatever it sends until then;
+    /// gives every frame that came before.
     func untilClosed(within limit: Duration = patience) async throws -> [ServerFrame] {
+        let deadline = ContinuousClock.now + limit
         var frames: [ServerFrame] = []
         while true {
-            do { frames.append(try await next(within: limit)) } catch Trouble.closed { return frames }
+            let left = max(.zero, ContinuousClock.now.duration(to: deadline))
+            do { frames.append(try await next(within: left)) } catch Trouble.closed { return frames }
         }
     }
 
@@ -212,6 +232,7 @@ final class RawPeer {
         }
         receivedBytes += bytes.count
         var pings: [UInt64] = []
+        if takesAnything { return }
         guard let frames = try decrypted(bytes) else { isAtEnd = true; return }
         try frames.withUnsafeBytes { buffer in
             var rest = buffer

@@ -45,6 +45,8 @@ final class Rig {
         configuration.serverID = "the-server"
         configuration.epoch = 7
         configuration.runners = ["in-process"]
+        // All peers of a test have one address.
+        configuration.maxConnectionsPerAddress = 1000
         change(&configuration)
         self.configuration = configuration
         try await start()
@@ -52,6 +54,8 @@ final class Rig {
 
     var tcp: Endpoint { endpoints[0] }
     var unix: Endpoint { endpoints[1] }
+    /// Where it listens with TLS, if it does.
+    var tls: Endpoint { endpoints[2] }
 
     func start() async throws {
         let runner = InProcessRunner(worker: "tester")

@@ -34,7 +34,10 @@ enum ExpectedFrames {
         "watch_again": call(
             11, .watchProgress(WatchProgress(targets: [WatchTarget(workflowID: "w1", afterVersion: 0)]))),
         "tail": call(12, .tailLog(TailLog(workflowID: "w1", step: "copy", offset: -4096, follow: true))),
+        "adopt": call(
+            13, .adoptWorkflows(AdoptionRequest(filter: WorkflowFilter(), dryRun: true, quietFor: .zero))),
         "server_info": call(300, .getServerInfo),
+        "diagnose": call(301, .diagnose),
         "get_connections": call(301, .getConnections),
         "get_stats": call(302, .getStats),
         "cancel": ClientFrame(callID: 10, body: .cancel),
@@ -103,6 +106,15 @@ enum ExpectedFrames {
             callID: 12,
             body: .logData(
                 LogData(taskID: "t-1", offset: 10, data: [0xFF, 0, 0x0A], endOffset: 13, isComplete: true))),
+        "adopt_reply": ServerFrame(
+            callID: 13,
+            body: .reply(
+                .adoptWorkflows(
+                    AdoptionReply(outcomes: [
+                        AdoptionOutcome(
+                            workflowID: "w1", kind: .adopted, reason: "NEXT_NEVER_SENT",
+                            defect: "step 'b' never began", detail: "step 'b' is sent")
+                    ])))),
         "server_info": ServerFrame(
             callID: 300,
             body: .reply(
@@ -111,6 +123,16 @@ enum ExpectedFrames {
                         serverVersion: "1.0.0", uptimeMilliseconds: 1000, activeWorkflows: 2, connections: 1,
                         calls: 1, watches: 1, health: .degraded, healthDetail: "the disk is full",
                         runners: ["local"], serverID: "s-1", epoch: 3)))),
+        "diagnose": ServerFrame(
+            callID: 301,
+            body: .reply(
+                .diagnose(
+                    DiagnoseReply(findings: [
+                        Finding(
+                            .error, "no_consumer", "queue q2", "no worker takes from it",
+                            consequence: "steps wait", remedy: "start a worker"),
+                        Finding(.ok, "store", "store", "it works"),
+                    ])))),
         "connection_list": ServerFrame(
             callID: 301,
             body: .reply(

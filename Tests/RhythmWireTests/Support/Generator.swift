@@ -80,7 +80,8 @@ extension Generator {
     mutating func stepSpec() -> StepSpec {
         StepSpec(
             name: text(), task: text(), queue: maybe { $0.word() }, priority: maybe { $0.below(20) - 5 },
-            kwargs: object(), timeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() })
+            kwargs: object(), timeout: maybe { $0.duration() },
+            startTimeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() })
     }
 
     mutating func retryPolicy() -> RetryPolicy {
@@ -180,7 +181,7 @@ extension Generator {
     mutating func clientFrame() -> ClientFrame { clientFrame(kind: below(Self.clientKinds)) }
     mutating func serverFrame() -> ServerFrame { serverFrame(kind: below(Self.serverKinds)) }
 
-    static let clientKinds = 17
+    static let clientKinds = 19
 
     mutating func clientFrame(kind: Int) -> ClientFrame {
         let body: ClientBody =
@@ -243,11 +244,17 @@ extension Generator {
                     offset: Int64(bitPattern: u64()), maxBytes: Int64(number()), follow: flip()))
         case 10: return .getConnections
         case 11: return .getStats
+        case 12: return .diagnose
+        case 13:
+            return .adoptWorkflows(
+                AdoptionRequest(
+                    ids: some(3) { $0.workflowID() }, filter: maybe { $0.filter() }, dryRun: flip(), force: flip(),
+                    args: maybe { JSON(.array([.string($0.text())])) }, quietFor: .milliseconds(number())))
         default: return .getServerInfo
         }
     }
 
-    static let serverKinds = 24
+    static let serverKinds = 26
 
     mutating func serverFrame(kind: Int) -> ServerFrame {
         let body: ServerBody =
@@ -259,7 +266,10 @@ extension Generator {
                         features: some(4) { $0.text() },
                         limits: ConnectionLimits(
                             maxRequestBytes: u32(), maxResponseBytes: u32(), maxCalls: u32(),
-                            pingIntervalMilliseconds: u32()),
+                            pingIntervalMilliseconds: u32(), maxWatchedWorkflows: u32(),
+                            frameTimeoutMilliseconds: u32(), stallTimeoutMilliseconds: u32(),
+                            defaultTimeoutMilliseconds: u32(), maxPingsPerSecond: u32(),
+                            maxCancelsPerSecond: u32()),
                         serverID: text(), epoch: u64()))
             case 1:
                 .goAway(GoAway(reason: text(), message: text(), graceMilliseconds: u32(), lastCallID: u64()))
@@ -311,14 +321,31 @@ extension Generator {
                         next: maybe { ListCursor(key: $0.time(), id: $0.workflowID()) }),
                     counts: maybe { [.success: $0.number(), .pending: $0.number()] }))
         case 8: return .resolveID(ResolveReply(workflowIDs: some(4) { $0.workflowID() }))
-        case 9: return .getConnections(some(3) { $0.connectionInfo() })
-        case 10: return .getStats(serverStats())
+        case 9:
+            return .diagnose(
+                DiagnoseReply(
+                    findings: some(4) {
+                        Finding(
+                            $0.pick(Finding.Severity.self), $0.text(), $0.text(), $0.text(), consequence: $0.text(),
+                            remedy: $0.text())
+                    }))
+        case 10: return .getConnections(some(3) { $0.connectionInfo() })
+        case 11: return .getStats(serverStats())
+        case 12:
+            return .adoptWorkflows(
+                AdoptionReply(
+                    outcomes: some(4) {
+                        AdoptionOutcome(
+                            workflowID: $0.workflowID(), kind: $0.pick(AdoptionOutcome.Kind.self), reason: $0.text(),
+                            defect: $0.text(), detail: $0.text())
+                    }, hasMore: flip()))
         default:
             return .getServerInfo(
                 ServerInfo(
                     serverVersion: text(), uptimeMilliseconds: u64(), activeWorkflows: u64(), connections: u64(),
                     calls: u64(), watches: u64(), health: pick(ServerInfo.Health.self), healthDetail: text(),
-                    runners: some(3) { $0.text() }, serverID: text(), epoch: u64()))
+                    runners: some(3) { $0.text() }, serverID: text(), epoch: u64(),
+                    authenticationFailures: u64()))
         }
     }
 

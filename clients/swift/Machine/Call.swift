@@ -78,8 +78,10 @@ struct Call {
             case .resumeWorkflow(let resume): !resume.requestID.isEmpty
             case .cancelWorkflow(let cancel): !cancel.requestID.isEmpty
             case .deleteWorkflow: false
-            case .getStatus, .listWorkflows, .resolveID, .getServerInfo, .getConnections, .getStats, .watchProgress,
-                .tailLog:
+            // A workflow is adopted once; the second time it is said that it was.
+            case .adoptWorkflows: true
+            case .getStatus, .listWorkflows, .resolveID, .getServerInfo, .diagnose, .getConnections, .getStats,
+                .watchProgress, .tailLog:
                 true
             }
         }
@@ -122,8 +124,9 @@ extension Request {
     var changesSomething: Bool {
         switch self {
         case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow: true
-        case .getStatus, .listWorkflows, .resolveID, .watchProgress, .tailLog, .getServerInfo, .getConnections,
-            .getStats:
+        case .adoptWorkflows(let request): !request.dryRun
+        case .getStatus, .listWorkflows, .resolveID, .watchProgress, .tailLog, .getServerInfo, .diagnose,
+            .getConnections, .getStats:
             false
         }
     }

@@ -26,6 +26,7 @@ struct InfoCommand: AsyncParsableCommand {
             ("Active", "\(info.activeWorkflows) workflows"),
             ("Clients", "\(info.connections) connections, \(info.calls) calls, \(info.watches) watches"),
             ("Runners", info.runners.isEmpty ? "none" : info.runners.joined(separator: ", ").printable),
+            ("Refused", "\(info.authenticationFailures) attempts with wrong credentials"),
             ("Store", "\(info.serverID.printable), start \(info.epoch)"),
         ]
         for row in rows { terminal.line("\(row.0.padded(to: 8)) \(row.1)") }
@@ -43,6 +44,7 @@ struct InfoCommand: AsyncParsableCommand {
             .init("watches", .integer(info.watches)),
             .init("runners", .array(info.runners.map { .string($0) })),
             .init("server_id", .string(info.serverID)), .init("epoch", .integer(info.epoch)),
+            .init("authentication_failures", .integer(info.authenticationFailures)),
         ])
     }
 }

@@ -1,0 +1,235 @@
+import RhythmCore
+import RhythmEngine
+import RhythmMongo
+import RhythmTesting
+import Testing
+
+@testable import RhythmStoreMongo
+
+/// Documents that the Python library wrote, in the forms that its versions and Celery's have.
+@Suite(.timeLimit(.minutes(5))) struct MongoLegacyTests {
+    private let fixture: MongoFixture
+    private let store: MongoStore
+
+    init() throws {
+        fixture = try MongoFixture()
+        store = try fixture.openMongo()
+    }
+
+    @Test func aFinishedWorkflow() throws {
+        try insertFinished()
+        let workflow = try #require(try store.reader.load("old"))
+        #expect(workflow.name == "archive_batch" && workflow.appID == "app-1" && workflow.description == "two steps")
+        #expect(workflow.status == .success && workflow.pendingIndex == 2)
+        #expect(workflow.args.text == "[\"batch-7\"]")
+        #expect(workflow.createdAt == Timestamp(microseconds: 1_795_416_383_688_000))
+        #expect(workflow.startedAt == Timestamp(microseconds: 1_795_416_383_764_000))
+        // The text has no offset and means UTC; without a fraction it has none.
+        #expect(workflow.steps[0].attempts[0].endedAt == Timestamp(iso8601: "2026-11-23T06:46:24.199327Z"))
+        #expect(workflow.endedAt == Timestamp(iso8601: "2026-11-23T06:46:29Z"))
+        #expect(workflow.steps[0].spec.queue == "x_q1" && workflow.steps[1].spec.priority == 5)
+        #expect(workflow.steps[1].spec.kwargs.text == "{\"seconds\": 4}")
+        let attempts = workflow.steps[1].attempts
+        #expect(attempts.map(\.status) == [.revoked, .success] && attempts.map(\.number) == [1, 2])
+        #expect(attempts[0].superseded && !attempts[1].superseded)
+        #expect(attempts[0].failure?.type == "TaskRevokedError" && attempts[0].failure?.message == "terminated")
+        #expect(attempts[1].result?.text == "[\"batch-7\", {\"n\": NaN}]")
+        #expect(attempts[1].worker == "x1@vm" && attempts[1].retries == 1)
+        #expect(workflow.isSettled)
+    }
+
+    /// A status that the library's own cache does not know: the worker died.
+    @Test func aFailureThatNobodyRecorded() throws {
+        try fixture.pool.insert(
+            "workflow_meta",
+            [
+                "_id": "old", "created_at": .date(milliseconds: 5), "name": "n", "app_id": "a", "description": .null,
+                "_status": "STARTED",
+                "steps": [
+                    ["name": "s", "task": "t", "task_runs": [["date_start": .date(milliseconds: 7), "task_id": "1"]]]
+                ],
+            ])
+        #expect(try store.reader.load("old")?.status == .pending)
+        try fixture.pool.insert(
+            "celery_taskmeta",
+            [
+                "_id": "1", "status": "FAILURE", "traceback": "lines", "date_done": .date(milliseconds: 9),
+                "result":
+                    "{\"exc_type\": \"FileNotFoundError\", \"exc_message\": [2, \"not there\"], \"exc_module\": \"builtins\"}",
+            ])
+        let workflow = try #require(try store.reader.load("old"))
+        #expect(workflow.status == .failure && workflow.endedAt == Timestamp(milliseconds: 9))
+        let failure = workflow.steps[0].attempts[0].failure
+        #expect(
+            failure
+                == Failure(type: "FileNotFoundError", message: "2, not there", module: "builtins", traceback: "lines"))
+        #expect(try store.reader.list(ListQuery()).rows.map(\.status) == [.failure])
+    }
+
+    @Test func aRunningStepWithProgress() throws {
+        try insertRunning()
+        let attempt = try #require(try store.reader.load("running")?.steps[0].attempts[0])
+        #expect(attempt.status == .started && attempt.isLive)
+        #expect(attempt.progress?.done == 1 && attempt.progress?.total == 2 && attempt.progress?.name == "copy")
+        #expect(attempt.progress?.weightedRate == 5 && attempt.progress?.timeRemaining == 0.2)
+    }
+
+    /// Everything but the id may be missing, or be something else.
+    @Test func oddDocuments() throws {
+        let odd: [BSONDocument] = [
+            ["_id": "1"], ["_id": "2", "steps": .null, "name": 7, "updated_at": .null],
+            ["_id": "3", "steps": ["x", ["task_runs": [1, ["task_id": 2], ["task_id": "none"]]]], "_status": "ODD"],
+            ["_id": "4", "steps": [["name": "s", "task_runs": .null, "kwargs": "x", "priority": "high"]]],
+            ["_id": "6", "description": "\0", "updated_at": .date(milliseconds: -1)],
+        ]
+        try fixture.pool.insert("workflow_meta", odd)
+        for document in odd {
+            guard let id = document["_id"]?.stringValue else { continue }
+            #expect(try store.reader.load(WorkflowID(id))?.id == WorkflowID(id))
+        }
+        #expect(try store.reader.ids(withPrefix: "", limit: 100).map(\.rawValue) == ["1", "2", "3", "4", "6"])
+        #expect(try store.reader.counts(WorkflowFilter()).values.reduce(0, +) == 5)
+        for sort in ListQuery.Sort.allCases {
+            for ascending in [true, false] {
+                var query = ListQuery(sort: sort, ascending: ascending, limit: 1)
+                var seen: [String] = []
+                repeat {
+                    let page = try store.reader.list(query)
+                    seen += page.rows.map(\.id.rawValue)
+                    query.cursor = page.next
+                } while query.cursor != nil && seen.count < 20
+                #expect(seen.sorted() == ["1", "2", "3", "4", "6"], "\(sort) \(ascending)")
+            }
+        }
+    }
+
+    /// Ours and theirs in one list, page by page, by either time.
+    @Test func listsMixOursAndTheirs() throws {
+        var samples = WorkflowSamples(.unseeded())
+        var expected: [(Timestamp, String)] = []
+        for number in 0..<12 {
+            if number % 3 == 0 {
+                let time = samples.now.wholeMilliseconds
+                try fixture.pool.insert(
+                    "workflow_meta",
+                    [
+                        "_id": .string("old-\(number)"), "created_at": .date(milliseconds: time),
+                        "updated_at": .date(milliseconds: time), "name": "n", "app_id": "a", "_status": "PENDING",
+                        "steps": [["name": "s", "task": "t"]],
+                    ])
+                expected.append((Timestamp(milliseconds: time), "old-\(number)"))
+            } else {
+                let change = samples.start()
+                try store.commit(CommitBatch(changes: [change]))
+                expected.append((change.workflow.createdAt, change.workflow.id.rawValue))
+            }
+            samples.now.microseconds += 1_001
+        }
+        for sort in ListQuery.Sort.allCases {
+            var query = ListQuery(sort: sort, limit: 5)
+            var seen: [String] = []
+            repeat {
+                let page = try store.reader.list(query)
+                seen += page.rows.map(\.id.rawValue)
+                query.cursor = page.next
+            } while query.cursor != nil
+            #expect(seen == expected.sorted { $1 < $0 }.map(\.1))
+        }
+        #expect(try store.reader.counts(WorkflowFilter())[.pending] == 12)
+        let none = WorkflowFilter(createdFrom: expected[0].0, createdBefore: expected[0].0)
+        #expect(try store.reader.list(ListQuery(filter: none)).rows == [])
+    }
+
+    /// Nobody drives them, and nothing of ours overwrites them.
+    @Test func theyAreNotOurs() throws {
+        try insertFinished()
+        try insertRunning()
+        #expect(try store.loadUnsettled() == [] && store.claimOrphans(limit: 9) == [])
+        #expect(try store.load("running") == nil)
+        let reader = try #require(store.reader as? MongoReader)
+        #expect(try reader.isLegacy("running") && !reader.isLegacy("unknown"))
+        var samples = WorkflowSamples(.unseeded())
+        var spec = samples.spec()
+        spec.id = "running"
+        var change = samples.start(spec)
+        #expect(try store.commit(CommitBatch(changes: [change])) == ["running"])
+        change.isNew = false
+        #expect(try store.commit(CommitBatch(changes: [change])) == ["running"])
+        try store.commit(CommitBatch(deletions: ["running"]))
+        #expect(try reader.isLegacy("running"))
+        #expect(try reader.events(of: "running", after: 0, limit: 9) == [])
+    }
+
+    /// Celery may keep its results elsewhere.
+    @Test func resultsInAnotherDatabase() throws {
+        try insertRunning()
+        let elsewhere = try MongoFixture()
+        try elsewhere.pool.insert("celery_taskmeta", ["_id": "r1", "status": "SUCCESS", "result": "[1]"])
+        let other = try MongoStore(pool: fixture.pool, serverID: fixture.serverID, results: elsewhere.pool)
+        #expect(try other.reader.load("running")?.status == .success)
+        #expect(try store.reader.load("running")?.status == .started)
+    }
+
+    private func insertRunning() throws {
+        try fixture.pool.insert(
+            "workflow_meta",
+            [
+                "_id": "running", "created_at": .date(milliseconds: 5), "name": "n", "app_id": "a",
+                "_status": "STARTED",
+                "steps": [
+                    ["name": "s", "task": "t", "task_runs": [["date_start": .date(milliseconds: 7), "task_id": "r1"]]]
+                ],
+            ])
+        try fixture.pool.insert(
+            "celery_taskmeta",
+            [
+                "_id": "r1", "status": "STARTED", "date_done": .null,
+                "result": """
+                {"name": "copy", "done": 1, "total": 2, "units": "items", "fraction_done": 0.5, \
+                "time_remaining_sec": 0.2, "wt_avg_rate": 5.0, "avg_rate": 5.0}
+                """,
+            ])
+    }
+
+    private func insertFinished() throws {
+        func run(_ time: Int64, _ id: String) -> BSONValue {
+            ["date_start": .date(milliseconds: time), "task_id": .string(id)]
+        }
+        try fixture.pool.insert(
+            "workflow_meta",
+            [
+                "_id": "old", "created_at": .date(milliseconds: 1_795_416_383_688),
+                "steps": [
+                    [
+                        "name": "inspect", "task": "rhythm.inspect", "queue": "x_q1",
+                        "task_runs": [run(1_795_416_383_764, "a")],
+                    ],
+                    [
+                        "name": "hold", "task": "rhythm.slow", "queue": "x_q1", "priority": 5,
+                        "kwargs": ["seconds": 4, "workflow_id": "old", "step": "hold", "app_id": "app-1"],
+                        "task_runs": [run(1_795_416_384_254, "b"), run(1_795_416_385_821, "c")],
+                    ],
+                ],
+                "name": "archive_batch", "app_id": "app-1", "description": "two steps", "_status": "SUCCESS",
+                "updated_at": .date(milliseconds: 1_795_416_390_623), "resume_lock": .null,
+            ])
+        func result(_ id: String, _ status: String, _ text: String, _ done: String) -> BSONDocument {
+            [
+                "_id": .string(id), "status": .string(status), "result": .string(text), "traceback": .null,
+                "children": [], "date_done": .string(done), "name": "rhythm.slow", "args": ["batch-7"],
+                "kwargs": ["workflow_id": "old", "step": "hold", "app_id": "app-1"], "worker": "x1@vm", "retries": 1,
+                "queue": "x_q1",
+            ]
+        }
+        try fixture.pool.insert(
+            "celery_taskmeta",
+            [
+                result("a", "SUCCESS", "[\"batch-7\"]", "2026-11-23T06:46:24.199327"),
+                result(
+                    "b", "REVOKED",
+                    "{\"exc_type\": \"TaskRevokedError\", \"exc_message\": [\"terminated\"], \"exc_module\": \"celery.exceptions\"}",
+                    "2026-11-23T06:46:24.784212"),
+                result("c", "SUCCESS", "[\"batch-7\", {\"n\": NaN}]", "2026-11-23T06:46:29"),
+            ])
+    }
+}

@@ -1,0 +1,210 @@
+import RhythmCore
+import RhythmEngine
+import RhythmMongo
+import RhythmTesting
+import Testing
+
+@testable import RhythmStoreMongo
+
+/// Several servers on one database.
+@Suite(.timeLimit(.minutes(5))) struct MongoSharingTests {
+    private let fixture: MongoFixture
+
+    init() throws { fixture = try MongoFixture() }
+
+    /// Of two that change a workflow one is told that the other was faster; the rest of its batch is stored.
+    @Test func theFasterOneWins() throws {
+        let a = try fixture.openShared("a")
+        let b = try fixture.openShared("b")
+        var samples = WorkflowSamples(.unseeded())
+        let started = samples.start()
+        let id = started.workflow.id
+        #expect(try a.commit(CommitBatch(changes: [started])) == [])
+        #expect(a.isWriter(of: id) && !b.isWriter(of: id))
+        var mine = try #require(try a.load(id))
+        var theirs = try #require(try b.load(id))
+        #expect(theirs == started.workflow && !b.isWriter(of: id))
+        let first = change(&theirs, &samples)
+        let second = change(&mine, &samples)
+        #expect(try b.commit(CommitBatch(changes: [first])) == [])
+        #expect(b.isWriter(of: id))
+        let other = samples.start()
+        #expect(try a.commit(CommitBatch(changes: [other, second])) == [id])
+        #expect(try a.load(other.workflow.id) == other.workflow)
+        #expect(try a.load(id) == theirs && !a.isWriter(of: id))
+        // Having read it, it may change it, and becomes its writer.
+        mine = theirs
+        #expect(try a.commit(CommitBatch(changes: [change(&mine, &samples)])) == [])
+        #expect(a.isWriter(of: id))
+        #expect(try b.commit(CommitBatch(deletions: [id])) == [id])
+        #expect(try b.load(id) == mine)
+        #expect(try b.commit(CommitBatch(deletions: [id])) == [])
+        #expect(try a.load(id) == nil)
+    }
+
+    /// Progress has no version of its own, and yet it is noticed that somebody else has written.
+    @Test func aWriteWithoutTransitionCountsToo() throws {
+        let a = try fixture.openShared("a")
+        let b = try fixture.openShared("b")
+        var samples = WorkflowSamples(.unseeded())
+        let started = samples.start()
+        try a.commit(CommitBatch(changes: [started]))
+        var workflow = try #require(try b.load(started.workflow.id))
+        workflow.deletesWhenSettled = true
+        let silent = WorkflowChange(workflow: workflow, isNew: false, touched: [], events: [])
+        #expect(try b.commit(CommitBatch(changes: [silent])) == [])
+        var mine = started.workflow
+        #expect(try a.commit(CommitBatch(changes: [change(&mine, &samples)])) == [started.workflow.id])
+        #expect(try a.load(started.workflow.id) == workflow)
+    }
+
+    /// A write whose answer was lost arrives late, after the record was read again: the next write does not match, and
+    /// that is noticed although the late one was of the same server and has the same revision.
+    @Test func aWriteThatArrivesLate() throws {
+        let store = try fixture.openShared("a")
+        var samples = WorkflowSamples(.unseeded())
+        let started = samples.start()
+        let id = started.workflow.id
+        try store.commit(CommitBatch(changes: [started]))
+        var late = try #require(try store.load(id))
+        let lateChange = change(&late, &samples)
+        let update = WorkflowDocument.update(
+            lateChange, revision: 2, writer: "a", writeID: 77, eventsKept: 10)
+        _ = try fixture.pool.update("workflow_meta", filter: ["_id": .string(id.rawValue)], update: update)
+        var next = started.workflow
+        #expect(try store.commit(CommitBatch(changes: [change(&next, &samples)])) == [id])
+        #expect(try store.load(id) == late)
+    }
+
+    /// What a dead server leaves is shared out among the living ones, each part claimed once, and its writer is told
+    /// when it turns out to have been asleep.
+    @Test func orphansAreSharedOut() throws {
+        let sleeper = try fixture.openShared("sleeper", lease: .milliseconds(1))
+        var samples = WorkflowSamples(.unseeded())
+        let changes = (0..<40).map { _ in samples.start() }
+        try sleeper.commit(CommitBatch(changes: changes))
+        let a = try fixture.openShared("a")
+        let b = try fixture.openShared("b")
+        #expect(try a.leases.liveServers() == ["a", "b"])
+        let some = try a.claimOrphans(limit: 3)
+        #expect(some.count == 3)
+        let first = try some + a.claimOrphans(limit: 100)
+        let second = try b.claimOrphans(limit: 100)
+        #expect(first.count + second.count == 40 && first.count > 5 && second.count > 5)
+        #expect(Set(first + second) == Set(changes.map(\.workflow)))
+        #expect(first.allSatisfy { a.isWriter(of: $0.id) } && second.allSatisfy { b.isWriter(of: $0.id) })
+        #expect(try a.claimOrphans(limit: 100) == [] && b.claimOrphans(limit: 100) == [])
+        var workflow = changes[0].workflow
+        #expect(try sleeper.commit(CommitBatch(changes: [change(&workflow, &samples)])) == [workflow.id])
+        // Both go on with what they have claimed.
+        for (store, workflows) in [(a, first), (b, second)] {
+            var workflow = workflows[0]
+            #expect(try store.commit(CommitBatch(changes: [change(&workflow, &samples)])) == [])
+        }
+    }
+
+    /// A server that starts takes its own and what nobody alive follows, and leaves alone what others follow.
+    @Test func startingTakesWhatIsDue() throws {
+        let a = try fixture.openShared("a")
+        let dead = try fixture.openShared("dead", lease: .milliseconds(1))
+        var samples = WorkflowSamples(.unseeded())
+        let own = samples.start()
+        let orphan = samples.start()
+        try a.commit(CommitBatch(changes: [own]))
+        try dead.commit(CommitBatch(changes: [orphan]))
+        let b = try fixture.openShared("b")
+        #expect(try b.loadUnsettled() == [orphan.workflow])
+        let again = try fixture.openShared("a")
+        #expect(try again.loadUnsettled() == [own.workflow])
+        #expect(again.isWriter(of: own.workflow.id))
+        b.close()
+        #expect(try again.loadUnsettled().count == 2)
+    }
+
+    @Test func aSecondServerIsRefusedForAsLongAsTheLeaseLasts() throws {
+        let first = try MongoStore(pool: fixture.pool, serverID: "first", leaseDuration: .seconds(30))
+        for mode in [MongoStore.Mode.exclusive, .shared] {
+            let error = #expect(throws: StoreError.self) {
+                _ = try MongoStore(pool: fixture.pool, serverID: "second", mode: mode)
+            }
+            #expect(error?.code == .inUse && error?.message.contains("'first'") == true, "\(String(describing: error))")
+        }
+        #expect(try first.leases.liveServers() == ["first"])
+        // The same server after a crash need not wait.
+        _ = try MongoStore(pool: fixture.pool, serverID: "first", leaseDuration: .milliseconds(1))
+        first.close()
+        let second = try MongoStore(pool: fixture.pool, serverID: "second")
+        #expect(throws: StoreError.self) { _ = try MongoStore(pool: fixture.pool, serverID: "third") }
+        second.close()
+        _ = try MongoStore(pool: fixture.pool, serverID: "third")
+    }
+
+    /// A server that has the database to itself keeps its lease without anybody's help, until it is closed or gone.
+    @Test func anExclusiveServerKeepsItsLease() async throws {
+        let watcher = ServerLeases(
+            pool: fixture.pool, collection: "rhythm_servers", serverID: "watcher", duration: .seconds(1), isShared: true
+        )
+        func renewedAt() throws -> Int64? {
+            try fixture.pool.findOne("rhythm_servers", filter: ["_id": "s"])?["renewed_at"]?.dateMilliseconds
+        }
+        var store: MongoStore? = try MongoStore(pool: fixture.pool, serverID: "s", leaseDuration: .milliseconds(900))
+        let first = try #require(try renewedAt())
+        // Longer than the lease lasts without renewal.
+        try await waitUntil { try renewedAt() ?? 0 > first + 1_000 }
+        #expect(try watcher.liveServers() == ["s"])
+        // Gone without a word, as in a crash.
+        store = nil
+        try await waitUntil { try watcher.liveServers() == [] }
+        store = try MongoStore(pool: fixture.pool, serverID: "s")
+        store?.close()
+        #expect(try watcher.liveServers() == [])
+    }
+
+    private func waitUntil(_ condition: () throws -> Bool) async throws {
+        let deadline = ContinuousClock.now + .seconds(20)
+        while try !condition() {
+            try #require(ContinuousClock.now < deadline)
+            try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    /// When a server goes, the shares of the others stay.
+    @Test func sharesMoveLittle() {
+        var random = SeededGenerator.unseeded()
+        let ids = (0..<3000).map { _ in random.uuid() }
+        let four: Set<String> = ["a", "b", "c", "d"]
+        var counts: [String: Int] = [:]
+        for id in ids {
+            let share = ServerLeases.share(of: id, among: four) ?? ""
+            counts[share, default: 0] += 1
+            if share != "d" { #expect(ServerLeases.share(of: id, among: ["a", "b", "c"]) == share) }
+        }
+        #expect(
+            counts.count == 4 && counts.values.allSatisfy { $0 > 550 && $0 < 950 }, "\(counts), seed \(random.seed)")
+        #expect(ServerLeases.share(of: "x", among: []) == nil)
+    }
+
+    @Test func aDatabaseOfANewerVersionIsRefused() throws {
+        let store = try fixture.openShared("a")
+        var samples = WorkflowSamples(.unseeded())
+        let change = samples.start()
+        try store.commit(CommitBatch(changes: [change]))
+        _ = try fixture.pool.update(
+            "workflow_meta", filter: ["_id": .string(change.workflow.id.rawValue)],
+            update: ["$set": ["rhythm.schema": 2]])
+        var error = #expect(throws: StoreError.self) { _ = try store.load(change.workflow.id) }
+        #expect(error?.code == .tooNew)
+        error = #expect(throws: StoreError.self) { _ = try store.reader.list(ListQuery()) }
+        #expect(error?.code == .tooNew)
+        _ = try fixture.pool.update("rhythm_servers", filter: ["_id": ":schema"], update: ["$set": ["number": 2]])
+        error = #expect(throws: StoreError.self) { _ = try fixture.openShared("b") }
+        #expect(error?.code == .tooNew)
+    }
+
+    /// Something that happens to the workflow.
+    private func change(_ workflow: inout Workflow, _ samples: inout WorkflowSamples) -> WorkflowChange {
+        while true {
+            if let change = samples.advance(&workflow), !change.events.isEmpty { return change }
+        }
+    }
+}
