@@ -74,6 +74,9 @@ extension Connection {
             try? ServerFrame(callID: 0, body: .goAway(goAway)).append(to: &output.bytes)
             _ = output.flush(to: descriptor)
         }
+        // As in `part()`, but without a place to wait in: a hello that is here already must not make it a reset.
+        shutdown(descriptor, Int32(SHUT_WR))
+        _ = recv(descriptor, server.readBuffer.baseAddress, server.readBuffer.count, 0)
         Glibc.close(descriptor)
     }
 
@@ -98,9 +101,8 @@ extension Connection {
     /// among it. So only the way out is closed; what comes in is thrown away until the peer closes too, for a while.
     func part() {
         guard !isOver else { return }
-        if phase == .turnedAway { server.failures.release(address) }
+        forgetWaiting()
         phase = .parting
-        introduced()
         held = []
         readsToCome = []
         if let frameTimer { server.timers.cancel(frameTimer) }
@@ -126,6 +128,12 @@ extension Connection {
         server.later { [weak self] in self?.readable() }
     }
 
+    /// It does not wait to be let in any more: gives back the places that it took. Called before it leaves that phase.
+    private func forgetWaiting() {
+        if phase == .turnedAway { server.failures.release(address) }
+        introduced()
+    }
+
     func throwAway(_ count: Int) {
         thrownAway += count
         if thrownAway > Self.mostThrownAway { close() }
@@ -145,9 +153,8 @@ extension Connection {
     /// Closes now. Calls that are still open end without an answer; work that they began goes on.
     func close() {
         guard phase != .closed else { return }
-        if phase == .turnedAway { server.failures.release(address) }
+        forgetWaiting()
         if phase != .parting { sayEndOfTLS() }
-        introduced()
         phase = .closed
         held = []
         readsToCome = []

@@ -47,7 +47,7 @@ package struct ServerConfiguration: Sendable {
     /// How long the open calls of a connection that has reached its age may still take.
     package var ageGrace = Duration.seconds(5)
     /// How long a connection that the server ends is read from, unheeded, so that the peer's system does not throw away
-    /// what it was told last; see ``Connection/part(_:)``.
+    /// what it was told last; see ``Connection/part()``.
     package var lingerTimeout = Duration.seconds(1)
     /// How many lines about single calls, and about single peers, go into the log each second.
     package var logLinesPerSecond = 100

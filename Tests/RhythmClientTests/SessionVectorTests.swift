@@ -49,7 +49,7 @@ import Testing
             #expect(error.field == outcome["field"]?.stringValue, "\(name)")
             #expect("\(error.effect)" == outcome["effect"]?.stringValue, "\(name)")
         }
-        #expect(served.withLock { $0 } == parts.count, "\(name): all of it happened")
+        #expect(try await eventually { served.withLock { $0 } == parts.count }, "\(name): all of it happened")
     }
 
     private static func serve(_ step: JSONValue, of name: String, _ connection: PeerConnection) {
