@@ -1,14 +1,14 @@
 # Rhythm: `make demo` runs the main job, `make test` passes the tests; both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps python build demo test sim chaos bench proto format check clean
+.PHONY: help deps python build demo demo-celery test sim chaos bench proto format check clean
 
 BUILD ?= .build
 SWIFT_BUILD = swift build --scratch-path $(BUILD)
 DIRECTORY ?=
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install the Debian packages that are missing
 	@.ci/install-dependencies
@@ -26,6 +26,11 @@ demo: deps ## Run a workflow over real files, with a pause and a kill -9 (DIRECT
 	$(SWIFT_BUILD) --product rhythm
 	$(SWIFT_BUILD) --product rhythm-supervisor
 	@clients/demo/run $(BUILD)/debug $(DIRECTORY)
+
+demo-celery: python ## The same on Celery workers, with a worker that is killed (DIRECTORY=/some/files)
+	$(SWIFT_BUILD) --product rhythmd
+	$(SWIFT_BUILD) --product rhythm
+	@clients/demo/run-celery $(BUILD)/debug $(BUILD)/python $(DIRECTORY)
 
 test: python ## Run every test
 	$(SWIFT_BUILD) --build-tests
@@ -47,6 +52,7 @@ bench: deps ## Measure the engine against its bars
 
 proto: deps ## Generate the C code of the protocol anew
 	proto/generate.sh
+	proto/numbers.sh
 
 format: ## Format the Swift sources
 	swift format format --in-place --recursive --parallel Package.swift Sources clients Tests

@@ -349,7 +349,73 @@ void   rhythm__server_info__init
   static const Rhythm__ServerInfo init_value = RHYTHM__SERVER_INFO__INIT;
   *message = init_value;
 }
-static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[18] =
+void   rhythm__diagnose__init
+                     (Rhythm__Diagnose         *message)
+{
+  static const Rhythm__Diagnose init_value = RHYTHM__DIAGNOSE__INIT;
+  *message = init_value;
+}
+void   rhythm__diagnose_reply__init
+                     (Rhythm__DiagnoseReply         *message)
+{
+  static const Rhythm__DiagnoseReply init_value = RHYTHM__DIAGNOSE_REPLY__INIT;
+  *message = init_value;
+}
+void   rhythm__finding__init
+                     (Rhythm__Finding         *message)
+{
+  static const Rhythm__Finding init_value = RHYTHM__FINDING__INIT;
+  *message = init_value;
+}
+void   rhythm__get_connections__init
+                     (Rhythm__GetConnections         *message)
+{
+  static const Rhythm__GetConnections init_value = RHYTHM__GET_CONNECTIONS__INIT;
+  *message = init_value;
+}
+void   rhythm__connection_list__init
+                     (Rhythm__ConnectionList         *message)
+{
+  static const Rhythm__ConnectionList init_value = RHYTHM__CONNECTION_LIST__INIT;
+  *message = init_value;
+}
+void   rhythm__connection_info__init
+                     (Rhythm__ConnectionInfo         *message)
+{
+  static const Rhythm__ConnectionInfo init_value = RHYTHM__CONNECTION_INFO__INIT;
+  *message = init_value;
+}
+void   rhythm__get_stats__init
+                     (Rhythm__GetStats         *message)
+{
+  static const Rhythm__GetStats init_value = RHYTHM__GET_STATS__INIT;
+  *message = init_value;
+}
+void   rhythm__server_stats__init
+                     (Rhythm__ServerStats         *message)
+{
+  static const Rhythm__ServerStats init_value = RHYTHM__SERVER_STATS__INIT;
+  *message = init_value;
+}
+void   rhythm__metric__init
+                     (Rhythm__Metric         *message)
+{
+  static const Rhythm__Metric init_value = RHYTHM__METRIC__INIT;
+  *message = init_value;
+}
+void   rhythm__call_stats__init
+                     (Rhythm__CallStats         *message)
+{
+  static const Rhythm__CallStats init_value = RHYTHM__CALL_STATS__INIT;
+  *message = init_value;
+}
+void   rhythm__code_count__init
+                     (Rhythm__CodeCount         *message)
+{
+  static const Rhythm__CodeCount init_value = RHYTHM__CODE_COUNT__INIT;
+  *message = init_value;
+}
+static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[21] =
 {
   {
     "call_id",
@@ -567,13 +633,52 @@ static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[18
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "diagnose",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, diagnose),
+    &rhythm__diagnose__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "get_connections",
+    33,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, get_connections),
+    &rhythm__get_connections__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "get_stats",
+    34,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, get_stats),
+    &rhythm__get_stats__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__client_frame__field_indices_by_name[] = {
   0,   /* field[0] = call_id */
   4,   /* field[4] = cancel */
   10,   /* field[10] = cancel_workflow */
   11,   /* field[11] = delete_workflow */
+  18,   /* field[18] = diagnose */
+  19,   /* field[19] = get_connections */
   17,   /* field[17] = get_server_info */
+  20,   /* field[20] = get_stats */
   12,   /* field[12] = get_status */
   3,   /* field[3] = hello */
   13,   /* field[13] = list_workflows */
@@ -588,12 +693,13 @@ static const unsigned rhythm__client_frame__field_indices_by_name[] = {
   1,   /* field[1] = timeout_ms */
   15,   /* field[15] = watch_progress */
 };
-static const ProtobufCIntRange rhythm__client_frame__number_ranges[3 + 1] =
+static const ProtobufCIntRange rhythm__client_frame__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 10, 3 },
   { 20, 7 },
-  { 0, 18 }
+  { 32, 18 },
+  { 0, 21 }
 };
 const ProtobufCMessageDescriptor rhythm__client_frame__descriptor =
 {
@@ -603,14 +709,14 @@ const ProtobufCMessageDescriptor rhythm__client_frame__descriptor =
   "Rhythm__ClientFrame",
   "rhythm.v1",
   sizeof(Rhythm__ClientFrame),
-  18,
+  21,
   rhythm__client_frame__field_descriptors,
   rhythm__client_frame__field_indices_by_name,
-  3,  rhythm__client_frame__number_ranges,
+  4,  rhythm__client_frame__number_ranges,
   (ProtobufCMessageInit) rhythm__client_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[17] =
+static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[20] =
 {
   {
     "call_id",
@@ -816,11 +922,49 @@ static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[17
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "diagnose_reply",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, diagnose_reply),
+    &rhythm__diagnose_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "connection_list",
+    33,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, connection_list),
+    &rhythm__connection_list__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "server_stats",
+    34,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, server_stats),
+    &rhythm__server_stats__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__server_frame__field_indices_by_name[] = {
   0,   /* field[0] = call_id */
   9,   /* field[9] = cancel_reply */
+  18,   /* field[18] = connection_list */
   10,   /* field[10] = delete_reply */
+  17,   /* field[17] = diagnose_reply */
   11,   /* field[11] = get_status_reply */
   2,   /* field[2] = go_away */
   1,   /* field[1] = hello_reply */
@@ -832,16 +976,18 @@ static const unsigned rhythm__server_frame__field_indices_by_name[] = {
   13,   /* field[13] = resolve_reply */
   8,   /* field[8] = resume_reply */
   16,   /* field[16] = server_info */
+  19,   /* field[19] = server_stats */
   6,   /* field[6] = start_reply */
   5,   /* field[5] = status */
   14,   /* field[14] = watch_event */
 };
-static const ProtobufCIntRange rhythm__server_frame__number_ranges[3 + 1] =
+static const ProtobufCIntRange rhythm__server_frame__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 10, 1 },
   { 20, 6 },
-  { 0, 17 }
+  { 32, 17 },
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor rhythm__server_frame__descriptor =
 {
@@ -851,10 +997,10 @@ const ProtobufCMessageDescriptor rhythm__server_frame__descriptor =
   "Rhythm__ServerFrame",
   "rhythm.v1",
   sizeof(Rhythm__ServerFrame),
-  17,
+  20,
   rhythm__server_frame__field_descriptors,
   rhythm__server_frame__field_indices_by_name,
-  3,  rhythm__server_frame__number_ranges,
+  4,  rhythm__server_frame__number_ranges,
   (ProtobufCMessageInit) rhythm__server_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1633,7 +1779,7 @@ const ProtobufCMessageDescriptor rhythm__workflow_spec__descriptor =
   (ProtobufCMessageInit) rhythm__workflow_spec__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[7] =
+static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[8] =
 {
   {
     "name",
@@ -1719,6 +1865,18 @@ static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[7] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "start_timeout_ms",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepSpec, start_timeout_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__step_spec__field_indices_by_name[] = {
   4,   /* field[4] = kwargs */
@@ -1726,13 +1884,14 @@ static const unsigned rhythm__step_spec__field_indices_by_name[] = {
   3,   /* field[3] = priority */
   2,   /* field[2] = queue */
   6,   /* field[6] = retry */
+  7,   /* field[7] = start_timeout_ms */
   1,   /* field[1] = task */
   5,   /* field[5] = timeout_ms */
 };
 static const ProtobufCIntRange rhythm__step_spec__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor rhythm__step_spec__descriptor =
 {
@@ -1742,7 +1901,7 @@ const ProtobufCMessageDescriptor rhythm__step_spec__descriptor =
   "Rhythm__StepSpec",
   "rhythm.v1",
   sizeof(Rhythm__StepSpec),
-  7,
+  8,
   rhythm__step_spec__field_descriptors,
   rhythm__step_spec__field_indices_by_name,
   1,  rhythm__step_spec__number_ranges,
@@ -5609,7 +5768,7 @@ const ProtobufCMessageDescriptor rhythm__get_server_info__descriptor =
   (ProtobufCMessageInit) rhythm__get_server_info__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__server_info__field_descriptors[11] =
+static const ProtobufCFieldDescriptor rhythm__server_info__field_descriptors[12] =
 {
   {
     "server_version",
@@ -5743,9 +5902,22 @@ static const ProtobufCFieldDescriptor rhythm__server_info__field_descriptors[11]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "authentication_failures",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, authentication_failures),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__server_info__field_indices_by_name[] = {
   2,   /* field[2] = active_workflows */
+  11,   /* field[11] = authentication_failures */
   4,   /* field[4] = calls */
   3,   /* field[3] = connections */
   10,   /* field[10] = epoch */
@@ -5760,7 +5932,7 @@ static const unsigned rhythm__server_info__field_indices_by_name[] = {
 static const ProtobufCIntRange rhythm__server_info__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor rhythm__server_info__descriptor =
 {
@@ -5770,11 +5942,702 @@ const ProtobufCMessageDescriptor rhythm__server_info__descriptor =
   "Rhythm__ServerInfo",
   "rhythm.v1",
   sizeof(Rhythm__ServerInfo),
-  11,
+  12,
   rhythm__server_info__field_descriptors,
   rhythm__server_info__field_indices_by_name,
   1,  rhythm__server_info__number_ranges,
   (ProtobufCMessageInit) rhythm__server_info__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define rhythm__diagnose__field_descriptors NULL
+#define rhythm__diagnose__field_indices_by_name NULL
+#define rhythm__diagnose__number_ranges NULL
+const ProtobufCMessageDescriptor rhythm__diagnose__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Diagnose",
+  "Diagnose",
+  "Rhythm__Diagnose",
+  "rhythm.v1",
+  sizeof(Rhythm__Diagnose),
+  0,
+  rhythm__diagnose__field_descriptors,
+  rhythm__diagnose__field_indices_by_name,
+  0,  rhythm__diagnose__number_ranges,
+  (ProtobufCMessageInit) rhythm__diagnose__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__diagnose_reply__field_descriptors[1] =
+{
+  {
+    "findings",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__DiagnoseReply, n_findings),
+    offsetof(Rhythm__DiagnoseReply, findings),
+    &rhythm__finding__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__diagnose_reply__field_indices_by_name[] = {
+  0,   /* field[0] = findings */
+};
+static const ProtobufCIntRange rhythm__diagnose_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__diagnose_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.DiagnoseReply",
+  "DiagnoseReply",
+  "Rhythm__DiagnoseReply",
+  "rhythm.v1",
+  sizeof(Rhythm__DiagnoseReply),
+  1,
+  rhythm__diagnose_reply__field_descriptors,
+  rhythm__diagnose_reply__field_indices_by_name,
+  1,  rhythm__diagnose_reply__number_ranges,
+  (ProtobufCMessageInit) rhythm__diagnose_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue rhythm__finding__severity__enum_values_by_number[5] =
+{
+  { "SEVERITY_UNSPECIFIED", "RHYTHM__FINDING__SEVERITY__SEVERITY_UNSPECIFIED", 0 },
+  { "SEVERITY_OK", "RHYTHM__FINDING__SEVERITY__SEVERITY_OK", 1 },
+  { "SEVERITY_NOTICE", "RHYTHM__FINDING__SEVERITY__SEVERITY_NOTICE", 2 },
+  { "SEVERITY_WARNING", "RHYTHM__FINDING__SEVERITY__SEVERITY_WARNING", 3 },
+  { "SEVERITY_ERROR", "RHYTHM__FINDING__SEVERITY__SEVERITY_ERROR", 4 },
+};
+static const ProtobufCIntRange rhythm__finding__severity__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex rhythm__finding__severity__enum_values_by_name[5] =
+{
+  { "SEVERITY_ERROR", 4 },
+  { "SEVERITY_NOTICE", 2 },
+  { "SEVERITY_OK", 1 },
+  { "SEVERITY_UNSPECIFIED", 0 },
+  { "SEVERITY_WARNING", 3 },
+};
+const ProtobufCEnumDescriptor rhythm__finding__severity__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Finding.Severity",
+  "Severity",
+  "Rhythm__Finding__Severity",
+  "rhythm.v1",
+  5,
+  rhythm__finding__severity__enum_values_by_number,
+  5,
+  rhythm__finding__severity__enum_values_by_name,
+  1,
+  rhythm__finding__severity__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor rhythm__finding__field_descriptors[6] =
+{
+  {
+    "severity",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, severity),
+    &rhythm__finding__severity__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "code",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "subject",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, subject),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "seen",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, seen),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "consequence",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, consequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "remedy",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Finding, remedy),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__finding__field_indices_by_name[] = {
+  1,   /* field[1] = code */
+  4,   /* field[4] = consequence */
+  5,   /* field[5] = remedy */
+  3,   /* field[3] = seen */
+  0,   /* field[0] = severity */
+  2,   /* field[2] = subject */
+};
+static const ProtobufCIntRange rhythm__finding__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rhythm__finding__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Finding",
+  "Finding",
+  "Rhythm__Finding",
+  "rhythm.v1",
+  sizeof(Rhythm__Finding),
+  6,
+  rhythm__finding__field_descriptors,
+  rhythm__finding__field_indices_by_name,
+  1,  rhythm__finding__number_ranges,
+  (ProtobufCMessageInit) rhythm__finding__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define rhythm__get_connections__field_descriptors NULL
+#define rhythm__get_connections__field_indices_by_name NULL
+#define rhythm__get_connections__number_ranges NULL
+const ProtobufCMessageDescriptor rhythm__get_connections__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.GetConnections",
+  "GetConnections",
+  "Rhythm__GetConnections",
+  "rhythm.v1",
+  sizeof(Rhythm__GetConnections),
+  0,
+  rhythm__get_connections__field_descriptors,
+  rhythm__get_connections__field_indices_by_name,
+  0,  rhythm__get_connections__number_ranges,
+  (ProtobufCMessageInit) rhythm__get_connections__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__connection_list__field_descriptors[1] =
+{
+  {
+    "connections",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ConnectionList, n_connections),
+    offsetof(Rhythm__ConnectionList, connections),
+    &rhythm__connection_info__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__connection_list__field_indices_by_name[] = {
+  0,   /* field[0] = connections */
+};
+static const ProtobufCIntRange rhythm__connection_list__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__connection_list__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ConnectionList",
+  "ConnectionList",
+  "Rhythm__ConnectionList",
+  "rhythm.v1",
+  sizeof(Rhythm__ConnectionList),
+  1,
+  rhythm__connection_list__field_descriptors,
+  rhythm__connection_list__field_indices_by_name,
+  1,  rhythm__connection_list__number_ranges,
+  (ProtobufCMessageInit) rhythm__connection_list__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__connection_info__field_descriptors[12] =
+{
+  {
+    "connection_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, connection_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "peer",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, peer),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "client_name",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, client_name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "identity",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, identity),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "age_ms",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, age_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "silent_ms",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, silent_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "open_calls",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, open_calls),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "watches",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, watches),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "calls",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, calls),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_in",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, bytes_in),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_out",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, bytes_out),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waiting_bytes",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionInfo, waiting_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__connection_info__field_indices_by_name[] = {
+  4,   /* field[4] = age_ms */
+  9,   /* field[9] = bytes_in */
+  10,   /* field[10] = bytes_out */
+  8,   /* field[8] = calls */
+  2,   /* field[2] = client_name */
+  0,   /* field[0] = connection_id */
+  3,   /* field[3] = identity */
+  6,   /* field[6] = open_calls */
+  1,   /* field[1] = peer */
+  5,   /* field[5] = silent_ms */
+  11,   /* field[11] = waiting_bytes */
+  7,   /* field[7] = watches */
+};
+static const ProtobufCIntRange rhythm__connection_info__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 12 }
+};
+const ProtobufCMessageDescriptor rhythm__connection_info__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ConnectionInfo",
+  "ConnectionInfo",
+  "Rhythm__ConnectionInfo",
+  "rhythm.v1",
+  sizeof(Rhythm__ConnectionInfo),
+  12,
+  rhythm__connection_info__field_descriptors,
+  rhythm__connection_info__field_indices_by_name,
+  1,  rhythm__connection_info__number_ranges,
+  (ProtobufCMessageInit) rhythm__connection_info__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define rhythm__get_stats__field_descriptors NULL
+#define rhythm__get_stats__field_indices_by_name NULL
+#define rhythm__get_stats__number_ranges NULL
+const ProtobufCMessageDescriptor rhythm__get_stats__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.GetStats",
+  "GetStats",
+  "Rhythm__GetStats",
+  "rhythm.v1",
+  sizeof(Rhythm__GetStats),
+  0,
+  rhythm__get_stats__field_descriptors,
+  rhythm__get_stats__field_indices_by_name,
+  0,  rhythm__get_stats__number_ranges,
+  (ProtobufCMessageInit) rhythm__get_stats__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__server_stats__field_descriptors[2] =
+{
+  {
+    "metrics",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerStats, n_metrics),
+    offsetof(Rhythm__ServerStats, metrics),
+    &rhythm__metric__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "calls",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerStats, n_calls),
+    offsetof(Rhythm__ServerStats, calls),
+    &rhythm__call_stats__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__server_stats__field_indices_by_name[] = {
+  1,   /* field[1] = calls */
+  0,   /* field[0] = metrics */
+};
+static const ProtobufCIntRange rhythm__server_stats__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__server_stats__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ServerStats",
+  "ServerStats",
+  "Rhythm__ServerStats",
+  "rhythm.v1",
+  sizeof(Rhythm__ServerStats),
+  2,
+  rhythm__server_stats__field_descriptors,
+  rhythm__server_stats__field_indices_by_name,
+  1,  rhythm__server_stats__number_ranges,
+  (ProtobufCMessageInit) rhythm__server_stats__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__metric__field_descriptors[3] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Metric, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Metric, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "help",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Metric, help),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__metric__field_indices_by_name[] = {
+  2,   /* field[2] = help */
+  0,   /* field[0] = name */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange rhythm__metric__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor rhythm__metric__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Metric",
+  "Metric",
+  "Rhythm__Metric",
+  "rhythm.v1",
+  sizeof(Rhythm__Metric),
+  3,
+  rhythm__metric__field_descriptors,
+  rhythm__metric__field_indices_by_name,
+  1,  rhythm__metric__number_ranges,
+  (ProtobufCMessageInit) rhythm__metric__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__call_stats__field_descriptors[4] =
+{
+  {
+    "call",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CallStats, call),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ended",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__CallStats, n_ended),
+    offsetof(Rhythm__CallStats, ended),
+    &rhythm__code_count__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "durations",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Rhythm__CallStats, n_durations),
+    offsetof(Rhythm__CallStats, durations),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "duration_us",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CallStats, duration_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__call_stats__field_indices_by_name[] = {
+  0,   /* field[0] = call */
+  3,   /* field[3] = duration_us */
+  2,   /* field[2] = durations */
+  1,   /* field[1] = ended */
+};
+static const ProtobufCIntRange rhythm__call_stats__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rhythm__call_stats__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.CallStats",
+  "CallStats",
+  "Rhythm__CallStats",
+  "rhythm.v1",
+  sizeof(Rhythm__CallStats),
+  4,
+  rhythm__call_stats__field_descriptors,
+  rhythm__call_stats__field_indices_by_name,
+  1,  rhythm__call_stats__number_ranges,
+  (ProtobufCMessageInit) rhythm__call_stats__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__code_count__field_descriptors[2] =
+{
+  {
+    "code",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CodeCount, code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "count",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CodeCount, count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__code_count__field_indices_by_name[] = {
+  0,   /* field[0] = code */
+  1,   /* field[1] = count */
+};
+static const ProtobufCIntRange rhythm__code_count__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__code_count__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.CodeCount",
+  "CodeCount",
+  "Rhythm__CodeCount",
+  "rhythm.v1",
+  sizeof(Rhythm__CodeCount),
+  2,
+  rhythm__code_count__field_descriptors,
+  rhythm__code_count__field_indices_by_name,
+  1,  rhythm__code_count__number_ranges,
+  (ProtobufCMessageInit) rhythm__code_count__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCEnumValue rhythm__effect__enum_values_by_number[3] =

@@ -16,6 +16,9 @@ package enum AuthorizationTable {
         case .listWorkflows:  Rule(.read,     .filter)
         case .resolveID:      Rule(.read,     .filter)
         case .getServerInfo:  Rule(.read,     .server)
+        case .diagnose:       Rule(.read,     .filter)
+        case .getStats:       Rule(.read,     .server)
+        case .getConnections: Rule(.admin,    .server)
         case .startWorkflow:  Rule(.operate,  .application)
         case .pauseWorkflow:  Rule(.operate,  .workflow)
         case .resumeWorkflow: Rule(.operate,  .workflow)
@@ -49,7 +52,7 @@ package enum AuthorizationTable {
         /// The application that it names. A foreign one is PERMISSION_DENIED (reason APP_ID): its name came from the
         /// caller, so there is nothing to hide.
         case application
-        /// The server as a whole: numbers, no workflow. The same for everybody.
+        /// The server as a whole: numbers and peers, no workflow. The same for everybody who may ask.
         case server
     }
 

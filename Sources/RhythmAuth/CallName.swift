@@ -11,4 +11,27 @@ package enum CallName: String, Sendable, Hashable, CaseIterable {
     case watchProgress = "watch_progress"
     case tailLog = "tail_log"
     case getServerInfo = "get_server_info"
+    case diagnose
+    case getConnections = "get_connections"
+    case getStats = "get_stats"
+
+    /// Its place in ``allCases``: a table of counters is found by it without hashing a name.
+    package var index: Int {
+        switch self {
+        case .startWorkflow: 0
+        case .pauseWorkflow: 1
+        case .resumeWorkflow: 2
+        case .cancelWorkflow: 3
+        case .deleteWorkflow: 4
+        case .getStatus: 5
+        case .listWorkflows: 6
+        case .resolveID: 7
+        case .watchProgress: 8
+        case .tailLog: 9
+        case .getServerInfo: 10
+        case .diagnose: 11
+        case .getConnections: 12
+        case .getStats: 13
+        }
+    }
 }

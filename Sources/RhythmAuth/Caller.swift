@@ -1,7 +1,9 @@
 package import RhythmCore
 
 /// Who is at the other end of a connection, and what he may do. Settled when the connection's hello is accepted.
-package struct Caller: Sendable, Hashable {
+///
+/// A class only so that every call of a connection can be handed it for the price of one reference.
+package final class Caller: Sendable, Equatable {
     /// How he was recognised.
     package enum Identity: Sendable, Hashable {
         /// Nobody asked: no authentication is configured.
@@ -32,6 +34,12 @@ package struct Caller: Sendable, Hashable {
     package static let nobody = Caller(.anyone, role: .read, scope: .only([]))
     /// Everybody, where nobody has to say who he is.
     package static let anyone = Caller(.anyone, role: .admin, scope: .all)
+
+    package static func == (lhs: Caller, rhs: Caller) -> Bool {
+        lhs === rhs
+            || (lhs.identity == rhs.identity && lhs.role == rhs.role && lhs.scope == rhs.scope
+                && lhs.entry == rhs.entry)
+    }
 
     /// For messages and logs; holds no secret.
     package var description: String {

@@ -76,6 +76,16 @@ public struct CeleryConfiguration: Sendable {
 
         /// Makes the defaults.
         public init() {}
+
+        /// A worker that is silent for so long, and whose mailbox is gone, is taken for dead. Who wants that sooner than
+        /// by default wants its attempts to be looked for sooner, too.
+        public mutating func shorten(toLose patience: Duration) {
+            workerLost = patience
+            suspect = min(suspect, patience)
+            lost = min(lost, patience)
+            // No sooner than a heartbeat may be late.
+            workerQuiet = min(workerQuiet, max(.seconds(3), patience / 2))
+        }
     }
 
     /// Makes a configuration with defaults for everything else.

@@ -35,6 +35,7 @@ extension CeleryDesk {
         for node in roster.bury(at: now) {
             kinds.forget(node)
             kindsAsked[node] = nil
+            pulses[node] = nil
         }
         guard isListening else { return }
         for (id, entry) in entries {

@@ -14,6 +14,8 @@ extension CeleryDesk {
         case kinds
         /// Who is there.
         case roll
+        /// Part of the examination that began at that time.
+        case examination(Examination.Part, begun: Duration)
     }
 
     /// Between two roll calls.
@@ -66,6 +68,7 @@ extension CeleryDesk {
             for id in revoking { entries[id]?.revoke?.tellAgain() }
             polls.wakeAll(now: now)
             callTheRoll()
+            examineAnew()
         } else if !listens {
             listeningSince = nil
         }
@@ -76,12 +79,15 @@ extension CeleryDesk {
 
     func take(_ event: EventBatch.Event) {
         switch event {
-        case .online(let node):
+        case .online(let node, let pulse):
             hear(node)
+            pulses[node, default: WorkerPulse()].feel(pulse, at: .wallClock)
             kinds.forget(node)
             kindsAsked[node] = nil
             welcome(node)
-        case .alive(let node): hear(node)
+        case .alive(let node, let pulse):
+            hear(node)
+            pulses[node, default: WorkerPulse()].feel(pulse, at: .wallClock)
         case .offline(let node): roster.leaves(node, at: now)
         case .received(let id, let node):
             hear(node, works: true)
@@ -135,6 +141,7 @@ extension CeleryDesk {
         guard let question = questions[reply.ticket] else { return }
         switch question {
         case .roll: break
+        case .examination(let part, let begun): answered(part, begun: begun, reply)
         case .kinds:
             kinds.learn(reply.value, of: reply.node)
             if !unsent.isEmpty { sendAnew() }

@@ -52,6 +52,13 @@ actor CeleryDesk {
     var revoked: [TaskID] = []
     var revokedSet: Set<TaskID> = []
 
+    // Examination
+    /// What workers' signs of life say of them.
+    var pulses: [String: WorkerPulse] = [:]
+    var examination: Examination?
+    /// Who asked while one was under way; the next one is for all of them.
+    var examinees: [Examination.Caller] = []
+
     // Fate
     var census: Census?
     /// The census whose documents are being read.
@@ -120,6 +127,9 @@ actor CeleryDesk {
         case .revoked(let ids): remember(earlier: ids)
         case .queue(let name, let found): saw(queue: name, found)
         case .mailbox(let node, let found): saw(mailboxOf: node, found)
+        case .examine(let caller): examine(for: caller)
+        case .examinedQueue(let name, let found, let begun): examined(queue: name, found, begun: begun)
+        case .examinedDatabase(let state, let begun): examined(state, begun: begun)
         }
     }
 
@@ -165,6 +175,7 @@ actor CeleryDesk {
         var due = min(nextScan, nextRollCall, nextQueueCheck)
         if !isPolling, let next = polls.nextDue { due = min(due, next) }
         if let next = nextFateDue { due = min(due, next) }
+        if let examination { due = min(due, examination.deadline) }
         if let next = nextSendDue { due = min(due, next) }
         if let armedFor, armedFor <= due, armedFor > now { return }
         armedFor = due
@@ -179,6 +190,7 @@ actor CeleryDesk {
         if nextScan <= now { scan() }
         if nextQueueCheck <= now { checkQueues() }
         advanceFate()
+        advanceExamination()
         if let first = leftovers.first, first.due <= now {
             let due = leftovers.prefix { $0.due <= now }.map(\.task)
             leftovers.removeFirst(due.count)

@@ -61,6 +61,11 @@ public final class CeleryRunner: TaskRunner {
 
     public func stop() { inbox.put(.stop) }
 
+    /// Asks the workers, the broker and the database; takes a few seconds. See ``Diagnosis`` for what is judged how.
+    public func examine(_ needs: [TaskNeed], answer: @escaping @Sendable ([Finding]) -> Void) {
+        inbox.put(.examine(.init(needs: needs, answer: answer)))
+    }
+
     /// Workers keep the logs.
     public var logs: (any LogSource)? { nil }
 }

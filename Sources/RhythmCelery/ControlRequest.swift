@@ -37,6 +37,15 @@ struct ControlRequest: Hashable, Sendable {
         method: "registered",
         arguments: .object([.init("taskinfoitems", .array(TaskKinds.attributes.map { .string($0) }))]))
 
+    /// All of a worker's settings, defaults included, without passwords. What its command line says is not among them.
+    static let settings = ControlRequest(method: "conf", arguments: .object([.init("with_defaults", .bool(true))]))
+    /// The queues that a worker takes from, and how it declared them.
+    static let queues = ControlRequest(method: "active_queues")
+    /// A worker's tasks, with what each has of its own or from the settings.
+    static let taskOptions = ControlRequest(
+        method: "registered",
+        arguments: .object([.init("taskinfoitems", .array(TaskOptions.attributes.map { .string($0) }))]))
+
     /// Which of these a worker holds.
     static func query(_ ids: [TaskID]) -> ControlRequest {
         ControlRequest(method: "query_task", arguments: .object([.init("ids", list(ids))]))

@@ -32,6 +32,10 @@ final class DeskInbox: Sendable {
         case revoked([TaskID])
         case queue(String, QueueInspection)
         case mailbox(String, QueueInspection)
+        case examine(Examination.Caller)
+        /// A look at a queue, and one at the database, that belong to the examination that began at that time.
+        case examinedQueue(String, QueueInspection, begun: Duration)
+        case examinedDatabase(DatabaseState, begun: Duration)
     }
 
     private struct State {

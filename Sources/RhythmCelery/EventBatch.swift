@@ -16,11 +16,19 @@ struct EventBatch {
         /// Something else happened to the attempt: its document is worth a look.
         case changed(TaskID)
         /// A worker came up, or is connected again.
-        case online(String)
+        case online(String, Pulse)
         /// A worker is there.
-        case alive(String)
+        case alive(String, Pulse)
         /// A worker takes no more tasks; it may still be finishing some.
         case offline(String)
+    }
+
+    /// What a worker's sign of life says of it.
+    struct Pulse: Hashable, Sendable {
+        /// When it was sent, by the clock of the worker's machine.
+        var sentAt: Timestamp?
+        /// The version of Celery, such as `5.2.7`.
+        var version: String?
     }
 
     let events: [Event]
@@ -39,8 +47,8 @@ struct EventBatch {
             return nil
         }
         switch type {
-        case "worker-online": return .online(host)
-        case "worker-heartbeat": return .alive(host)
+        case "worker-online": return .online(host, pulse(value))
+        case "worker-heartbeat": return .alive(host, pulse(value))
         case "worker-offline": return .offline(host)
         default: break
         }
@@ -53,6 +61,10 @@ struct EventBatch {
         case "task-succeeded", "task-failed", "task-retried": return .finished(TaskID(id))
         default: return .changed(TaskID(id))
         }
+    }
+
+    private static func pulse(_ value: JSONValue) -> Pulse {
+        Pulse(sentAt: time(value["timestamp"]), version: value["sw_ver"]?.stringValue)
     }
 
     private static func time(_ value: JSONValue?) -> Timestamp? {

@@ -154,6 +154,15 @@ final class Links: Sendable {
         open.withLock { $0?.inspector }?.queue(queue) { inbox.put(.queue(queue, $0)) }
     }
 
+    /// Looks at a queue for an examination.
+    func examine(queue: String, begun: Duration) {
+        let inbox = inbox
+        open.withLock { $0?.inspector }?.queue(queue) { inbox.put(.examinedQueue(queue, $0, begun: begun)) }
+    }
+
+    /// The broker, for messages; without the password.
+    var brokerName: String { address.description }
+
     /// Looks for a worker's mailbox.
     func look(for node: String) {
         let inbox = inbox

@@ -23,7 +23,7 @@ final class ResultBackend: Sendable {
     private static let sweepMilliseconds: Int64 = 86_400_000
 
     private let pool: MongoPool
-    private let collection: String
+    let collection: String
     private let serverID: String
     private let usesChangeStream: Bool
     private let inbox: DeskInbox
@@ -42,6 +42,8 @@ final class ResultBackend: Sendable {
 
     /// The database, for messages.
     var description: String { pool.description }
+    /// Its name.
+    var database: String { pool.database }
 
     // MARK: Reading
 
@@ -59,6 +61,27 @@ final class ResultBackend: Sendable {
                 inbox.put(answer(.found(found)))
             } catch {
                 inbox.put(answer(.failed("\(error)")))
+            }
+        }
+    }
+
+    /// Looks at how the database does, for an examination.
+    func examine(begun: Duration) {
+        reads.async { [self] in
+            guard !isStopped.load(ordering: .relaxed) else { return }
+            let before = ContinuousClock.now
+            do throws(MongoError) {
+                let server = try pool.hello()
+                let recent = try pool.find(
+                    collection, filter: ["status": "SUCCESS"], projection: ["args": 1, "name": 1],
+                    sort: ["date_done": -1], limit: 20)
+                let state = DatabaseState.Seen(
+                    time: ContinuousClock.now - before, isWritable: server.isWritable,
+                    hasChangeStreams: server.hasChangeStreams, results: recent.count,
+                    bareResults: recent.count { $0["args"] == nil })
+                inbox.put(.examinedDatabase(.answers(state), begun: begun))
+            } catch {
+                inbox.put(.examinedDatabase(.fails("\(error)"), begun: begun))
             }
         }
     }

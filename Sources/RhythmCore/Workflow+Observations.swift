@@ -227,11 +227,7 @@ extension Workflow {
         _ position: AttemptPosition, detail: String, at: Timestamp, in transition: inout Transition
     ) {
         if self[position].revocation?.reason == .timeout {
-            let limit = steps[position.step].spec.timeout?.wholeMilliseconds ?? 0
-            fail(
-                position,
-                Failure(type: "TimeLimitExceeded", message: "it ran longer than the step's timeout of \(limit) ms"),
-                at: at, in: &transition)
+            fail(position, overdue(position), at: at, in: &transition)
             return
         }
         end(position, .revoked, at: at, in: &transition)
@@ -239,6 +235,23 @@ extension Workflow {
         if control == .running { endedAt = transition.now }
         record(.revoked, at: position, detail: detail, in: &transition)
         if case .resuming(let plan) = control { carryOut(plan, in: &transition) }
+    }
+
+    /// What an attempt failed of that was stopped by one of its step's limits.
+    private func overdue(_ position: AttemptPosition) -> Failure {
+        let spec = steps[position.step].spec
+        let attempt = self[position]
+        // It may have begun after it was told to stop.
+        let wasBegun = attempt.startedAt.map { $0 < attempt.revocation?.requestedAt ?? $0 } ?? false
+        guard !wasBegun, let limit = spec.startTimeout else {
+            let limit = spec.timeout?.wholeMilliseconds ?? 0
+            return Failure(
+                type: "TimeLimitExceeded", message: "it ran longer than the step's timeout of \(limit) ms")
+        }
+        let reason = attempt.waiting.map { "; \($0)" } ?? ""
+        return Failure(
+            type: "StartTimeLimitExceeded",
+            message: "it was not begun within the step's start_timeout of \(limit.wholeMilliseconds) ms\(reason)")
     }
 
     private mutating func end(

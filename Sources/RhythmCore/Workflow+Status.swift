@@ -91,10 +91,11 @@ extension Workflow {
         guard let position = currentPosition else { return nil }
         let attempt = self[position]
         if attempt.isWaiting { return attempt.notBefore }
-        guard attempt.isLive, attempt.revocation == nil, let started = attempt.startedAt,
-            let timeout = steps[position.step].spec.timeout
-        else { return nil }
-        return started + timeout
+        guard attempt.isLive, attempt.revocation == nil else { return nil }
+        let spec = steps[position.step].spec
+        if let started = attempt.startedAt { return spec.timeout.map { started + $0 } }
+        guard let dispatched = attempt.dispatchedAt else { return nil }
+        return spec.startTimeout.map { dispatched + $0 }
     }
 }
 

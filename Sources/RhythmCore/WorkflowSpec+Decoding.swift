@@ -46,7 +46,7 @@ extension WorkflowSpec {
 }
 
 extension StepSpec {
-    private static let keys = ["name", "task", "queue", "priority", "kwargs", "timeout", "retry"]
+    private static let keys = ["name", "task", "queue", "priority", "kwargs", "timeout", "start_timeout", "retry"]
 
     init(decoding value: JSONValue, path: String) throws(RhythmError) {
         let reader = try ObjectReader(value, path: path, what: "a step", known: Self.keys)
@@ -56,7 +56,7 @@ extension StepSpec {
             queue: try reader.string("queue"),
             priority: try reader.integer("priority"),
             kwargs: try reader.object("kwargs") ?? .emptyObject,
-            timeout: try reader.duration("timeout"),
+            timeout: try reader.duration("timeout"), startTimeout: try reader.duration("start_timeout"),
             retry: try RetryPolicy(decoding: reader.value("retry"), path: reader.path("retry")))
     }
 }

@@ -132,6 +132,9 @@ extension StepSpec {
         if let timeout {
             try check(timeout, isOver: .zero, field: "\(field).timeout")
         }
+        if let startTimeout {
+            try check(startTimeout, isOver: .zero, field: "\(field).start_timeout")
+        }
         guard let retry else { return }
         guard (1...WorkflowSpec.Limits.attempts).contains(retry.maxAttempts) else {
             throw WorkflowSpec.invalid(

@@ -47,13 +47,16 @@ public struct StepSpec: Sendable, Hashable {
     public var kwargs: JSON
     /// How long an attempt may run once it has started; nil for no limit.
     public var timeout: Duration?
+    /// How long an attempt may wait for a worker to begin it; nil for ever. What waits too long fails, like what runs too
+    /// long.
+    public var startTimeout: Duration?
     /// What to do when an attempt fails; nil to leave it failed.
     public var retry: RetryPolicy?
 
     /// Makes a step.
     public init(
         name: String, task: String, queue: String? = nil, priority: Int? = nil, kwargs: JSON = .emptyObject,
-        timeout: Duration? = nil, retry: RetryPolicy? = nil
+        timeout: Duration? = nil, startTimeout: Duration? = nil, retry: RetryPolicy? = nil
     ) {
         self.name = name
         self.task = task
@@ -61,6 +64,7 @@ public struct StepSpec: Sendable, Hashable {
         self.priority = priority
         self.kwargs = kwargs
         self.timeout = timeout
+        self.startTimeout = startTimeout
         self.retry = retry
     }
 

@@ -12,6 +12,7 @@ extension Engine {
             do throws(StoreError) {
                 changedElsewhere = try store.commit(batch)
             } catch {
+                if let workflow = error.workflow { return refuse(workflow, error, &cycle) + finish(&cycle) }
                 abandon(cycle, batch, error)
                 return []
             }
@@ -65,6 +66,26 @@ extension Engine {
             batch.changes.append(WorkflowChange(workflow: workflow, isNew: false, touched: positions, events: []))
         }
         return batch
+    }
+
+    /// One workflow cannot be stored as it is: its commands are refused, and what its attempts brought is cut down to
+    /// what can be stored. The others of the cycle go on without it.
+    ///
+    /// - Returns: its reports in a form that can be stored, to be processed again.
+    private func refuse(_ id: WorkflowID, _ error: StoreError, _ cycle: inout Cycle) -> [Input] {
+        logger.error("workflow \(id) cannot be stored: \(error)")
+        unsavedProgress[id] = nil
+        var again: [Input] = []
+        for input in cycle.remove([id]) {
+            switch input {
+            case .command(_, _, let reply): reply(.failure(RhythmError(error)))
+            case .report(var report):
+                report.observation = report.observation.cutDown(because: error.message)
+                again.append(.report(report))
+            case .changedElsewhere: again.append(input)
+            }
+        }
+        return again
     }
 
     /// The commit failed: everything stays as it was, clients are told, reports and timers are tried again.

@@ -104,7 +104,14 @@ public final class Engine {
         tendLease(now: clock.now())
         var again = processOnce(inputs)
         for _ in 1..<Self.conflictTries where !again.isEmpty { again = processOnce(again) }
-        for case .command(_, _, let reply) in again {
+        for input in again {
+            guard case .command(_, _, let reply) = input else {
+                if case .report(let report) = input {
+                    heldReports.append(report)
+                    retryAt = clock.now() + Self.storeRetryInterval
+                }
+                continue
+            }
             reply(
                 .failure(
                     RhythmError(

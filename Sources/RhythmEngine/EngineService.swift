@@ -24,6 +24,8 @@ public final class EngineService: Sendable {
 
     private let lane: Lane
     private let driver: EngineDriver
+    /// Internal for its extensions.
+    let runner: any TaskRunner
     private let inbox = Mutex(Inbox())
     private let board: Board
 
@@ -39,6 +41,7 @@ public final class EngineService: Sendable {
     ) {
         reader = store.reader
         logs = runner.logs
+        self.runner = runner
         let board = Board()
         let lane = Lane(label: "rhythm.engine")
         self.board = board

@@ -11,9 +11,10 @@ public import RhythmEngine
 /// steps nothing: the next runner with the same data directory finds them again. All file work happens on a queue of
 /// its own; no function here blocks.
 public final class LocalRunner: TaskRunner {
-    private let lane = DispatchQueue(label: "rhythm.local-runner")
+    let lane = DispatchQueue(label: "rhythm.local-runner")
     private let desk: AttemptDesk
-    private let places: Places
+    let places: Places
+    let configuration: LocalRunnerConfiguration
     private let wakeUps: WakeUps
 
     /// Takes the data directory and makes what it needs there. Nothing runs before ``start(outstanding:report:)``.
@@ -32,6 +33,7 @@ public final class LocalRunner: TaskRunner {
             throw Files.failure("execute", configuration.supervisorPath)
         }
         try Files.makeDirectory(configuration.dataDirectory)
+        self.configuration = configuration
         places = Places(root: try Self.absolute(configuration.dataDirectory))
         try Files.makeDirectory(places.attempts)
         try Files.makeDirectory(places.logs)

@@ -45,8 +45,8 @@ extension BSONDocument {
 func withReply<Value>(
     _ body: (OpaquePointer) -> Value
 ) throws(MongoError) -> (value: Value, reply: BSONDocument) {
-    // SAFETY: a `bson_t`, which Swift does not import because of its alignment, has 128 bytes aligned to 128, by libbson's
-    // own assertion. The driver makes it a document in every outcome; it is destroyed and freed once.
+    // SAFETY: a `bson_t`, which Swift does not import because of its alignment, has 128 bytes aligned to 128, by
+    // libbson's own assertion. The driver makes it a document in every outcome; it is destroyed and freed once.
     let place = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 128)
     let reply = OpaquePointer(place)
     bson_init(reply)

@@ -1,6 +1,7 @@
 extension BSONValue {
-    /// The value as JSON text in the way of Python's `json`: `NaN` and `Infinity` as such, dates as ISO 8601 text in UTC,
-    /// object ids as hexadecimal digits, bytes as numbers. What is exact in JSON comes out exact; the rest is readable.
+    /// The value as JSON text in the way of Python's `json`: `NaN` and `Infinity` as such, dates as ISO 8601 text in
+    /// UTC, object ids as hexadecimal digits, bytes as numbers. What is exact in JSON comes out exact; the rest is
+    /// readable.
     package var jsonText: String {
         var text = ""
         write(to: &text)

@@ -1,5 +1,5 @@
-/// One BSON value (https://bsonspec.org/spec.html). Every type of the specification has a case, the deprecated ones too,
-/// so that whatever a foreign program stored can be read.
+/// One BSON value (https://bsonspec.org/spec.html). Every type of the specification has a case, the deprecated ones
+/// too, so that whatever a foreign program stored can be read.
 package enum BSONValue: Sendable, Hashable {
     case double(Double)
     case string(String)

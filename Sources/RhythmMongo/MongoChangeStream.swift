@@ -2,8 +2,8 @@ import CMongoC
 
 /// Changes of a collection as they happen.
 ///
-/// Thread-bound: one thread at a time uses it and releases it. It keeps a connection of its pool for as long as it lives.
-/// The driver resumes by itself after most errors; after one that is thrown make a new one from ``resumeToken``.
+/// Thread-bound: one thread at a time uses it and releases it. It keeps a connection of its pool for as long as it
+/// lives. The driver resumes by itself after most errors; after one that is thrown make a new one from ``resumeToken``.
 package final class MongoChangeStream {
     private let lease: Lease
     private let collection: OpaquePointer

@@ -25,15 +25,15 @@ package struct MongoError: Error, Sendable, Hashable, CustomStringConvertible {
 
     /// What to make of it.
     package var kind: Kind
-    /// The server's or the driver's number (https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml);
-    /// 0 if there is none.
+    /// The server's or the driver's number
+    /// (https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml); 0 if there is none.
     package var code: Int
     /// Whether the number is the server's.
     package var isFromServer: Bool
     /// For people; without credentials.
     package var message: String
-    /// Whether what was to be written may have been written all the same: the answer was lost, or came from a server that
-    /// could not promise to keep it.
+    /// Whether what was to be written may have been written all the same: the answer was lost, or came from a server
+    /// that could not promise to keep it.
     package var outcomeUnknown: Bool
 
     package init(

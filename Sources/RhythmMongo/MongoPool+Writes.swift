@@ -1,8 +1,8 @@
 import CMongoC
 
 extension MongoPool {
-    /// Sent with each document that is stored whole: the driver need not check again what ``BSONDocument/encoded()`` made,
-    /// and would refuse empty names.
+    /// Sent with each document that is stored whole: the driver need not check again what ``BSONDocument/encoded()``
+    /// made, and would refuse empty names.
     static let unchecked: BSONDocument = ["validate": false]
 
     /// Stores new documents, in order, until one is refused.
@@ -83,8 +83,8 @@ extension MongoPool {
     /// Sends many operations with as few round trips as the protocol allows.
     ///
     /// - Parameter ordered: one after the other until one is refused; else all of them, in any order.
-    /// - Throws: ``MongoError`` for what concerns all of them. With `outcomeUnknown` any of them may have happened; without
-    ///   it none has. What the server refuses for one operation is in the result.
+    /// - Throws: ``MongoError`` for what concerns all of them. With `outcomeUnknown` any of them may have happened;
+    ///   without it none has. What the server refuses for one operation is in the result.
     package func bulkWrite(
         _ collection: String, _ writes: [MongoWrite], ordered: Bool
     ) throws(MongoError) -> MongoBulkResult {

@@ -2,12 +2,13 @@ import CMongoC
 
 /// Connections to one MongoDB deployment, and what can be asked of it.
 ///
-/// Any thread, many at a time: each operation takes a client from the driver's pool for as long as it lasts. All of them
-/// block, until the server answers or the timeouts of ``MongoOptions`` are over; so never on a thread of the cooperative
-/// pool. Nothing connects before the first operation, and connections that are lost are made again by the driver.
+/// Any thread, many at a time: each operation takes a client from the driver's pool for as long as it lasts. All of
+/// them block, until the server answers or the timeouts of ``MongoOptions`` are over; so never on a thread of the
+/// cooperative pool. Nothing connects before the first operation, and connections that are lost are made again by the
+/// driver.
 ///
-/// SAFETY: `@unchecked` for the pointer: the driver's pool may be used by any thread, and is destroyed by `deinit`, when
-/// no ``Lease`` holds this object any more.
+/// SAFETY: `@unchecked` for the pointer: the driver's pool may be used by any thread, and is destroyed by `deinit`,
+/// when no ``Lease`` holds this object any more.
 package final class MongoPool: @unchecked Sendable, CustomStringConvertible {
     /// The database of all operations: that of the address, else the default.
     package let database: String
@@ -71,8 +72,8 @@ package final class MongoPool: @unchecked Sendable, CustomStringConvertible {
 
 // MARK: Clients
 
-/// A client that was taken from a pool; it goes back when this ends. For one thread at a time, with everything that is made
-/// of it (collections, cursors, change streams).
+/// A client that was taken from a pool; it goes back when this ends. For one thread at a time, with everything that is
+/// made of it (collections, cursors, change streams).
 struct Lease: ~Copyable {
     let client: OpaquePointer
     private let pool: MongoPool

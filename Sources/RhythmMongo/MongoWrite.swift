@@ -16,8 +16,8 @@ package struct MongoUpdateResult: Sendable, Hashable {
     package var upsertedID: BSONValue?
 }
 
-/// What a bulk did. The server counts matches for all operations together: if there are fewer than operations, one has to
-/// look which of them it was.
+/// What a bulk did. The server counts matches for all operations together: if there are fewer than operations, one has
+/// to look which of them it was.
 package struct MongoBulkResult: Sendable, Hashable {
     /// An operation that the server refused; nothing of it happened.
     package struct Refusal: Sendable, Hashable {

@@ -1,8 +1,13 @@
+import RhythmAuth
 import RhythmCore
 
 /// One call of one connection, from its request to its answer. Exactly one reply or status ends it.
 final class Call {
     let id: UInt64
+    /// What it asks for.
+    let name: CallName
+    /// When its request was read (uptime, nanoseconds).
+    let beganAt: UInt64
     /// It waits for what may never come: a stream, or a status that is to change. A server that goes ends it at once,
     /// and so does a client that has sent its last.
     var isOpenEnded: Bool
@@ -18,8 +23,10 @@ final class Call {
     /// The workflows it may find: none until it was decided that it is allowed at all.
     var scope = AppScope.only([])
 
-    init(id: UInt64, isOpenEnded: Bool, connection: Connection) {
+    init(id: UInt64, _ name: CallName, isOpenEnded: Bool, beganAt: UInt64, connection: Connection) {
         self.id = id
+        self.name = name
+        self.beganAt = beganAt
         self.isOpenEnded = isOpenEnded
         self.connection = connection
     }

@@ -42,7 +42,7 @@ extension Connection {
     /// What let the peer in does so no more, or with other rights: it has to come again.
     func credentialsEnded() {
         guard phase == .ready || phase == .leaving else { return }
-        server.logger.info("credentials ended", metadata: ["peer": "\(peer)", "caller": "\(caller.description)"])
+        server.logOfPeers("credentials ended", ["peer": "\(peer)", "caller": "\(caller.description)"])
         hangUp("CREDENTIALS_CHANGED", "the credentials of this connection were changed or revoked; connect again")
     }
 }

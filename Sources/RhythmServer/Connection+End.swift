@@ -17,7 +17,7 @@ extension Connection {
             return
         }
         leave()
-        for call in Array(calls.values) where call.isOpenEnded { _ = finish(call) }
+        for call in Array(calls.values) where call.isOpenEnded { _ = finish(call, Self.peerIsGone) }
         closeIfIdle()
         server.timers.schedule(after: .seconds(5)) { [weak self] in self?.close() }
     }
@@ -27,57 +27,114 @@ extension Connection {
         if phase == .ready { phase = .leaving }
     }
 
-    /// The server goes: tells the peer, ends its streams, lets the other calls finish.
-    func goAway(_ reason: String, _ message: String, grace: Duration) {
+    /// The server ends it in peace: tells the peer, ends its streams, lets the other calls finish.
+    func goAway(_ why: Farewell, grace: Duration) {
         guard phase == .ready else {
             if phase == .awaitingHello || phase == .turnedAway { close() }
             return
         }
+        server.statistics.hangUps[why.reason, default: 0] += 1
         send(
             .goAway(
                 GoAway(
-                    reason: reason, message: message, graceMilliseconds: UInt32(clamping: grace.wholeMilliseconds),
+                    reason: why.reason, message: why.message,
+                    graceMilliseconds: UInt32(clamping: grace.wholeMilliseconds),
                     lastCallID: lastCallID)), call: 0)
         leave()
-        for call in Array(calls.values) where call.isOpenEnded {
-            fail(
-                call,
-                RhythmError(
-                    .unavailable, reason: "SHUTTING_DOWN",
-                    "the server is shutting down; go on after the last version you saw", retryAfter: .seconds(1)))
-        }
+        for call in Array(calls.values) where call.isOpenEnded { dismiss(call, why) }
         flush()
         closeIfIdle()
     }
 
+    /// Ends a call that its client can go on with elsewhere, or here again.
+    func dismiss(_ call: Call, _ why: Farewell) {
+        fail(
+            call,
+            RhythmError(
+                .unavailable, reason: why.streamReason, "\(why.message); go on after the last version you saw",
+                retryAfter: why == .shutdown ? .seconds(1) : nil))
+    }
+
     /// The peer broke the protocol: says so, if it speaks it at all, and closes.
     func refuse(_ reason: String, _ message: String) {
-        guard phase != .closed else { return }
-        server.logger.info(
-            "connection refused", metadata: ["peer": "\(peer)", "reason": "\(reason)", "message": "\(message)"])
+        guard !isOver else { return }
+        server.logOfPeers(
+            "connection refused", ["peer": "\(peer)", "reason": "\(reason)", "message": "\(message)"])
         hangUp(reason, message)
     }
 
     /// Says why, and closes.
     func hangUp(_ reason: String, _ message: String) {
-        guard phase != .closed else { return }
+        guard !isOver else { return }
+        server.statistics.hangUps[reason, default: 0] += 1
         send(.goAway(GoAway(reason: reason, message: message, graceMilliseconds: 0, lastCallID: lastCallID)), call: 0)
         _ = flushBytes()
-        close()
+        part()
     }
 
     func closeIfIdle() {
-        if phase == .leaving, calls.isEmpty, waitingBytes == 0 { close() }
+        if phase == .leaving, calls.isEmpty, waitingBytes == 0 { part() }
+    }
+
+    /// So much is read and thrown away at most, from a peer that does not stop.
+    private static var mostThrownAway: Int { 1 << 20 }
+
+    /// Ends it so that the peer learns what it was told last. Closing a socket in which something lies unread makes the
+    /// system send a reset, and a reset makes the peer's system throw away what it has not passed on yet, the GoAway
+    /// among it. So only the way out is closed; what comes in is thrown away until the peer closes too, for a while.
+    func part() {
+        guard !isOver else { return }
+        if phase == .turnedAway { server.failures.release(address) }
+        phase = .parting
+        held = []
+        if let frameTimer { server.timers.cancel(frameTimer) }
+        frameTimer = nil
+        for call in Array(calls.values) { _ = finish(call, Self.peerIsGone) }
+        sayEndOfTLS()
+        shutdown(descriptor, Int32(SHUT_WR))
+        // A socket whose way out is closed counts as writable for ever.
+        disarmWrite()
+        // The peer has closed already, or is not to be listened to: what lies there is thrown away in passing.
+        guard !readIsCancelled else {
+            var rounds = 16
+            while rounds > 0, recv(descriptor, server.readBuffer.baseAddress, server.readBuffer.count, 0) > 0 {
+                rounds -= 1
+            }
+            return close()
+        }
+        if readIsSuspended {
+            readIsSuspended = false
+            readSource?.resume()
+        }
+        server.timers.schedule(after: server.configuration.lingerTimeout) { [weak self] in self?.close() }
+        server.later { [weak self] in self?.readable() }
+    }
+
+    func throwAway(_ count: Int) {
+        thrownAway += count
+        if thrownAway > Self.mostThrownAway { close() }
+    }
+
+    private static let peerIsGone = RhythmError(
+        .cancelled, reason: "PEER_GONE", "the connection ended before the call did", effect: .unknown)
+
+    private func sayEndOfTLS() {
+        guard let tls else { return }
+        // What the peer is to know: that this is the end, or the alert that says what went wrong.
+        tls.end()
+        tls.takeOutput(into: &sealed.bytes)
+        _ = sealed.flush(to: descriptor)
     }
 
     /// Closes now. Calls that are still open end without an answer; work that they began goes on.
     func close() {
         guard phase != .closed else { return }
         if phase == .turnedAway { server.failures.release(address) }
+        if phase != .parting { sayEndOfTLS() }
         phase = .closed
         held = []
         if let frameTimer { server.timers.cancel(frameTimer) }
-        for call in Array(calls.values) { _ = finish(call) }
+        for call in Array(calls.values) { _ = finish(call, Self.peerIsGone) }
         readIsCancelled = true
         readSource?.cancel()
         // A suspended source must not be released, and runs its cancel handler only once it is resumed.
@@ -85,12 +142,6 @@ extension Connection {
         if let writeSource {
             writeSource.cancel()
             if !writeIsArmed { writeSource.resume() }
-        }
-        if let tls {
-            // What the peer is to know: that this is the end, or the alert that says what went wrong.
-            tls.end()
-            tls.takeOutput(into: &sealed.bytes)
-            _ = sealed.flush(to: descriptor)
         }
         // Tells the peer at once; the descriptor itself is closed when both sources are gone.
         shutdown(descriptor, Int32(SHUT_RDWR))
@@ -120,14 +171,23 @@ extension Connection {
         guard phase == .ready else { return }
         let silence = now &- lastHeardAt
         if silence > 2 * pingInterval {
-            server.logger.info("peer is silent, closing", metadata: ["peer": "\(peer)"])
-            close()
+            cutOff("SILENT", "peer is silent, closing")
+        } else if now >= oldAt {
+            let grace = server.configuration.ageGrace
+            goAway(.connectionAge, grace: grace)
+            server.timers.schedule(after: grace) { [weak self] in self?.part() }
         } else if silence > pingInterval, now &- lastPingAt > pingInterval, blockedSince == nil {
             lastPingAt = now
+            server.statistics.pingsSent += 1
             send(.ping(now), call: 0)
         } else if let blockedSince, now &- blockedSince > stallTimeout, readIsSuspended {
-            server.logger.info("peer takes nothing, closing", metadata: ["peer": "\(peer)"])
-            close()
+            cutOff("STALLED", "peer takes nothing, closing")
         }
+    }
+
+    private func cutOff(_ reason: String, _ message: Logger.Message) {
+        server.logOfPeers(message, ["peer": "\(peer)", "reason": "\(reason)"])
+        server.statistics.hangUps[reason, default: 0] += 1
+        close()
     }
 }

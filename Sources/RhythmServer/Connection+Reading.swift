@@ -22,6 +22,11 @@ extension Connection {
         while phase != .closed, !readIsCancelled, !readIsSuspended {
             let count = recv(descriptor, server.readBuffer.baseAddress, size, 0)
             if count > 0 {
+                bytesIn += count
+                if phase == .parting {
+                    throwAway(count)
+                    continue
+                }
                 lastHeardAt = LaneTimers.now()
                 let bytes = UnsafeRawBufferPointer(rebasing: server.readBuffer[..<count])
                 if let tls {
@@ -37,7 +42,7 @@ extension Connection {
                     break
                 }
             } else if count == 0 {
-                peerLeft()
+                if phase == .parting { close() } else { peerLeft() }
             } else if errno == EINTR {
                 continue
             } else if errno == EAGAIN || errno == EWOULDBLOCK {
@@ -64,13 +69,24 @@ extension Connection {
                     case .ended: peerLeft()
                     }
                 } catch {
-                    server.logger.info(
+                    server.logOfPeers(
                         "connection refused",
-                        metadata: ["peer": "\(peer)", "reason": "TLS", "message": "\(error.description)"])
+                        ["peer": "\(peer)", "reason": "TLS", "message": "\(error.description)"])
+                    server.statistics.hangUps["TLS", default: 0] += 1
+                    if error.kind == .noTLS { sendPlainly() }
                     return close()
                 }
             }
         }
+    }
+
+    /// To somebody who speaks frames where TLS is expected: what he can read, and nothing but that.
+    private func sendPlainly() {
+        let goAway = GoAway(
+            reason: "TLS_REQUIRED", message: "this address speaks TLS; connect to it with tls://",
+            graceMilliseconds: 0, lastCallID: 0)
+        try? ServerFrame(callID: 0, body: .goAway(goAway)).append(to: &sealed.bytes)
+        _ = sealed.flush(to: descriptor)
     }
 
     private func take(_ bytes: UnsafeRawBufferPointer) {
@@ -158,7 +174,9 @@ extension Connection {
             return
         }
         lastCallID = frame.callID
-        let call = Call(id: frame.callID, isOpenEnded: request.isStream, connection: self)
+        callsBegun += 1
+        let call = Call(
+            id: frame.callID, request.name, isOpenEnded: request.isStream, beganAt: lastHeardAt, connection: self)
         if phase == .leaving || server.isDraining {
             fail(
                 call,
@@ -181,13 +199,15 @@ extension Connection {
     }
 
     private func reject(_ error: FrameError) {
+        server.statistics.framesRefused += 1
         if error.isFatal || phase == .awaitingHello {
             refuse("PROTOCOL", error.rhythmError.message)
         } else if let callID = error.callID, callID != 0 {
             // What this version does not know about a call of before may be ignored. Anything else would be a second
             // call with this id, and a status could be taken for the end of the first.
             guard callID > lastCallID else {
-                if error.kind != .unknownBody { refuseCallID(callID) }
+                if case .unknownBody = error.kind { return }
+                refuseCallID(callID)
                 return
             }
             lastCallID = callID

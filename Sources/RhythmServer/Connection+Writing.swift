@@ -20,7 +20,7 @@ extension Connection {
 
     /// Ends a call with an error.
     func fail(_ call: Call, _ error: RhythmError) {
-        guard finish(call) else { return }
+        guard finish(call, error) else { return }
         send(.status(error), call: call.id)
     }
 
@@ -30,19 +30,23 @@ extension Connection {
         send(.status(nil), call: call.id)
     }
 
-    func finish(_ call: Call) -> Bool {
+    /// Ends a call without a frame.
+    ///
+    /// - Returns: whether there is somebody to be told.
+    func finish(_ call: Call, _ error: RhythmError? = nil) -> Bool {
         guard !call.isEnded else { return false }
         if calls.removeValue(forKey: call.id) != nil { server.callCount -= 1 }
         if let deadline = call.deadline { server.timers.cancel(deadline) }
         readyStreams.remove(call.id)
         call.end()
+        server.journal.add(call, peer: peer, error)
         if phase == .leaving { server.later { [weak self] in self?.closeIfIdle() } }
-        return phase != .closed
+        return !isOver
     }
 
     /// Appends a frame; it goes out with the next flush, together with all others of this turn.
     func send(_ body: ServerBody, call: UInt64) {
-        guard phase != .closed else { return }
+        guard !isOver else { return }
         do throws(FrameError) {
             try ServerFrame(callID: call, body: body)
                 .append(to: &output.bytes, limit: server.configuration.maxResponseBytes)
@@ -54,7 +58,7 @@ extension Connection {
 
     /// Appends a frame around a body that many watches share.
     func send(_ shared: EncodedBody, call: UInt64) {
-        guard phase != .closed else { return }
+        guard !isOver else { return }
         let length = shared.frameLength(callID: call)
         if length <= server.configuration.maxResponseBytes {
             shared.append(callID: call, to: &output.bytes)
@@ -70,21 +74,21 @@ extension Connection {
             .resourceExhausted, reason: "ANSWER_TOO_LONG",
             "\(what); max_response_bytes is \(server.configuration.maxResponseBytes);"
                 + " ask for less, such as omit_results", effect: .unknown)
-        if let open = calls[call] { _ = finish(open) }
+        if let open = calls[call] { _ = finish(open, status) }
         // A status is short; if even that fails there is nothing left to say.
         try? ServerFrame(callID: call, body: .status(status)).append(to: &output.bytes)
     }
 
     /// Lets streams add what the peer has room for, then writes.
     func flush() {
-        guard phase != .closed, !isFlushing else { return }
+        guard !isOver, !isFlushing else { return }
         isFlushing = true
         defer { isFlushing = false }
         repeat {
-            while !isCongested, phase != .closed, let stream = readyStreams.next() {
+            while !isCongested, !isOver, let stream = readyStreams.next() {
                 if stream.sendNext() { readyStreams.add(stream) }
             }
-            guard phase != .closed, write() else { return }
+            guard !isOver, write() else { return }
         } while !readyStreams.isEmpty
         if phase == .leaving { closeIfIdle() }
     }
@@ -155,7 +159,7 @@ extension Connection {
         source.activate()
     }
 
-    private func disarmWrite() {
+    func disarmWrite() {
         guard writeIsArmed else { return }
         writeIsArmed = false
         writeSource?.suspend()

@@ -11,11 +11,13 @@ import RhythmWire
 /// One connection: its socket, its frames, its calls. Lives on the server's lane.
 ///
 /// Life: `awaitingHello` -> `ready` -> (`leaving`: the peer or the server wants to end it, open calls still finish) ->
-/// `closed`; or `awaitingHello` -> `turnedAway` (its credentials are wrong, which it is told after a while) -> `closed`.
+/// `parting` (everything is said; what still comes is read and thrown away) -> `closed`; or `awaitingHello` ->
+/// `turnedAway` (its credentials are wrong, which it is told after a while) -> `closed`. Each leads to `closed` at once
+/// when the peer is gone.
 /// One read source and at most one write source serve the descriptor for its whole life; it is closed only
 /// after the cancel handlers of both have run.
 final class Connection {
-    enum Phase { case awaitingHello, ready, leaving, turnedAway, closed }
+    enum Phase { case awaitingHello, ready, leaving, turnedAway, parting, closed }
 
     let id: UInt64
     let peer: String
@@ -26,6 +28,14 @@ final class Connection {
     /// Watches and logs that have something to send.
     var readyStreams = StreamQueue()
     var lastHeardAt: UInt64
+    /// Uptime in nanoseconds, as all times here.
+    let openedAt: UInt64
+    /// When it has reached its age.
+    let oldAt: UInt64
+    var callsBegun: UInt64 = 0
+    var bytesIn = 0
+    /// What was read and thrown away since it is parting.
+    var thrownAway = 0
     var clientName = ""
 
     unowned let server: ServerCore
@@ -63,7 +73,15 @@ final class Connection {
         var user: UInt32 = 0
         uid = isUnix && rhythm_peer_uid(descriptor, &user) == 0 ? user : nil
         self.peer = uid.map { "unix, uid \($0)" } ?? peer
-        lastHeardAt = LaneTimers.now()
+        openedAt = LaneTimers.now()
+        lastHeardAt = openedAt
+        oldAt = Self.endOfAge(server.configuration.maxConnectionAge, from: openedAt)
+    }
+
+    /// When something that begins now has reached its age: a tenth sooner or later than said.
+    static func endOfAge(_ age: Duration?, from now: UInt64) -> UInt64 {
+        guard let age else { return .max }
+        return now &+ UInt64(Double(age.wholeMicroseconds) * 1000 * Double.random(in: 0.9...1.1))
     }
 
     /// What the connection itself says about its peer.
@@ -81,9 +99,15 @@ final class Connection {
     var takesFrames: Bool {
         switch phase {
         case .awaitingHello, .ready, .leaving: true
-        case .turnedAway, .closed: false
+        case .turnedAway, .parting, .closed: false
         }
     }
+
+    /// Nothing is said any more.
+    var isOver: Bool { phase == .parting || phase == .closed }
+
+    /// What went over the network towards the peer.
+    var bytesOut: Int { tls == nil ? output.totalSent : sealed.totalSent }
 
     /// Begins to read. Called once.
     func start() {

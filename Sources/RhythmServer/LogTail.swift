@@ -40,6 +40,7 @@ final class LogTail: OutgoingStream {
         guard let data = piece, !call.isEnded, let connection = call.connection else { return false }
         piece = nil
         connection.send(.logData(data), call: callID)
+        server.statistics.eventsSent += 1
         left -= Int64(data.data.count)
         offset = data.offset + Int64(data.data.count)
         if left <= 0 || (offset >= data.endOffset && (data.isComplete || !request.follow)) {

@@ -17,6 +17,9 @@ extension Request {
         case .watchProgress: .watchProgress
         case .tailLog: .tailLog
         case .getServerInfo: .getServerInfo
+        case .diagnose: .diagnose
+        case .getConnections: .getConnections
+        case .getStats: .getStats
         }
     }
 

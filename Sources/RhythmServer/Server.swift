@@ -45,6 +45,16 @@ package final class Server: Sendable {
         lane.queue.async { driver.assumeIsolated { $0.replace(security) } }
     }
 
+    /// What was counted since the start, and what is there now. Answered even while the server drains.
+    package func stats() async -> ServerStats {
+        let driver = driver
+        return await withCheckedContinuation { (done: CheckedContinuation<ServerStats, Never>) in
+            lane.queue.async {
+                done.resume(returning: driver.assumeIsolated { $0.stats() })
+            }
+        }
+    }
+
     /// Stops listening, ends watches so that their clients go elsewhere or come back, and waits for other open calls,
     /// at most for `grace`. What was started goes on.
     package func drain(grace: Duration) async {
@@ -84,6 +94,8 @@ private actor ServerDriver {
         self.core = core
         return try core.start()
     }
+
+    func stats() -> ServerStats { core?.stats ?? ServerStats(metrics: [], calls: []) }
 
     func replace(_ security: Security) { core?.turn { $0.replace(security) } }
 

@@ -28,6 +28,19 @@ package struct ServerConfiguration: Sendable {
     package var progressInterval = Duration.milliseconds(50)
     /// A peer that takes nothing of what waits for it for this long is cut off, if calls of its own wait for that.
     package var stallTimeout = Duration.seconds(30)
+    /// A connection that is older is asked to come again, so that load moves to a server that came back, and what leaks in
+    /// a peer does not leak for ever. Nil: it may grow as old as it likes. Each connection draws a tenth more or less, so
+    /// that those which came together do not go together.
+    package var maxConnectionAge: Duration?
+    /// The same for a watch, which its client resumes where it was.
+    package var maxWatchAge: Duration?
+    /// How long the open calls of a connection that has reached its age may still take.
+    package var ageGrace = Duration.seconds(5)
+    /// How long a connection that the server ends is read from, unheeded, so that the peer's system does not throw away
+    /// what it was told last; see ``Connection/part(_:)``.
+    package var lingerTimeout = Duration.seconds(1)
+    /// How many lines about single calls, and about single peers, go into the log each second.
+    package var logLinesPerSecond = 100
     /// How peers are recognised, at first.
     package var security = Security()
     /// What is said in Hello: the version of this program.

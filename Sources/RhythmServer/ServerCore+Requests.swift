@@ -46,6 +46,9 @@ extension ServerCore {
         case .watchProgress(let watch): hub.open(watch, call: call)
         case .tailLog(let tail): tailLog(tail, call)
         case .getServerInfo: call.connection?.reply(call, .getServerInfo(info))
+        case .diagnose: examine(call)
+        case .getConnections: call.connection?.reply(call, .getConnections(connectionList))
+        case .getStats: call.connection?.reply(call, .getStats(stats))
         }
     }
 
@@ -165,6 +168,12 @@ extension ServerCore {
             case .failed(let error): call.connection?.fail(call, error)
             default: break
             }
+        }
+    }
+
+    private func examine(_ call: Call) {
+        examine(within: call.scope) { findings in
+            call.connection?.reply(call, .diagnose(DiagnoseReply(findings: findings)))
         }
     }
 

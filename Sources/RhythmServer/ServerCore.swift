@@ -23,6 +23,9 @@ final class ServerCore {
     private(set) var connections: [UInt64: Connection] = [:]
     private(set) var isDraining = false
     var callCount = 0
+    var statistics = Statistics()
+    var journal: CallJournal
+    private(set) var peersThrottle: LogThrottle
     var statusAnswers = StatusAnswers()
     private(set) var security: Security
     /// Attempts that failed, by address.
@@ -36,10 +39,11 @@ final class ServerCore {
     private var lastTicket: UInt64 = 0
     private var readsUnderWay: [UInt64: (ReadResult) -> Void] = [:]
     private var commandsUnderWay: [UInt64: (Result<RhythmEngine.Reply, RhythmError>) -> Void] = [:]
+    private var examinations: [UInt64: ([Finding]) -> Void] = [:]
     private var dirty: [Connection] = []
     private var afterTurn: [() -> Void] = []
     private var whenEmpty: (() -> Void)?
-    private let startedAt = LaneTimers.now()
+    let startedAt = LaneTimers.now()
 
     /// - Parameter enter: runs a closure with this core on the lane; called on the lane.
     init(
@@ -50,6 +54,8 @@ final class ServerCore {
         self.configuration = configuration
         security = configuration.security
         self.logger = logger
+        journal = CallJournal(logger: logger, linesPerSecond: UInt64(configuration.logLinesPerSecond))
+        peersThrottle = LogThrottle(perSecond: UInt64(configuration.logLinesPerSecond))
         self.lane = lane
         self.enter = enter
         timers = LaneTimers(queue: lane.queue) { enter { $0.turn { $0.timers.runDue() } } }
@@ -103,11 +109,20 @@ final class ServerCore {
             afterTurn = []
             for action in actions { action() }
         }
+        journal.settle(into: &statistics)
     }
 
     /// The connection has something to send at the end of this turn.
     func markDirty(_ connection: Connection) {
         if dirty.last !== connection { dirty.append(connection) }
+    }
+
+    /// Logs what concerns one peer, unless there are too many such lines.
+    func logOfPeers(_ message: Logger.Message, _ metadata: Logger.Metadata, level: Logger.Level = .info) {
+        guard logger.logLevel <= level, let leftOut = peersThrottle.admit(at: LaneTimers.now()) else { return }
+        var metadata = metadata
+        if leftOut > 0 { metadata["lines_left_out"] = .stringConvertible(leftOut) }
+        logger.log(level: level, message, metadata: metadata)
     }
 
     /// Runs at the end of this turn.
@@ -119,6 +134,7 @@ enum LaneMessage: Sendable {
     case publication(Publication)
     case command(UInt64, Result<RhythmEngine.Reply, RhythmError>)
     case read(UInt64, ReadResult)
+    case examined(UInt64, [Finding])
 }
 
 // MARK: The engine and the store
@@ -142,6 +158,15 @@ extension ServerCore {
         lastTicket += 1
         readsUnderWay[lastTicket] = then
         reads.run(ticket: lastTicket, work)
+    }
+
+    /// Has the engine look at its store and its runner; `then` runs on the lane, seconds later.
+    func examine(within scope: AppScope, then: @escaping ([Finding]) -> Void) {
+        lastTicket += 1
+        let ticket = lastTicket
+        examinations[ticket] = then
+        let mailbox = mailbox
+        engine.examine(within: scope) { mailbox.put(.examined(ticket, $0)) }
     }
 
     /// A workflow that is active and in scope.
@@ -183,6 +208,7 @@ extension ServerCore {
                 hub.take(publication)
             case .command(let ticket, let result): commandsUnderWay.removeValue(forKey: ticket)?(result)
             case .read(let ticket, let result): readsUnderWay.removeValue(forKey: ticket)?(result)
+            case .examined(let ticket, let findings): examinations.removeValue(forKey: ticket)?(findings)
             }
         }
     }
@@ -196,11 +222,14 @@ extension ServerCore {
         let listener = listeners[index]
         let hasMore = listener.acceptAll { descriptor, peer in
             guard connections.count < configuration.maxConnections, !isDraining else {
-                logger.warning("connection refused", metadata: ["peer": "\(peer)", "reason": "TOO_MANY_CONNECTIONS"])
+                statistics.connectionsRefused += 1
+                logOfPeers(
+                    "connection refused", ["peer": "\(peer)", "reason": "TOO_MANY_CONNECTIONS"], level: .warning)
                 Glibc.close(descriptor)
                 return
             }
             lastConnectionID += 1
+            statistics.connectionsAccepted += 1
             var session: TLSSession?
             if case .tls = listener.endpoint {
                 // Whatever goes wrong here: a connection that is to be encrypted is never plain.
@@ -218,7 +247,8 @@ extension ServerCore {
             connection.start()
         }
         guard !hasMore else { return }
-        logger.error("out of descriptors: new connections wait until one is closed")
+        statistics.descriptorShortages += 1
+        logOfPeers("out of descriptors: new connections wait until one is closed", [:], level: .error)
         listener.pause()
         timers.schedule(after: .seconds(1)) { [weak listener] in listener?.resume() }
     }
@@ -235,13 +265,17 @@ extension ServerCore {
     /// The connection's descriptor is closed.
     func forget(_ connection: Connection) {
         connections[connection.id] = nil
+        statistics.bytesIn += UInt64(connection.bytesIn)
+        statistics.bytesOut += UInt64(connection.bytesOut)
         for listener in listeners { listener.resume() }
         if connections.isEmpty { whenEmpty?() }
     }
 
     /// Looks after every connection, often enough for the intervals there are: pings the silent, cuts off the dead.
     private func scheduleRound() {
-        let shortest = min(configuration.pingInterval, configuration.bookmarkInterval, configuration.stallTimeout)
+        let shortest = min(
+            configuration.pingInterval, configuration.bookmarkInterval, configuration.stallTimeout,
+            configuration.maxConnectionAge ?? .seconds(2), configuration.maxWatchAge ?? .seconds(2))
         timers.schedule(after: min(.seconds(1), shortest / 2)) { [weak self] in
             guard let self else { return }
             let now = LaneTimers.now()
@@ -250,6 +284,7 @@ extension ServerCore {
             for connection in Array(connections.values) {
                 connection.lookAfter(now: now, pingInterval: interval, stallTimeout: stall)
             }
+            hub.endOldWatches(now: now)
             hub.sendBookmarks(now: now)
             scheduleRound()
         }
@@ -275,7 +310,7 @@ extension ServerCore {
             calls: UInt64(callCount), watches: UInt64(hub.watchCount),
             health: trouble == nil ? .serving : .degraded,
             healthDetail: trouble.map { "the store refuses: \($0.message)" } ?? "", runners: configuration.runners,
-            serverID: configuration.serverID, epoch: configuration.epoch)
+            serverID: configuration.serverID, epoch: configuration.epoch, authenticationFailures: failures.total)
     }
 
     /// Stops listening, tells every peer, lets open calls finish, and calls `done` when the last connection is closed
@@ -293,7 +328,7 @@ extension ServerCore {
         }
         whenEmpty = finish
         for connection in Array(connections.values) {
-            connection.goAway("SHUTDOWN", "the server is shutting down", grace: grace)
+            connection.goAway(.shutdown, grace: grace)
         }
         if connections.isEmpty {
             finish()

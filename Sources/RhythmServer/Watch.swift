@@ -18,6 +18,8 @@ final class Watch: OutgoingStream {
     private var owesBookmark = false
     private unowned let hub: WatchHub
     private let progressInterval: UInt64
+    /// When it has reached its age (uptime, nanoseconds).
+    private let oldAt: UInt64
 
     init(_ request: WatchProgress, call: Call, hub: WatchHub, progressInterval: Duration) {
         self.request = request
@@ -25,6 +27,7 @@ final class Watch: OutgoingStream {
         self.hub = hub
         callID = call.id
         lastSentAt = LaneTimers.now()
+        oldAt = Connection.endOfAge(hub.server.configuration.maxWatchAge, from: lastSentAt)
         let wanted = Duration.milliseconds(Int64(request.minProgressIntervalMilliseconds))
         self.progressInterval = UInt64(max(wanted, progressInterval).wholeMicroseconds) * 1000
     }
@@ -45,6 +48,13 @@ final class Watch: OutgoingStream {
         hub.server.markDirty(connection)
     }
 
+    /// Ends the watch if it has reached its age; its client goes on where it was.
+    func endIfOld(now: UInt64) {
+        guard now >= oldAt, !call.isEnded, let connection = call.connection else { return }
+        hub.server.statistics.watchesAged += 1
+        connection.dismiss(call, .watchAge)
+    }
+
     /// Says that the watch is alive, if it has been silent since `deadline`.
     func bookmarkIfSilent(since deadline: UInt64) {
         guard lastSentAt < deadline, !owesBookmark, !call.isEnded, let connection = call.connection else { return }
@@ -59,6 +69,7 @@ final class Watch: OutgoingStream {
             cursor.isQueued = false
             if sendNext(of: cursor, connection) {
                 lastSentAt = LaneTimers.now()
+                hub.server.statistics.eventsSent += 1
                 owesBookmark = false
                 wake(cursor)
                 return true
@@ -67,6 +78,7 @@ final class Watch: OutgoingStream {
         if owesBookmark {
             owesBookmark = false
             lastSentAt = LaneTimers.now()
+            hub.server.statistics.eventsSent += 1
             connection.send(.watchEvent(.bookmark(at: hub.now())), call: callID)
         }
         endIfDone()

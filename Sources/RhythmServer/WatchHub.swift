@@ -60,6 +60,12 @@ final class WatchHub {
         wakeWaiters(of: topic)
     }
 
+    /// Ends the watches that have reached their age.
+    func endOldWatches(now: UInt64) {
+        guard server.configuration.maxWatchAge != nil else { return }
+        for watch in Array(watches.values) { watch.endIfOld(now: now) }
+    }
+
     /// Sends a bookmark on every watch that has been silent for too long.
     func sendBookmarks(now: UInt64) {
         guard now > bookmarkInterval else { return }

@@ -4,8 +4,8 @@ import RhythmMongo
 extension JSON {
     /// The text as BSON, for programs that read the collection; the exact text is stored beside it.
     ///
-    /// Nil where BSON, or a server, has no way to say it: names with NUL or a leading `$`, and deep nesting. Whole numbers
-    /// over 64 bits become floats. Of two members with one name the last counts.
+    /// Nil where BSON, or a server, has no way to say it: names with NUL or a leading `$`, and deep nesting. Whole
+    /// numbers over 64 bits become floats. Of two members with one name the last counts.
     var asBSON: BSONValue? { value.asBSON(depth: 0) }
 }
 

@@ -11,8 +11,8 @@ struct KnownWorkflow {
 
 /// The workflows that this server read or wrote and may change.
 ///
-/// Those that are settled are kept for a while, because somebody who reads one often changes it next; what is forgotten is
-/// read again before it is changed.
+/// Those that are settled are kept for a while, because somebody who reads one often changes it next; what is forgotten
+/// is read again before it is changed.
 struct KnownWorkflows {
     private static let settledKept = 10_000
 

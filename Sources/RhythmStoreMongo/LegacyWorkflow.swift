@@ -4,8 +4,8 @@ import RhythmMongo
 
 /// A workflow of the Python library `sca-rhythm` as one of ours, for readers only.
 ///
-/// The library keeps what its tasks did in Celery's result documents, one for each task run; the status follows from them.
-/// Whatever is missing or of an odd type is passed over: half of a record is worth more than an error.
+/// The library keeps what its tasks did in Celery's result documents, one for each task run; the status follows from
+/// them. Whatever is missing or of an odd type is passed over: half of a record is worth more than an error.
 enum LegacyWorkflow {
     /// The ids of the tasks that a document names.
     static func taskIDs(_ document: BSONDocument) -> [String] {

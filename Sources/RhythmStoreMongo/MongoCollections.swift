@@ -33,7 +33,8 @@ package struct MongoCollections: Sendable, Hashable {
         ]
     }()
 
-    /// Makes the indexes that are missing. A user without the right to make some does no harm as long as none is missing.
+    /// Makes the indexes that are missing. A user without the right to make some does no harm as long as none is
+    /// missing.
     func prepare(_ pool: MongoPool) throws(StoreError) {
         let present = try translating(pool.description) { () throws(MongoError) in try pool.indexNames(workflows) }
         let missing = Self.workflowIndexes.filter { !present.contains($0.name) }

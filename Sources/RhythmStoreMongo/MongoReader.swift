@@ -38,7 +38,8 @@ package final class MongoReader: StoreReader {
     ) throws(StoreError) -> [WorkflowID] {
         // The database takes 0 for no limit.
         guard limit > 0 else { return [] }
-        // A range, not a pattern, so that no character of the prefix has a meaning. Nothing in an id sorts after the end.
+        // A range, not a pattern, so that no character of the prefix has a meaning. Nothing in an id sorts after the
+        // end.
         var filter: BSONDocument = [
             "_id": ["$gte": .string(prefix), "$lt": .string(prefix + "\u{10FFFF}")],
             WorkflowDocument.privateMarker: .null,

@@ -9,8 +9,8 @@ extension MongoStore {
         var write: MongoWrite
         /// What is known of the workflow if it is stored; nil after a deletion.
         var outcome: KnownWorkflow?
-        /// By this the stored document tells whether this very write made it what it is. The revision does not: an earlier
-        /// write, whose answer was lost, may have arrived late.
+        /// By this the stored document tells whether this very write made it what it is. The revision does not: an
+        /// earlier write, whose answer was lost, may have arrived late.
         var writeID: Int64?
     }
 
@@ -107,7 +107,7 @@ extension MongoStore {
         StoreError(
             .full,
             "\(pool.description): the record of workflow \(id) would have about \(size) bytes; a document may have "
-                + "\(documentLimit). Nothing was stored. Let its tasks return less, or names of files")
+                + "\(documentLimit). Nothing was stored. Let its tasks return less, or names of files", workflow: id)
     }
 
     /// Sends the writes and finds out which of them met what they named.
@@ -146,8 +146,8 @@ extension MongoStore {
         return refused
     }
 
-    /// The workflows whose update or deletion met nothing. The server tells how many there are; if there are any, one read
-    /// tells which.
+    /// The workflows whose update or deletion met nothing. The server tells how many there are; if there are any, one
+    /// read tells which.
     private func missed(_ parts: [Part], _ result: MongoBulkResult) throws(StoreError) -> Set<WorkflowID> {
         var updates = 0
         var deletions = 0

@@ -4,16 +4,17 @@ package import RhythmMongo
 
 /// Keeps workflows in a MongoDB database, for one server or for several.
 ///
-/// One workflow is one document (``WorkflowDocument``) and one write of it: state and intent are stored together or not at
-/// all. Each write names the version and the revision that it was made from, so of two servers that change a workflow one
-/// finds that the other was faster. A batch goes out as one unordered bulk; its workflows are stored each for itself.
+/// One workflow is one document (``WorkflowDocument``) and one write of it: state and intent are stored together or not
+/// at all. Each write names the version and the revision that it was made from, so of two servers that change a
+/// workflow one finds that the other was faster. A batch goes out as one unordered bulk; its workflows are stored each
+/// for itself.
 ///
 /// Durable as far as the database is: writes wait for a majority of the replica set to have them in their journals (see
 /// `MongoOptions/writeSafety`).
 ///
-/// All functions but ``reader``'s are called on one thread at a time; they block, so never on a thread of the cooperative
-/// pool. Processes of the Python library that share the collection must not get the ids of our workflows: they rewrite
-/// whole documents without looking.
+/// All functions but ``reader``'s are called on one thread at a time; they block, so never on a thread of the
+/// cooperative pool. Processes of the Python library that share the collection must not get the ids of our workflows:
+/// they rewrite whole documents without looking.
 package final class MongoStore: SharedStore {
     /// Whether servers share the database.
     package enum Mode: Sendable, Hashable {

@@ -2,7 +2,8 @@ import RhythmCore
 import RhythmEngine
 import RhythmMongo
 
-/// A step in two forms: in the array `steps` as the Python library has it, and in `rhythm.steps` exactly as it was asked for.
+/// A step in two forms: in the array `steps` as the Python library has it, and in `rhythm.steps` exactly as it was
+/// asked for.
 enum StepDocument {
     /// For the library's readers.
     static func makeShown(_ step: Step) -> BSONDocument {
@@ -37,6 +38,7 @@ enum StepDocument {
         document.add("queue", step.queue)
         document.add("priority", step.priority.map { .exact($0) })
         document.add("timeout", step.timeout.map { .document(make($0)) })
+        document.add("start_timeout", step.startTimeout.map { .document(make($0)) })
         if let retry = step.retry {
             document.append(
                 "retry",
@@ -54,6 +56,7 @@ enum StepDocument {
         step.queue = try fields.textIfAny("queue")
         step.priority = try fields.int64IfAny("priority").map { Int($0) }
         if let timeout = try fields.fieldsIfAny("timeout") { step.timeout = try readDuration(timeout) }
+        if let timeout = try fields.fieldsIfAny("start_timeout") { step.startTimeout = try readDuration(timeout) }
         if let retry = try fields.fieldsIfAny("retry") {
             step.retry = RetryPolicy(
                 maxAttempts: try retry.int("max_attempts"), backoff: try readDuration(try retry.fields("backoff")),

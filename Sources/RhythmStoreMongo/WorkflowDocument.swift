@@ -4,9 +4,9 @@ import RhythmMongo
 
 /// A workflow as a document of `workflow_meta`.
 ///
-/// Its top level is what the Python library `sca-rhythm` stores, field for field, so that the library's readers can stay,
-/// with `version`, `started_at`, `ended_at` and `labels` added. All of that is for others: a record is read back from the
-/// sub-document `rhythm` alone, which holds it exactly (JSON as its text, times in whole microseconds):
+/// Its top level is what the Python library `sca-rhythm` stores, field for field, so that the library's readers can
+/// stay, with `version`, `started_at`, `ended_at` and `labels` added. All of that is for others: a record is read back
+/// from the sub-document `rhythm` alone, which holds it exactly (JSON as its text, times in whole microseconds):
 ///
 /// - `schema`: the form of all this, ``schema``.
 /// - `revision`: grows by one with every write. A write names the revision that it was made from.

@@ -29,6 +29,7 @@ enum StepSpecsCoding {
         if let queue = step.queue { members.append(.init("queue", .string(queue))) }
         if let priority = step.priority { members.append(.init("priority", .integer(priority))) }
         if let timeout = step.timeout { members.append(.init("timeout", value(timeout))) }
+        if let timeout = step.startTimeout { members.append(.init("start_timeout", value(timeout))) }
         if let retry = step.retry {
             members.append(
                 .init(
@@ -51,6 +52,10 @@ enum StepSpecsCoding {
         if let timeout = value["timeout"] {
             guard let timeout = duration(timeout) else { return nil }
             step.timeout = timeout
+        }
+        if let timeout = value["start_timeout"] {
+            guard let timeout = duration(timeout) else { return nil }
+            step.startTimeout = timeout
         }
         if let retry = value["retry"] {
             guard let maxAttempts = retry["max_attempts"]?.intValue, let factor = retry["factor"]?.doubleValue,

@@ -4,13 +4,14 @@ import Synchronization
 
 /// A real server of MongoDB's protocol (SecantusDB, a Python package) for tests, with a folder and a port of its own.
 ///
-/// Its program is `bin/secantusd-py` of the virtual environment that `RHYTHM_PYTHON_MONGO` names, else of `python/mongo`
-/// in the build folder. It is stopped when this is released, or at the latest when the test process ends, even if that is
-/// killed.
+/// Its program is `bin/secantusd-py` of the virtual environment that `RHYTHM_PYTHON_MONGO` names, else of
+/// `python/mongo` in the build folder. It is stopped when this is released, or at the latest when the test process
+/// ends, even if that is killed.
 package final class MongoServer: Sendable {
     /// What it shows itself as.
     package enum Topology: Sendable, Hashable {
-        /// Without change streams and transactions, and with an oplog that stays small, so that writes keep their speed.
+        /// Without change streams and transactions, and with an oplog that stays small, so that writes keep their
+        /// speed.
         case standalone
         /// A replica set of one member, with change streams.
         case replicaSet

@@ -154,8 +154,8 @@ extension StoreContractRun {
         return filter
     }
 
-    /// While a writer changes two workflows in each batch (one, if batches are not stored whole), every read sees all of
-    /// one batch, and a record whose parts belong together.
+    /// While a writer changes two workflows in each batch (one, if batches are not stored whole), every read sees all
+    /// of one batch, and a record whose parts belong together.
     func readersSeeCommits() throws {
         var pair = (0..<(fixture.storesBatchesWhole ? 2 : 1)).map { _ in samples.start(requestID: "") }
         try commit(pair)

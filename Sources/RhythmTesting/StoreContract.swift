@@ -111,8 +111,8 @@ final class StoreContractRun {
             sourceLocation: sourceLocation)
     }
 
-    /// A part of a batch that contradicts what is stored is refused and leaves nothing, and the store goes on. Whether the
-    /// others share its fate is told by the fixture.
+    /// A part of a batch that contradicts what is stored is refused and leaves nothing, and the store goes on. Whether
+    /// the others share its fate is told by the fixture.
     func expectConflict(
         _ contradiction: WorkflowChange, between others: [WorkflowChange],
         sourceLocation: SourceLocation = #_sourceLocation

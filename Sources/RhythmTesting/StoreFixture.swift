@@ -8,7 +8,8 @@ public protocol StoreFixture: AnyObject {
     /// Else each workflow's part is stored for itself, and `commit` returns those that are not; see ``Store``.
     var storesBatchesWhole: Bool { get }
 
-    /// By how much the contract is to cut down its amounts of random work: more than 1 for a store with a slow way to it.
+    /// By how much the contract is to cut down its amounts of random work: more than 1 for a store with a slow way to
+    /// it.
     var thrift: Int { get }
 
     /// Opens the database; the first time it is empty. At most one store is open at a time.

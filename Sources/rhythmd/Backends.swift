@@ -39,7 +39,7 @@ struct Backends {
         var configuration = CeleryConfiguration(broker: celery.broker, results: celery.results, serverID: serverID)
         configuration.defaultQueue = celery.defaultQueue
         configuration.libraryTasks = Set(celery.libraryTasks)
-        configuration.times.workerLost = celery.workerLostAfter
+        configuration.times.shorten(toLose: celery.workerLostAfter)
         do throws(CeleryRunnerError) {
             return try CeleryRunner(configuration)
         } catch {

@@ -22,20 +22,16 @@ struct Daemon {
     /// Runs until SIGTERM or SIGINT.
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
-        let level = settings.logLevel
-        LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = level
-            return handler
-        }
+        let (format, level) = (settings.operation.logFormat, settings.logLevel)
+        LoggingSystem.bootstrap { format.handler(label: $0, level: level) }
         let logger = Logger(label: "rhythmd")
-        try makeDirectory(settings.data)
-        if settings.backends.celery == nil { try makeDirectory(settings.tasks) }
-        let signals = TerminationSignals()
         let reloads = ReloadSignals()
         var files = SecurityFiles(settings.security)
         let security = try files.read()
         let filesRead = files
+        try makeDirectory(settings.data)
+        if settings.backends.celery == nil { try makeDirectory(settings.tasks) }
+        let signals = TerminationSignals()
 
         let serverID = try serverID()
         let backends = Backends(settings: settings.backends, serverID: serverID)
@@ -45,15 +41,13 @@ struct Daemon {
         try await engine.start()
         let peers = try backends.peers(of: engine)
 
-        var configuration = ServerConfiguration()
-        configuration.endpoints = settings.listen
-        configuration.version = Self.version
-        configuration.serverID = serverID
-        configuration.epoch = UInt64(Date().timeIntervalSince1970 * 1_000_000)
+        var configuration = serverConfiguration(serverID)
         configuration.runners = [backends.runnerName]
         configuration.security = security
         let server = Server(engine: engine, configuration: configuration, logger: Logger(label: "rhythm.server"))
         let endpoints = try await server.start()
+        let metrics = try await startMetrics(of: server)
+        defer { metrics?.cancel() }
         try publish(endpoints)
         warnOfOpenDoors(endpoints, logger)
         let reloading = Task { await reload(filesRead, server, on: reloads, logger) }
@@ -85,6 +79,27 @@ struct Daemon {
             server.replace(security)
             logger.notice("reloaded", metadata: ["failures": "\(failures.count)"])
         }
+    }
+
+    private func serverConfiguration(_ serverID: String) -> ServerConfiguration {
+        var configuration = ServerConfiguration()
+        configuration.endpoints = settings.listen
+        configuration.version = Self.version
+        configuration.serverID = serverID
+        configuration.epoch = UInt64(Date().timeIntervalSince1970 * 1_000_000)
+        configuration.maxConnectionAge = settings.operation.maxConnectionAge
+        configuration.maxWatchAge = settings.operation.maxWatchAge
+        configuration.ageGrace = settings.drainGrace
+        return configuration
+    }
+
+    /// Serves metrics over HTTP, if that is wanted.
+    private func startMetrics(of server: Server) async throws -> Task<Void, Never>? {
+        guard let endpoint = settings.operation.metrics else { return nil }
+        let logger = Logger(label: "rhythmd")
+        let (task, address) = try await MetricsEndpoint(endpoint, server: server, logger: logger).start()
+        logger.notice("metrics can be read", metadata: ["url": "http://\(address)/metrics"])
+        return task
     }
 
     private func warnOfOpenDoors(_ endpoints: [Endpoint], _ logger: Logger) {

@@ -4,7 +4,8 @@ extension PartialSettings {
     /// `RHYTHM_TOKENS`, `RHYTHM_TLS_CERT`, `RHYTHM_TLS_KEY`, `RHYTHM_TLS_CLIENT_CA`, `RHYTHM_ALLOW_UIDS` (numbers
     /// separated by commas), `RHYTHM_LOG_LEVEL`, `RHYTHM_DRAIN_GRACE`, `RHYTHM_TASK_GRACE` (seconds), `RHYTHM_SUPERVISOR`,
     /// `RHYTHM_STORE`, `RHYTHM_BROKER`, `RHYTHM_RESULTS`, `RHYTHM_DEFAULT_QUEUE`, `RHYTHM_WORKER_LOST_AFTER`, `RHYTHM_LEASE` (seconds),
-    /// `RHYTHM_LIBRARY_TASKS` (names separated by commas).
+    /// `RHYTHM_LIBRARY_TASKS` (names separated by commas), `RHYTHM_LOG_FORMAT`, `RHYTHM_METRICS`,
+    /// `RHYTHM_MAX_CONNECTION_AGE`, `RHYTHM_MAX_WATCH_AGE` (seconds).
     /// Empty variables count as not set.
     init(environment: [String: String]) throws(SettingsError) {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
@@ -13,6 +14,14 @@ extension PartialSettings {
         tasks = value("RHYTHM_TASKS")
         logLevel = value("RHYTHM_LOG_LEVEL")
         supervisor = value("RHYTHM_SUPERVISOR")
+        logFormat = value("RHYTHM_LOG_FORMAT")
+        metrics = value("RHYTHM_METRICS")
+        maxConnectionAgeSeconds = try value("RHYTHM_MAX_CONNECTION_AGE").map { text throws(SettingsError) in
+            try Self.seconds(text, source: "RHYTHM_MAX_CONNECTION_AGE")
+        }
+        maxWatchAgeSeconds = try value("RHYTHM_MAX_WATCH_AGE").map { text throws(SettingsError) in
+            try Self.seconds(text, source: "RHYTHM_MAX_WATCH_AGE")
+        }
         tokens = value("RHYTHM_TOKENS")
         store = value("RHYTHM_STORE")
         broker = value("RHYTHM_BROKER")
@@ -54,6 +63,11 @@ extension PartialSettings {
             guard let number = Double(text) else { throw Self.unusable("RHYTHM_TASK_GRACE", text, "seconds") }
             taskGraceSeconds = number
         }
+    }
+
+    private static func seconds(_ text: String, source: String) throws(SettingsError) -> Double {
+        guard let number = Double(text) else { throw unusable(source, text, "seconds") }
+        return number
     }
 
     /// Reads `NAME=N` entries.

@@ -4,8 +4,8 @@ extension PartialSettings {
     /// What a configuration file says: YAML with the keys `listen` (a list), `data`, `tasks`, `queues` (a map from
     /// name to concurrency), `default_concurrency`, `insecure`, `tokens`, `tls_cert`, `tls_key`, `tls_client_ca`,
     /// `allow_uids` (a list of numbers), `log_level`, `drain_grace`, `task_grace` (seconds), `supervisor`, `store`,
-    /// `broker`, `results`, `default_queue`, `worker_lost_after`, `lease` (seconds) and `library_tasks` (a list). Other keys are
-    /// errors, so that a misspelt one is not silently without effect.
+    /// `broker`, `results`, `default_queue`, `worker_lost_after`, `lease` (seconds), `library_tasks` (a
+    /// list), `log_format`, `metrics`, `max_connection_age` and `max_watch_age` (seconds). Other keys are errors, so that a misspelt one is not silently without effect.
     init(yaml: String, path: String) throws(SettingsError) {
         let node: Node?
         do {
@@ -44,12 +44,17 @@ extension PartialSettings {
             case "default_queue": defaultQueue = try Self.text(value, place)
             case "worker_lost_after": workerLostAfterSeconds = try Self.seconds(value, place)
             case "lease": leaseSeconds = try Self.seconds(value, place)
+            case "log_format": logFormat = try Self.text(value, place)
+            case "metrics": metrics = try Self.text(value, place)
+            case "max_connection_age": maxConnectionAgeSeconds = try Self.seconds(value, place)
+            case "max_watch_age": maxWatchAgeSeconds = try Self.seconds(value, place)
             case "library_tasks": libraryTasks = try Self.list(value, place)
             default:
                 throw SettingsError(
                     "\(place): no such setting; there are listen, data, tasks, queues, default_concurrency, insecure,"
                         + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
-                        + " supervisor, store, broker, results, default_queue, worker_lost_after, lease and library_tasks")
+                        + " supervisor, store, broker, results, default_queue, worker_lost_after, lease,"
+                        + " library_tasks, log_format, metrics, max_connection_age and max_watch_age")
             }
         }
     }

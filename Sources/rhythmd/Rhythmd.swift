@@ -22,7 +22,8 @@ struct Rhythmd: AsyncParsableCommand {
             RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_TOKENS, RHYTHM_TLS_CERT, RHYTHM_TLS_KEY, \
             RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
             RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
-            RHYTHM_WORKER_LOST_AFTER, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
+            RHYTHM_WORKER_LOST_AFTER, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS, \
+            RHYTHM_LOG_FORMAT, RHYTHM_METRICS, RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
             over the file.
 
             On loopback everybody may connect unless --tokens or --tls-client-ca is given; from elsewhere nobody may, \
@@ -131,6 +132,30 @@ struct Rhythmd: AsyncParsableCommand {
         name: .long, help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
     var logLevel: String?
 
+    @Option(name: .long, help: ArgumentHelp("Log lines of text (default) or of JSON.", valueName: "text|json"))
+    var logFormat: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Answer GET /metrics here, for Prometheus, such as 127.0.0.1:9464. Default: nowhere.",
+            valueName: "host:port"))
+    var metrics: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Ask connections older than this, give or take a tenth, to come again. Default: no limit.",
+            valueName: "seconds"))
+    var maxConnectionAge: Double?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "End watches older than this, give or take a tenth; clients resume them. Default: no limit.",
+            valueName: "seconds"))
+    var maxWatchAge: Double?
+
     @Option(
         name: .long,
         help: ArgumentHelp("Give open calls this long when the server stops. Default 5.", valueName: "seconds"))
@@ -193,7 +218,10 @@ struct Rhythmd: AsyncParsableCommand {
             tlsKey: tlsKey, tlsClientCA: tlsClientCA, allowUIDs: allowUID.isEmpty ? nil : allowUID, logLevel: logLevel,
             drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor,
             store: store, broker: broker, results: results, defaultQueue: defaultQueue,
-            workerLostAfterSeconds: workerLostAfter, libraryTasks: libraryTask.isEmpty ? nil : libraryTask, leaseSeconds: lease)
+            workerLostAfterSeconds: workerLostAfter, libraryTasks: libraryTask.isEmpty ? nil : libraryTask,
+            leaseSeconds: lease,
+            logFormat: logFormat, metrics: metrics, maxConnectionAgeSeconds: maxConnectionAge,
+            maxWatchAgeSeconds: maxWatchAge)
         return try flags.over(PartialSettings(environment: environment)).over(file)
             .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }
     }

@@ -30,6 +30,8 @@ struct Settings: Equatable {
     var supervisor: String?
     /// Where workflows are kept, and who runs their steps.
     var backends: BackendSettings
+    /// How it is looked after while it runs.
+    var operation = OperationSettings()
 }
 
 /// Some of the settings: what one source says. Nil where it says nothing.
@@ -56,6 +58,10 @@ struct PartialSettings: Equatable {
     var workerLostAfterSeconds: Double?
     var libraryTasks: [String]?
     var leaseSeconds: Double?
+    var logFormat: String?
+    var metrics: String?
+    var maxConnectionAgeSeconds: Double?
+    var maxWatchAgeSeconds: Double?
 
     /// What `self` says, and where it says nothing, what `other` says.
     func over(_ other: PartialSettings) -> PartialSettings {
@@ -70,7 +76,10 @@ struct PartialSettings: Equatable {
             store: store ?? other.store, broker: broker ?? other.broker, results: results ?? other.results,
             defaultQueue: defaultQueue ?? other.defaultQueue,
             workerLostAfterSeconds: workerLostAfterSeconds ?? other.workerLostAfterSeconds,
-            libraryTasks: libraryTasks ?? other.libraryTasks, leaseSeconds: leaseSeconds ?? other.leaseSeconds)
+            libraryTasks: libraryTasks ?? other.libraryTasks, leaseSeconds: leaseSeconds ?? other.leaseSeconds,
+            logFormat: logFormat ?? other.logFormat, metrics: metrics ?? other.metrics,
+            maxConnectionAgeSeconds: maxConnectionAgeSeconds ?? other.maxConnectionAgeSeconds,
+            maxWatchAgeSeconds: maxWatchAgeSeconds ?? other.maxWatchAgeSeconds)
     }
 
     /// Fills in the defaults and checks everything.
@@ -104,7 +113,8 @@ struct PartialSettings: Equatable {
             defaultConcurrency: defaultConcurrency, insecure: insecure, security: security, logLevel: level,
             drainGrace: try Self.seconds(drainGraceSeconds ?? 5, "drain_grace"),
             taskGrace: try Self.seconds(taskGraceSeconds ?? 10, "task_grace"), supervisor: supervisor,
-            backends: try backendSettings(data: data))
+            backends: try backendSettings(data: data),
+            operation: try operationSettings(insecure: insecure, isLoopback))
     }
 
     static func seconds(_ value: Double, _ name: String) throws(SettingsError) -> Duration {

@@ -7,6 +7,7 @@ MARKS/ID.gate.
 
 import datetime
 import decimal
+import json
 import os
 import signal
 import time
@@ -42,6 +43,7 @@ def settings():
     if variable("QUEUE_TYPE"):
         chosen["task_default_queue_type"] = variable("QUEUE_TYPE")
         chosen["task_create_missing_queue_type"] = variable("QUEUE_TYPE")
+    chosen.update(json.loads(variable("SETTINGS", "{}")))
     return chosen
 
 
@@ -256,6 +258,9 @@ PLAIN = {
     "huge": huge, "special": special, "ignore": ignore, "unserializable": unserializable, "object": as_object,
     "leave": leave, "nothing": nothing, "reluctant": reluctant,
 }
+
+for name in variable("WITHOUT").split():
+    del PLAIN[name]
 
 for name, function in PLAIN.items():
     app.task(function, name=name, bind=True)

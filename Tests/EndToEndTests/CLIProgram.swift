@@ -17,11 +17,15 @@ enum CLIProgram {
     }
 
     /// Runs `rhythm` to its end.
-    static func rhythm(_ arguments: [String], server: String? = nil, input: String = "") async throws -> Outcome {
+    ///
+    /// - Parameter environment: beside that of the tests, of which nothing of ours is left.
+    static func rhythm(
+        _ arguments: [String], server: String? = nil, input: String = "", environment: [String: String] = [:]
+    ) async throws -> Outcome {
         let process = Process()
         process.executableURL = URL(filePath: path("rhythm"))
         process.arguments = arguments
-        process.environment = environment(server: server)
+        process.environment = Self.environment(server: server).merging(environment) { $1 }
         let input = Data(input.utf8)
         let pipes = (stdin: Pipe(), stdout: Pipe(), stderr: Pipe())
         process.standardInput = pipes.stdin

@@ -3,7 +3,7 @@ import Testing
 
 @testable import RhythmAuth
 
-@Suite struct AccessListTests {
+@Suite(.timeLimit(.minutes(1))) struct AccessListTests {
     private static let time = Timestamp(microseconds: 1_700_000_000_000_000)
 
     private func make(_ name: String, _ role: Role = .read, _ scope: AppScope = .all) -> (Token, AccessEntry) {

@@ -2,7 +2,7 @@ import RhythmAuth
 import RhythmCore
 import Testing
 
-@Suite struct AuthenticatorTests {
+@Suite(.timeLimit(.minutes(1))) struct AuthenticatorTests {
     private typealias Evidence = Authenticator.Evidence
     private let token: Token
     private let entry: AccessEntry

@@ -1,7 +1,7 @@
 import RhythmAuth
 import Testing
 
-@Suite struct FailureThrottleTests {
+@Suite(.timeLimit(.minutes(1))) struct FailureThrottleTests {
     private func delay(_ verdict: FailureThrottle.Verdict) -> Duration? {
         if case .answer(let delay) = verdict { delay } else { nil }
     }

@@ -107,8 +107,8 @@ import Testing
         func one(_ type: String) -> [EventBatch.Event] {
             EventBatch(body: Array(#"{"hostname": "x1@vm", "type": "\#(type)", "freq": 2.0}"#.utf8)).events
         }
-        #expect(one("worker-online") == [.online("x1@vm")])
-        #expect(one("worker-heartbeat") == [.alive("x1@vm")])
+        #expect(one("worker-online") == [.online("x1@vm", .init())])
+        #expect(one("worker-heartbeat") == [.alive("x1@vm", .init())])
         #expect(one("worker-offline") == [.offline("x1@vm")])
     }
 }

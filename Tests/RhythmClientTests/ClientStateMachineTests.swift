@@ -27,6 +27,31 @@ import Testing
         #expect(rig.receive(2, Say.error(.notFound, "NO_SUCH_WORKFLOW")).told == ["2 NO_SUCH_WORKFLOW none"])
     }
 
+    /// Neither a frame nor options, however they are printed.
+    @Test func nothingPrintsAToken() {
+        var options = RhythmClient.Options()
+        options.token = "secret-text"
+        let frame = ClientFrame(
+            callID: 0, body: .hello(Hello(clientName: "c", clientVersion: "1", token: options.token)))
+        for printed in [frame, options, frame.body, [frame], Optional(options) as Any] as [Any] {
+            var dumped = ""
+            dump(printed, to: &dumped)
+            for text in ["\(printed)", String(reflecting: printed), dumped] {
+                #expect(!text.contains("secret"), "\(text)")
+            }
+        }
+    }
+
+    /// What the connection itself finds wrong, such as a certificate: every call that waits for it ends.
+    @Test func aRefusalBeforeTheHelloEndsWhatWaits() {
+        var rig = MachineRig()
+        _ = rig.open(.resolve)
+        _ = rig.say(.connected)
+        let error = RhythmError(.unauthenticated, reason: "CERTIFICATE", "no")
+        #expect(rig.say(.refused(error)).told == ["1 CERTIFICATE none"])
+        #expect(rig.machine.openCalls == 0)
+    }
+
     @Test func moreCallsThanTheServerTakesWait() {
         var rig = MachineRig()
         _ = rig.open(.resolve)

@@ -85,6 +85,9 @@ extension [ClientStateMachine.Action] {
                     separator: ",")
         case .tailLog(let log): "log \(log.offset)"
         case .getServerInfo: "info"
+        case .diagnose: "diagnose"
+        case .getConnections: "connections"
+        case .getStats: "stats"
         }
     }
 

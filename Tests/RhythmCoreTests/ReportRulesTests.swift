@@ -262,6 +262,24 @@ import Testing
         #expect(early.isEmpty && workflow == rig.workflow)
     }
 
+    @Test func startTimeoutEndsTheWaiting() throws {
+        var rig = try Rig { $0.startTimeout = .seconds(10) }
+        #expect(rig.workflow.nextWakeUp == rig.now + .seconds(10))
+        rig.report({ _ in .waiting(reason: "nobody listens on the queue") }, of: "1")
+        try rig.sleepUntilWakeUp()
+        #expect(rig.revoked == ["1"] && rig.kinds == [.revoking])
+        rig.stopped("1")
+        #expect(rig.status == .failure)
+        #expect(rig.current?.failure?.type == "StartTimeLimitExceeded")
+        #expect(rig.current?.failure?.message.hasSuffix("10000 ms; nobody listens on the queue") == true)
+    }
+
+    @Test func startTimeoutIsOverOnceItHasBegun() throws {
+        var rig = try Rig { $0.startTimeout = .seconds(10) }
+        rig.start()
+        #expect(rig.workflow.nextWakeUp == nil)
+    }
+
     @Test func timeoutRevokesThenFails() throws {
         var rig = try Rig { $0.timeout = .seconds(10) }
         #expect(rig.workflow.nextWakeUp == nil)

@@ -24,6 +24,53 @@ import Testing
         #expect(try reader.ids(withPrefix: prefix.rawValue, limit: 2) == [workflow.id])
     }
 
+    @Test func whatIsOutOfScopeIsAsIfItWereNotThere() throws {
+        let rig = try EngineRig()
+        var spec = EngineRig.spec()
+        spec.appID = "own"
+        let workflow = try rig.start(spec, requestID: "r")
+        func commands(_ id: WorkflowID) -> [Command] {
+            [
+                .pause(id, .now, CommandOptions()), .resume(id, ResumeRequest(force: true), CommandOptions()),
+                .cancel(id, CommandOptions(expectedVersion: 99)), .delete(id, cancelFirst: true),
+            ]
+        }
+        let before = rig.disk.image.workflows[workflow.id]
+        for scope in [AppScope.only(["other"]), .only([])] {
+            for (known, unknown) in zip(commands(workflow.id), commands("nobody")) {
+                var error = try #require(rig.ask([known], within: scope).first?.error)
+                error.message = error.message.replacing(workflow.id.rawValue, with: "nobody")
+                #expect(error == rig.ask([unknown], within: scope).first?.error, "\(known)")
+                #expect(error.code == .notFound)
+            }
+            // A request id of somebody else: taken, and no more.
+            let taken = rig.ask([.start(EngineRig.spec("x"), requestID: "r")], within: scope).first?.error
+            #expect(taken?.reason == "REQUEST_ID_REUSED")
+            #expect(taken?.message.contains(workflow.id.rawValue) == false)
+        }
+        #expect(rig.disk.image.workflows[workflow.id] == before)
+        #expect(
+            rig.ask([.pause(workflow.id, .now, CommandOptions())], within: .only(["own", "x"])).first?.error == nil)
+    }
+
+    /// An id that is deleted and begins anew elsewhere between a look and a deed: the engine looks when it acts.
+    @Test func scopeIsLookedAtWhenTheCommandIsCarriedOut() throws {
+        let rig = try EngineRig()
+        var spec = EngineRig.spec()
+        spec.id = "mine"
+        spec.appID = "own"
+        _ = try rig.start(spec)
+        rig.ask([.cancel("mine", CommandOptions())])
+        rig.machine.end(rig.running[0], [.revoked(detail: "", at: rig.clock.now())])
+        rig.run()
+        rig.ask([.delete("mine", cancelFirst: false)])
+        spec.appID = "other"
+        _ = try rig.start(spec)
+        let error = rig.ask([.pause("mine", .now, CommandOptions())], within: .only(["own"])).first?.error
+        #expect(error?.code == .notFound)
+        #expect(rig.running.count == 1, "what the other application runs goes on")
+    }
+
     @Test func startsAreRepeatedByTheirRequestId() throws {
         let rig = try EngineRig()
         let first = try rig.start(requestID: "r")

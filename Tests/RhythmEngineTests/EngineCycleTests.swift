@@ -34,6 +34,26 @@ import Testing
         #expect(rig.disk.commits == commits)
     }
 
+    @Test func aRecordThatIsTooLargeHarmsNoOther() throws {
+        let rig = try EngineRig()
+        let large = try rig.start(EngineRig.spec("large"))
+        let small = try rig.start(EngineRig.spec("small", steps: 1))
+        let tasks = try [large, small].map { try #require(rig.stored($0.id).steps[0].current?.id) }
+        let result = JSON.array(of: [.string(String(repeating: "x", count: 200_000))])
+        rig.machine.end(tasks[0], [.succeeded(result: result, at: rig.clock.now())])
+        rig.succeed(tasks[1])
+        var huge = EngineRig.spec("huge")
+        huge.description = String(repeating: "y", count: 200_000)
+        let answers = rig.ask([.start(huge, requestID: ""), .start(EngineRig.spec("next"), requestID: "")])
+        #expect(answers[0].error?.code == .resourceExhausted)
+        #expect(try answers[1].get().workflow != nil)
+        #expect(try rig.stored(small.id).status == .success)
+        let failed = try rig.stored(large.id)
+        #expect(failed.status == .failure)
+        #expect(failed.steps[0].current?.failure?.type == "ResultTooLarge")
+        #expect(rig.disk.image.workflows.count == 3)
+    }
+
     @Test func fullDiskChangesNothing() throws {
         let rig = try EngineRig()
         let workflow = try rig.start()

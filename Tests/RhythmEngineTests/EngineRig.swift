@@ -36,6 +36,13 @@ final class ProbedStore: Store {
     }
     func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID] {
         onCommit(batch)
+        // As a database with a limit for a record.
+        for change in batch.changes {
+            let sizes = change.workflow.steps.flatMap(\.attempts).map { $0.result?.text.utf8.count ?? 0 }
+            if sizes.contains(where: { $0 > 100_000 }) || change.workflow.description.utf8.count > 100_000 {
+                throw StoreError(.full, "the record is too large", workflow: change.workflow.id)
+            }
+        }
         return try store.commit(batch)
     }
 }
@@ -109,13 +116,13 @@ final class EngineRig {
 
     /// All of them in one cycle, with whatever is in the mail.
     @discardableResult
-    func ask(_ commands: [Command]) -> [Result<Reply, RhythmError>] {
+    func ask(_ commands: [Command], within scope: AppScope = .all) -> [Result<Reply, RhythmError>] {
         let answers = Record<(Int, Result<Reply, RhythmError>)>()
         let order = order
         var inputs = mail()
         for (number, command) in commands.enumerated() {
             inputs.append(
-                .command(command) { result in
+                .command(command, within: scope) { result in
                     order.add("reply")
                     answers.add((number, result))
                 })

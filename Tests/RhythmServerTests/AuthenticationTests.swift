@@ -6,7 +6,7 @@ import Testing
 
 extension ServerTests {
     /// Who is let in, and what becomes of those who are not.
-    @Suite struct AuthenticationTests {
+    @Suite(.timeLimit(.minutes(2))) struct AuthenticationTests {
         @Test(arguments: ["", "nonsense", Token.make().revealed])
         func whoHasNoTokenIsTurnedAway(token: String) async throws {
             var tokens = Tokens()
@@ -74,6 +74,7 @@ extension ServerTests {
                 #expect(answered < 30 && answered >= FailureThrottle.waitingMax)
                 let peer = try await rig.peer(token: good)
                 try await eventually("all are gone") { try await peer.info().connections == 1 }
+                #expect(try await peer.info().authenticationFailures == 30)
             }
         }
 

@@ -6,7 +6,7 @@ import Testing
 
 extension ServerTests {
     /// Every call as every role, for own and foreign workflows, as a client sees it.
-    @Suite struct AuthorizationTests {
+    @Suite(.timeLimit(.minutes(2))) struct AuthorizationTests {
         /// The calls that name a workflow, with the role they are for.
         private static let calls: [(name: CallName, least: Role, request: @Sendable (WorkflowID) -> Request)] = [
             (.getStatus, .read, { .getStatus(GetStatus(workflowID: $0)) }),
@@ -53,7 +53,9 @@ extension ServerTests {
         @Test(arguments: Role.allCases)
         func callsThatNameAWorkflow(role: Role) async throws {
             let covered = Set(Self.calls.map(\.name))
-            let others: Set<CallName> = [.startWorkflow, .listWorkflows, .resolveID, .getServerInfo]
+            let others: Set<CallName> = [
+                .startWorkflow, .listWorkflows, .resolveID, .getServerInfo, .getConnections, .getStats,
+            ]
             #expect(covered.union(others) == Set(CallName.allCases), "no call is left out")
             try await with(role) { rig, admin, limited in
                 let foreign = try await admin.start(Rig.gated(appID: "foreign"))
@@ -234,6 +236,7 @@ extension ServerTests {
                     return
                 }
                 #expect(event.version == version + 1)
+                #expect(try await admin.isSilent(for: .milliseconds(100)), "nobody else is told that it is deleted")
                 #expect(try await limited.isSilent(for: .milliseconds(100)))
             }
         }

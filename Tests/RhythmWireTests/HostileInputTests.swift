@@ -64,7 +64,13 @@ import Testing
 
     @Test func anUnknownBodyIsAnswerableAndUnknownFieldsAreIgnored() {
         let unknown = refusal(field(1, 9) + field(99, [1, 2, 3]))
-        #expect(unknown?.kind == .unknownBody)
+        guard case .unknownBody(number: 99, let near) = unknown?.kind else {
+            Issue.record("\(String(describing: unknown))")
+            return
+        }
+        #expect(near.count == 3 && near.contains("get_stats (34)"), "it names what is there: \(near)")
+        #expect(unknown?.rhythmError.message.contains("get_stats (34)") == true)
+        #expect(refusal(field(1, 9) + field(19, []))?.rhythmError.message.contains("start_workflow (20)") == true)
         #expect(unknown?.callID == 9)
         #expect(unknown?.isFatal == false)
         #expect(unknown?.rhythmError.code == .unimplemented)
@@ -91,7 +97,7 @@ import Testing
         #expect(refusal(broken)?.isFatal == true)
         #expect(refusal([0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF])?.isFatal == true)
         #expect(refusal([8])?.callID == nil)
-        #expect(refusal([])?.kind == .unknownBody)
+        #expect(refusal([])?.kind == .unknownBody(number: nil, near: []))
     }
 
     @Test func bombsStayWithinTheBudget() {

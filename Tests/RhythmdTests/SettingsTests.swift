@@ -56,6 +56,10 @@ import Testing
             worker_lost_after: 60
             library_tasks: [old.task]
             lease: 5
+            log_format: json
+            metrics: 127.0.0.1:9464
+            max_connection_age: 3600
+            max_watch_age: 1800
             """
         let settings = try resolve(PartialSettings(yaml: yaml, path: "f.yaml"))
         #expect(
@@ -72,7 +76,36 @@ import Testing
                         store: .mongodb("mongodb://db/flows"), lease: .seconds(5),
                         celery: .init(
                             broker: "amqp://rabbit/v", results: "mongodb://db/flows", defaultQueue: "q",
-                            workerLostAfter: .seconds(60), libraryTasks: ["old.task"]))))
+                            workerLostAfter: .seconds(60), libraryTasks: ["old.task"])),
+                    operation: OperationSettings(
+                        logFormat: .json, metrics: .tcp(host: "127.0.0.1", port: 9464),
+                        maxConnectionAge: .seconds(3600), maxWatchAge: .seconds(1800))))
+    }
+
+    @Test("nothing is said about operations: text, no metrics, no ages; 0 is no age either")
+    func operationDefaults() throws {
+        let settings = try resolve(PartialSettings(maxConnectionAgeSeconds: 0))
+        #expect(settings.operation == OperationSettings())
+        #expect(settings.operation.metrics == nil && settings.operation.maxConnectionAge == nil)
+    }
+
+    @Test(
+        "what cannot be used of operations is refused by name",
+        arguments: [
+            (PartialSettings(logFormat: "xml"), "log_format"), (PartialSettings(metrics: "9464"), "metrics"),
+            (PartialSettings(metrics: "unix:/x"), "metrics"), (PartialSettings(metrics: "0.0.0.0:9464"), "metrics"),
+            (PartialSettings(maxConnectionAgeSeconds: 0.5), "max_connection_age"),
+            (PartialSettings(maxWatchAgeSeconds: -1), "max_watch_age"),
+        ])
+    func operations(_ partial: PartialSettings, _ setting: String) {
+        let error = #expect(throws: SettingsError.self) { _ = try resolve(partial) }
+        #expect(error?.description.hasPrefix(setting + ":") == true, "\(String(describing: error))")
+    }
+
+    @Test("metrics leave the machine only with --insecure")
+    func openMetrics() throws {
+        let settings = try resolve(PartialSettings(insecure: true, metrics: "0.0.0.0:9464"))
+        #expect(settings.operation.metrics == .tcp(host: "0.0.0.0", port: 9464))
     }
 
     @Test(
@@ -98,13 +131,16 @@ import Testing
             "RHYTHM_DEFAULT_CONCURRENCY": "8", "RHYTHM_INSECURE": "1", "RHYTHM_DRAIN_GRACE": "2",
             "RHYTHM_TASK_GRACE": "3", "RHYTHM_DATA": "", "RHYTHM_TOKENS": "/k/tokens", "RHYTHM_TLS_CERT": "/k/c",
             "RHYTHM_TLS_KEY": "/k/k", "RHYTHM_TLS_CLIENT_CA": "/k/ca", "RHYTHM_ALLOW_UIDS": "0,1000",
+            "RHYTHM_LOG_FORMAT": "json", "RHYTHM_METRICS": "127.0.0.1:1", "RHYTHM_MAX_CONNECTION_AGE": "60",
+            "RHYTHM_MAX_WATCH_AGE": "30",
         ])
         #expect(
             partial
                 == PartialSettings(
                     listen: ["127.0.0.1:1", "unix:/run/r.sock"], queues: ["archive": 2, "stage": 1],
                     defaultConcurrency: 8, insecure: true, tokens: "/k/tokens", tlsCert: "/k/c", tlsKey: "/k/k",
-                    tlsClientCA: "/k/ca", allowUIDs: [0, 1000], drainGraceSeconds: 2, taskGraceSeconds: 3))
+                    tlsClientCA: "/k/ca", allowUIDs: [0, 1000], drainGraceSeconds: 2, taskGraceSeconds: 3,
+                    logFormat: "json", metrics: "127.0.0.1:1", maxConnectionAgeSeconds: 60, maxWatchAgeSeconds: 30))
     }
 
     @Test(

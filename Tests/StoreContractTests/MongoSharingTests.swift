@@ -76,8 +76,8 @@ import Testing
         #expect(try store.load(id) == late)
     }
 
-    /// What a dead server leaves is shared out among the living ones, each part claimed once, and its writer is told when
-    /// it turns out to have been asleep.
+    /// What a dead server leaves is shared out among the living ones, each part claimed once, and its writer is told
+    /// when it turns out to have been asleep.
     @Test func orphansAreSharedOut() throws {
         let sleeper = try fixture.openShared("sleeper", lease: .milliseconds(1))
         var samples = WorkflowSamples(.unseeded())

@@ -116,8 +116,9 @@ import Testing
         }
     }
 
-    /// The database is killed while batches are on their way, again and again. What was acknowledged is there as it was;
-    /// what was refused for certain is not; and each workflow is whole: its version, its events and its attempts agree.
+    /// The database is killed while batches are on their way, again and again. What was acknowledged is there as it
+    /// was; what was refused for certain is not; and each workflow is whole: its version, its events and its attempts
+    /// agree.
     @Test func killsDuringCommits() throws {
         let server = try MongoServer(.standalone)
         let pool = try MongoPool(uri: server.address("k", options: "serverSelectionTimeoutMS=300&socketTimeoutMS=5000"))

@@ -25,6 +25,8 @@ public struct ServerDescription: Sendable, Hashable {
     public var serverID: String
     /// Grows with every start of the server.
     public var epoch: UInt64
+    /// How often somebody was turned away since the server started, because his credentials were wrong.
+    public var authenticationFailures: UInt64
 }
 
 extension RhythmClient {
@@ -91,6 +93,14 @@ extension RhythmClient {
             version: info.serverVersion, uptime: .milliseconds(Int64(clamping: info.uptimeMilliseconds)),
             activeWorkflows: info.activeWorkflows, connections: info.connections, calls: info.calls,
             watches: info.watches, isServing: info.health == .serving, healthDetail: info.healthDetail,
-            runners: info.runners, serverID: info.serverID, epoch: info.epoch)
+            runners: info.runners, serverID: info.serverID, epoch: info.epoch,
+            authenticationFailures: info.authenticationFailures)
+    }
+
+    /// Has the server look at its store and at what runs its steps; the worst finding comes first. Takes some seconds
+    /// where workers have to be asked.
+    public func diagnose(timeout: Duration? = nil) async throws(RhythmError) -> [Finding] {
+        guard case .diagnose(let reply) = try await call(.diagnose, timeout: timeout) else { throw Self.unexpected }
+        return reply.findings
     }
 }

@@ -72,6 +72,17 @@ typedef struct Rhythm__TailLog Rhythm__TailLog;
 typedef struct Rhythm__LogData Rhythm__LogData;
 typedef struct Rhythm__GetServerInfo Rhythm__GetServerInfo;
 typedef struct Rhythm__ServerInfo Rhythm__ServerInfo;
+typedef struct Rhythm__Diagnose Rhythm__Diagnose;
+typedef struct Rhythm__DiagnoseReply Rhythm__DiagnoseReply;
+typedef struct Rhythm__Finding Rhythm__Finding;
+typedef struct Rhythm__GetConnections Rhythm__GetConnections;
+typedef struct Rhythm__ConnectionList Rhythm__ConnectionList;
+typedef struct Rhythm__ConnectionInfo Rhythm__ConnectionInfo;
+typedef struct Rhythm__GetStats Rhythm__GetStats;
+typedef struct Rhythm__ServerStats Rhythm__ServerStats;
+typedef struct Rhythm__Metric Rhythm__Metric;
+typedef struct Rhythm__CallStats Rhythm__CallStats;
+typedef struct Rhythm__CodeCount Rhythm__CodeCount;
 
 
 /* --- enums --- */
@@ -123,6 +134,26 @@ typedef enum _Rhythm__Transition__Kind {
   RHYTHM__TRANSITION__KIND__KIND_LATE_REPORT = 14
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__TRANSITION__KIND)
 } Rhythm__Transition__Kind;
+typedef enum _Rhythm__Finding__Severity {
+  RHYTHM__FINDING__SEVERITY__SEVERITY_UNSPECIFIED = 0,
+  /*
+   * As it should be.
+   */
+  RHYTHM__FINDING__SEVERITY__SEVERITY_OK = 1,
+  /*
+   * Good to know; it may be meant so.
+   */
+  RHYTHM__FINDING__SEVERITY__SEVERITY_NOTICE = 2,
+  /*
+   * Sooner or later it costs time, or a repeated step.
+   */
+  RHYTHM__FINDING__SEVERITY__SEVERITY_WARNING = 3,
+  /*
+   * Steps do not run, do not end, or cannot be stopped.
+   */
+  RHYTHM__FINDING__SEVERITY__SEVERITY_ERROR = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__FINDING__SEVERITY)
+} Rhythm__Finding__Severity;
 /*
  * Whether a call that failed changed anything.
  */
@@ -221,7 +252,10 @@ typedef enum {
   RHYTHM__CLIENT_FRAME__BODY_RESOLVE_ID = 27,
   RHYTHM__CLIENT_FRAME__BODY_WATCH_PROGRESS = 28,
   RHYTHM__CLIENT_FRAME__BODY_TAIL_LOG = 29,
-  RHYTHM__CLIENT_FRAME__BODY_GET_SERVER_INFO = 30
+  RHYTHM__CLIENT_FRAME__BODY_GET_SERVER_INFO = 30,
+  RHYTHM__CLIENT_FRAME__BODY_DIAGNOSE = 32,
+  RHYTHM__CLIENT_FRAME__BODY_GET_CONNECTIONS = 33,
+  RHYTHM__CLIENT_FRAME__BODY_GET_STATS = 34
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__CLIENT_FRAME__BODY__CASE)
 } Rhythm__ClientFrame__BodyCase;
 
@@ -263,6 +297,9 @@ struct  Rhythm__ClientFrame
     Rhythm__WatchProgress *watch_progress;
     Rhythm__TailLog *tail_log;
     Rhythm__GetServerInfo *get_server_info;
+    Rhythm__Diagnose *diagnose;
+    Rhythm__GetConnections *get_connections;
+    Rhythm__GetStats *get_stats;
   };
 };
 #define RHYTHM__CLIENT_FRAME__INIT \
@@ -287,7 +324,10 @@ typedef enum {
   RHYTHM__SERVER_FRAME__BODY_RESOLVE_REPLY = 27,
   RHYTHM__SERVER_FRAME__BODY_WATCH_EVENT = 28,
   RHYTHM__SERVER_FRAME__BODY_LOG_DATA = 29,
-  RHYTHM__SERVER_FRAME__BODY_SERVER_INFO = 30
+  RHYTHM__SERVER_FRAME__BODY_SERVER_INFO = 30,
+  RHYTHM__SERVER_FRAME__BODY_DIAGNOSE_REPLY = 32,
+  RHYTHM__SERVER_FRAME__BODY_CONNECTION_LIST = 33,
+  RHYTHM__SERVER_FRAME__BODY_SERVER_STATS = 34
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__SERVER_FRAME__BODY__CASE)
 } Rhythm__ServerFrame__BodyCase;
 
@@ -328,6 +368,9 @@ struct  Rhythm__ServerFrame
      */
     Rhythm__LogData *log_data;
     Rhythm__ServerInfo *server_info;
+    Rhythm__DiagnoseReply *diagnose_reply;
+    Rhythm__ConnectionList *connection_list;
+    Rhythm__ServerStats *server_stats;
   };
 };
 #define RHYTHM__SERVER_FRAME__INIT \
@@ -362,7 +405,7 @@ struct  Rhythm__Hello
   ProtobufCBinaryData client_name;
   ProtobufCBinaryData client_version;
   /*
-   * Credentials; empty for none.
+   * The text of a token; empty for none.
    */
   ProtobufCBinaryData token;
 };
@@ -467,7 +510,7 @@ struct  Rhythm__GoAway
 {
   ProtobufCMessage base;
   /*
-   * A stable upper-case word, such as SHUTDOWN, PROTOCOL or PROTOCOL_VERSION.
+   * A stable upper-case word, such as SHUTDOWN, PROTOCOL, PROTOCOL_VERSION or CREDENTIALS_CHANGED.
    */
   ProtobufCBinaryData reason;
   ProtobufCBinaryData message;
@@ -596,6 +639,10 @@ struct  Rhythm__StepSpec
    * Without it a failed attempt is not repeated.
    */
   Rhythm__RetryPolicy *retry;
+  /*
+   * How long an attempt may wait for a worker to begin it; 0 for no limit. One that waits longer fails.
+   */
+  int64_t start_timeout_ms;
   Rhythm__StepSpec__OptionalPriorityCase optional_priority_case;
   union {
     /*
@@ -606,7 +653,7 @@ struct  Rhythm__StepSpec
 };
 #define RHYTHM__STEP_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__step_spec__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, NULL, RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__NOT_SET, {0} }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, NULL, 0, RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__NOT_SET, {0} }
 
 
 typedef enum {
@@ -1595,10 +1642,239 @@ struct  Rhythm__ServerInfo
   ProtobufCBinaryData *runners;
   ProtobufCBinaryData server_id;
   uint64_t epoch;
+  /*
+   * Hellos with wrong credentials since the server started.
+   */
+  uint64_t authentication_failures;
 };
 #define RHYTHM__SERVER_INFO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__server_info__descriptor) \
-    , {0,NULL}, 0, 0, 0, 0, 0, RHYTHM__HEALTH__HEALTH_UNSPECIFIED, {0,NULL}, 0,NULL, {0,NULL}, 0 }
+    , {0,NULL}, 0, 0, 0, 0, 0, RHYTHM__HEALTH__HEALTH_UNSPECIFIED, {0,NULL}, 0,NULL, {0,NULL}, 0, 0 }
+
+
+/*
+ * Has the server look at its store and at what runs its steps. Takes some seconds where workers have to be asked.
+ */
+struct  Rhythm__Diagnose
+{
+  ProtobufCMessage base;
+};
+#define RHYTHM__DIAGNOSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__diagnose__descriptor) \
+     }
+
+
+struct  Rhythm__DiagnoseReply
+{
+  ProtobufCMessage base;
+  /*
+   * The worst first.
+   */
+  size_t n_findings;
+  Rhythm__Finding **findings;
+};
+#define RHYTHM__DIAGNOSE_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__diagnose_reply__descriptor) \
+    , 0,NULL }
+
+
+struct  Rhythm__Finding
+{
+  ProtobufCMessage base;
+  Rhythm__Finding__Severity severity;
+  /*
+   * What kind of finding it is, as a stable word, such as "no_consumer".
+   */
+  ProtobufCBinaryData code;
+  /*
+   * What it is about: "broker", "queue q2", "worker w1@host".
+   */
+  ProtobufCBinaryData subject;
+  /*
+   * What was seen.
+   */
+  ProtobufCBinaryData seen;
+  /*
+   * What happens because of it; empty if nothing does.
+   */
+  ProtobufCBinaryData consequence;
+  /*
+   * What to change; empty if nothing is to be.
+   */
+  ProtobufCBinaryData remedy;
+};
+#define RHYTHM__FINDING__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__finding__descriptor) \
+    , RHYTHM__FINDING__SEVERITY__SEVERITY_UNSPECIFIED, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+/*
+ * Asks who is connected. For administrators.
+ */
+struct  Rhythm__GetConnections
+{
+  ProtobufCMessage base;
+};
+#define RHYTHM__GET_CONNECTIONS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__get_connections__descriptor) \
+     }
+
+
+struct  Rhythm__ConnectionList
+{
+  ProtobufCMessage base;
+  /*
+   * Oldest first.
+   */
+  size_t n_connections;
+  Rhythm__ConnectionInfo **connections;
+};
+#define RHYTHM__CONNECTION_LIST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__connection_list__descriptor) \
+    , 0,NULL }
+
+
+struct  Rhythm__ConnectionInfo
+{
+  ProtobufCMessage base;
+  /*
+   * Grows with every connection that the server accepts.
+   */
+  uint64_t connection_id;
+  /*
+   * Its address, or the user of a unix socket.
+   */
+  ProtobufCBinaryData peer;
+  /*
+   * As its hello says.
+   */
+  ProtobufCBinaryData client_name;
+  /*
+   * How it was recognised, such as a token's name; empty before its hello was accepted.
+   */
+  ProtobufCBinaryData identity;
+  uint64_t age_ms;
+  /*
+   * Since anything came from it.
+   */
+  uint64_t silent_ms;
+  /*
+   * Calls that are open, watches and logs included.
+   */
+  uint32_t open_calls;
+  /*
+   * Those among them that are watches.
+   */
+  uint32_t watches;
+  /*
+   * Calls that have begun in all.
+   */
+  uint64_t calls;
+  /*
+   * As they went over the network.
+   */
+  uint64_t bytes_in;
+  uint64_t bytes_out;
+  /*
+   * Answers and events that it has not taken yet.
+   */
+  uint64_t waiting_bytes;
+};
+#define RHYTHM__CONNECTION_INFO__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__connection_info__descriptor) \
+    , 0, {0,NULL}, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+
+/*
+ * Asks what the server has counted since its start.
+ */
+struct  Rhythm__GetStats
+{
+  ProtobufCMessage base;
+};
+#define RHYTHM__GET_STATS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__get_stats__descriptor) \
+     }
+
+
+struct  Rhythm__ServerStats
+{
+  ProtobufCMessage base;
+  /*
+   * Single numbers.
+   */
+  size_t n_metrics;
+  Rhythm__Metric **metrics;
+  /*
+   * One for each call of the protocol.
+   */
+  size_t n_calls;
+  Rhythm__CallStats **calls;
+};
+#define RHYTHM__SERVER_STATS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__server_stats__descriptor) \
+    , 0,NULL, 0,NULL }
+
+
+struct  Rhythm__Metric
+{
+  ProtobufCMessage base;
+  /*
+   * Lower-case words and underscores, such as connections_accepted_total. A name that ends in _total only grows, others
+   * go up and down. Ignore names you do not know.
+   */
+  ProtobufCBinaryData name;
+  uint64_t value;
+  /*
+   * What it means, for people.
+   */
+  ProtobufCBinaryData help;
+};
+#define RHYTHM__METRIC__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__metric__descriptor) \
+    , {0,NULL}, 0, {0,NULL} }
+
+
+struct  Rhythm__CallStats
+{
+  ProtobufCMessage base;
+  /*
+   * The name of the call's field in ClientFrame, such as start_workflow.
+   */
+  ProtobufCBinaryData call;
+  /*
+   * How many ended with which code.
+   */
+  size_t n_ended;
+  Rhythm__CodeCount **ended;
+  /*
+   * How many took how long, from their request's arrival until the answer went out: entry i counts those of less than
+   * 2^i microseconds that no entry before it counts, the last one all others.
+   */
+  size_t n_durations;
+  uint64_t *durations;
+  /*
+   * All of them together.
+   */
+  uint64_t duration_us;
+};
+#define RHYTHM__CALL_STATS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__call_stats__descriptor) \
+    , {0,NULL}, 0,NULL, 0,NULL, 0 }
+
+
+struct  Rhythm__CodeCount
+{
+  ProtobufCMessage base;
+  /*
+   * A code of Status; 0 for a call that was answered, or a stream that came to its normal end.
+   */
+  uint32_t code;
+  uint64_t count;
+};
+#define RHYTHM__CODE_COUNT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__code_count__descriptor) \
+    , 0, 0 }
 
 
 /* Rhythm__ClientFrame methods */
@@ -1772,6 +2048,39 @@ void   rhythm__get_server_info__init
 /* Rhythm__ServerInfo methods */
 void   rhythm__server_info__init
                      (Rhythm__ServerInfo         *message);
+/* Rhythm__Diagnose methods */
+void   rhythm__diagnose__init
+                     (Rhythm__Diagnose         *message);
+/* Rhythm__DiagnoseReply methods */
+void   rhythm__diagnose_reply__init
+                     (Rhythm__DiagnoseReply         *message);
+/* Rhythm__Finding methods */
+void   rhythm__finding__init
+                     (Rhythm__Finding         *message);
+/* Rhythm__GetConnections methods */
+void   rhythm__get_connections__init
+                     (Rhythm__GetConnections         *message);
+/* Rhythm__ConnectionList methods */
+void   rhythm__connection_list__init
+                     (Rhythm__ConnectionList         *message);
+/* Rhythm__ConnectionInfo methods */
+void   rhythm__connection_info__init
+                     (Rhythm__ConnectionInfo         *message);
+/* Rhythm__GetStats methods */
+void   rhythm__get_stats__init
+                     (Rhythm__GetStats         *message);
+/* Rhythm__ServerStats methods */
+void   rhythm__server_stats__init
+                     (Rhythm__ServerStats         *message);
+/* Rhythm__Metric methods */
+void   rhythm__metric__init
+                     (Rhythm__Metric         *message);
+/* Rhythm__CallStats methods */
+void   rhythm__call_stats__init
+                     (Rhythm__CallStats         *message);
+/* Rhythm__CodeCount methods */
+void   rhythm__code_count__init
+                     (Rhythm__CodeCount         *message);
 /* --- per-message closures --- */
 
 typedef void (*Rhythm__ClientFrame_Closure)
@@ -1945,6 +2254,39 @@ typedef void (*Rhythm__GetServerInfo_Closure)
 typedef void (*Rhythm__ServerInfo_Closure)
                  (const Rhythm__ServerInfo *message,
                   void *closure_data);
+typedef void (*Rhythm__Diagnose_Closure)
+                 (const Rhythm__Diagnose *message,
+                  void *closure_data);
+typedef void (*Rhythm__DiagnoseReply_Closure)
+                 (const Rhythm__DiagnoseReply *message,
+                  void *closure_data);
+typedef void (*Rhythm__Finding_Closure)
+                 (const Rhythm__Finding *message,
+                  void *closure_data);
+typedef void (*Rhythm__GetConnections_Closure)
+                 (const Rhythm__GetConnections *message,
+                  void *closure_data);
+typedef void (*Rhythm__ConnectionList_Closure)
+                 (const Rhythm__ConnectionList *message,
+                  void *closure_data);
+typedef void (*Rhythm__ConnectionInfo_Closure)
+                 (const Rhythm__ConnectionInfo *message,
+                  void *closure_data);
+typedef void (*Rhythm__GetStats_Closure)
+                 (const Rhythm__GetStats *message,
+                  void *closure_data);
+typedef void (*Rhythm__ServerStats_Closure)
+                 (const Rhythm__ServerStats *message,
+                  void *closure_data);
+typedef void (*Rhythm__Metric_Closure)
+                 (const Rhythm__Metric *message,
+                  void *closure_data);
+typedef void (*Rhythm__CallStats_Closure)
+                 (const Rhythm__CallStats *message,
+                  void *closure_data);
+typedef void (*Rhythm__CodeCount_Closure)
+                 (const Rhythm__CodeCount *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -2019,6 +2361,18 @@ extern const ProtobufCMessageDescriptor rhythm__tail_log__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__log_data__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__get_server_info__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__server_info__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__diagnose__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__diagnose_reply__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__finding__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__finding__severity__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__get_connections__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__connection_list__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__connection_info__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__get_stats__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__server_stats__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__metric__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__call_stats__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__code_count__descriptor;
 
 PROTOBUF_C__END_DECLS
 

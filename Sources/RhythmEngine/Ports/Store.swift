@@ -150,12 +150,16 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
     public var message: String
     /// Whether what was to be stored may have been stored all the same.
     public var outcomeUnknown: Bool
+    /// The one workflow of a batch that cannot be stored as it is, such as one that has grown too large; nil if the
+    /// trouble is the store's. Without it the others can be stored.
+    public var workflow: WorkflowID?
 
     /// Makes an error.
-    public init(_ code: Code, _ message: String, outcomeUnknown: Bool = false) {
+    public init(_ code: Code, _ message: String, outcomeUnknown: Bool = false, workflow: WorkflowID? = nil) {
         self.code = code
         self.message = message
         self.outcomeUnknown = outcomeUnknown
+        self.workflow = workflow
     }
 
     /// Code and message.

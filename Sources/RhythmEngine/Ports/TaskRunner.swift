@@ -40,6 +40,19 @@ public protocol TaskRunner: AnyObject, Sendable {
 
     /// Where the logs of attempts are; nil if this runner keeps none.
     var logs: (any LogSource)? { get }
+
+    /// Looks at what it runs attempts with, and says what is not as it should be.
+    ///
+    /// - Parameters:
+    ///   - needs: what the workflows that are not done ask of it.
+    ///   - answer: called once, from any thread, within a few seconds whatever is broken. Findings never hold
+    ///     credentials. Not called if the runner is stopped.
+    func examine(_ needs: [TaskNeed], answer: @escaping @Sendable ([Finding]) -> Void)
+}
+
+extension TaskRunner {
+    /// There is nothing to say.
+    public func examine(_ needs: [TaskNeed], answer: @escaping @Sendable ([Finding]) -> Void) { answer([]) }
 }
 
 /// What a runner saw of one attempt.

@@ -86,6 +86,9 @@ extension Request {
         case RHYTHM__CLIENT_FRAME__BODY_TAIL_LOG:
             self = .tailLog(try required(c.pointee.tail_log, "tail_log", path: ""))
         case RHYTHM__CLIENT_FRAME__BODY_GET_SERVER_INFO: self = .getServerInfo
+        case RHYTHM__CLIENT_FRAME__BODY_DIAGNOSE: self = .diagnose
+        case RHYTHM__CLIENT_FRAME__BODY_GET_CONNECTIONS: self = .getConnections
+        case RHYTHM__CLIENT_FRAME__BODY_GET_STATS: self = .getStats
         default: return nil
         }
     }
@@ -125,6 +128,15 @@ extension Request {
         case .getServerInfo:
             c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_GET_SERVER_INFO
             c.pointee.get_server_info = arena.make(rhythm__get_server_info__init)
+        case .diagnose:
+            c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_DIAGNOSE
+            c.pointee.diagnose = arena.make(rhythm__diagnose__init)
+        case .getConnections:
+            c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_GET_CONNECTIONS
+            c.pointee.get_connections = arena.make(rhythm__get_connections__init)
+        case .getStats:
+            c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_GET_STATS
+            c.pointee.get_stats = arena.make(rhythm__get_stats__init)
         }
     }
 }

@@ -86,7 +86,8 @@ extension ServerInfo: WireCoded {
             health: try Health(wire: c.pointee.health, "health"),
             healthDetail: try text(c.pointee.health_detail, "health_detail"),
             runners: try texts(c.pointee.n_runners, c.pointee.runners, "runners"),
-            serverID: try text(c.pointee.server_id, "server_id"), epoch: c.pointee.epoch)
+            serverID: try text(c.pointee.server_id, "server_id"), epoch: c.pointee.epoch,
+            authenticationFailures: c.pointee.authentication_failures)
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__ServerInfo> {
@@ -102,6 +103,7 @@ extension ServerInfo: WireCoded {
         (c.pointee.n_runners, c.pointee.runners) = arena.texts(runners)
         c.pointee.server_id = arena.text(serverID)
         c.pointee.epoch = epoch
+        c.pointee.authentication_failures = authenticationFailures
         return c
     }
 }

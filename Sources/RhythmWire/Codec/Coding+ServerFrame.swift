@@ -83,6 +83,13 @@ extension Reply {
             self = .resolveID(try required(c.pointee.resolve_reply, "resolve_reply"))
         case RHYTHM__SERVER_FRAME__BODY_SERVER_INFO:
             self = .getServerInfo(try required(c.pointee.server_info, "server_info"))
+        case RHYTHM__SERVER_FRAME__BODY_DIAGNOSE_REPLY:
+            self = .diagnose(try required(c.pointee.diagnose_reply, "diagnose_reply"))
+        case RHYTHM__SERVER_FRAME__BODY_CONNECTION_LIST:
+            let list: ConnectionList = try required(c.pointee.connection_list, "connection_list")
+            self = .getConnections(list.connections)
+        case RHYTHM__SERVER_FRAME__BODY_SERVER_STATS:
+            self = .getStats(try required(c.pointee.server_stats, "server_stats"))
         default: return nil
         }
     }
@@ -116,6 +123,15 @@ extension Reply {
         case .getServerInfo(let info):
             c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_SERVER_INFO
             c.pointee.server_info = info.write(in: arena)
+        case .diagnose(let reply):
+            c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_DIAGNOSE_REPLY
+            c.pointee.diagnose_reply = reply.write(in: arena)
+        case .getConnections(let connections):
+            c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_CONNECTION_LIST
+            c.pointee.connection_list = ConnectionList(connections: connections).write(in: arena)
+        case .getStats(let stats):
+            c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_SERVER_STATS
+            c.pointee.server_stats = stats.write(in: arena)
         }
     }
 }

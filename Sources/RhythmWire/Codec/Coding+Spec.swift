@@ -38,6 +38,7 @@ extension StepSpec: WireCoded {
                 ? Int(c.pointee.priority) : nil,
             kwargs: try jsonObject(c.pointee.kwargs, "kwargs"),
             timeout: c.pointee.timeout_ms == 0 ? nil : .milliseconds(c.pointee.timeout_ms),
+            startTimeout: c.pointee.start_timeout_ms == 0 ? nil : .milliseconds(c.pointee.start_timeout_ms),
             retry: try nested(c.pointee.retry, "retry"))
     }
 
@@ -52,6 +53,7 @@ extension StepSpec: WireCoded {
         }
         c.pointee.kwargs = arena.text(kwargs.text)
         c.pointee.timeout_ms = timeout?.wireMilliseconds ?? 0
+        c.pointee.start_timeout_ms = startTimeout?.wireMilliseconds ?? 0
         c.pointee.retry = retry?.write(in: arena)
         return c
     }

@@ -12,8 +12,9 @@ package struct FrameError: Error, Sendable, Hashable {
         case malformed
         /// Reading it would take more memory than a frame of this size deserves.
         case overBudget(bytes: Int)
-        /// The body is of a kind that this version does not know, or there is none.
-        case unknownBody
+        /// The body is of a kind that this version does not know, or there is none. `number` is its field, if there is one;
+        /// `near` names the calls that are known with the numbers around it.
+        case unknownBody(number: UInt32?, near: [String])
         /// A string that is not UTF-8 or holds a NUL character.
         case badText(field: String)
         /// A string that is not JSON text, and why.
@@ -47,8 +48,8 @@ extension FrameError {
     }
 
     /// A frame about the connection that this version does not know is to be ignored, so it is not fatal.
-    static func unknownBody(_ callID: UInt64) -> FrameError {
-        FrameError(kind: .unknownBody, callID: callID, isFatal: false)
+    static func unknownBody(_ callID: UInt64, number: UInt32? = nil, near: [String] = []) -> FrameError {
+        FrameError(kind: .unknownBody(number: number, near: near), callID: callID, isFatal: false)
     }
 
     /// The call id in the bytes of a frame that could not be read, as far as they make sense; nil if there is none.
@@ -98,8 +99,13 @@ extension FrameError {
             RhythmError(
                 .resourceExhausted, reason: "FRAME_OVER_BUDGET",
                 "reading the frame would take more than \(bytes) bytes of memory; send fewer elements")
-        case .unknownBody:
-            RhythmError(.unimplemented, reason: "UNKNOWN_CALL", "this version does not know what the frame asks for")
+        case .unknownBody(let number?, let near):
+            RhythmError(
+                .unimplemented, reason: "UNKNOWN_CALL",
+                "this version knows no call with the field number \(number)"
+                    + (near.isEmpty ? "" : "; near it are \(near.joined(separator: ", "))"))
+        case .unknownBody(nil, _):
+            RhythmError(.unimplemented, reason: "UNKNOWN_CALL", "the frame asks for nothing")
         case .badText(let field):
             RhythmError(.invalidArgument, reason: "BAD_TEXT", "must be UTF-8 without NUL characters", field: field)
         case .badJSON(let field, let expected):

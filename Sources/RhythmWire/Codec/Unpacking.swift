@@ -12,12 +12,32 @@ extension ClientFrame {
         unpack(bytes, limit: limit, descriptor: Descriptors.clientFrame) {
             (c: UnsafeMutablePointer<Rhythm__ClientFrame>) in
             do throws(FieldError) {
-                guard let frame = try ClientFrame.read(c) else { return .failure(.unknownBody(c.pointee.call_id)) }
+                guard let frame = try ClientFrame.read(c) else {
+                    let number = c.pointee.base.n_unknown_fields > 0 ? c.pointee.base.unknown_fields?[0].tag : nil
+                    return .failure(
+                        .unknownBody(c.pointee.call_id, number: number, near: number.map { calls(near: $0) } ?? []))
+                }
                 return .success(frame)
             } catch {
                 return .failure(FrameError(kind: error.kind, callID: c.pointee.call_id))
             }
         }
+    }
+}
+
+extension ClientFrame {
+    /// Calls begin with this field; what is below is about the connection.
+    private static var firstCall: UInt32 { 20 }
+
+    /// The calls whose numbers are next to one that is none, as `name (number)`: who asks for what this version does not
+    /// have learns what it has.
+    private static func calls(near number: UInt32) -> [String] {
+        // SAFETY: the descriptor and what it points to are constants of the process; see `Descriptors`.
+        let descriptor = Descriptors.clientFrame.pointee
+        let fields = UnsafeBufferPointer(start: descriptor.fields, count: Int(descriptor.n_fields))
+        return fields.filter { $0.id >= firstCall }
+            .sorted { ($0.id.distance(to: number).magnitude, $0.id) < ($1.id.distance(to: number).magnitude, $1.id) }
+            .prefix(3).map { "\(String(cString: $0.name)) (\($0.id))" }
     }
 }
 

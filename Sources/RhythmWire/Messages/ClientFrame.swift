@@ -56,13 +56,16 @@ package enum Request: Sendable, Hashable {
     indirect case watchProgress(WatchProgress)
     indirect case tailLog(TailLog)
     case getServerInfo
+    case diagnose
+    case getConnections
+    case getStats
 
     /// Whether it is answered by a stream instead of one reply.
     package var isStream: Bool {
         switch self {
         case .watchProgress, .tailLog: true
         case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow, .getStatus,
-            .listWorkflows, .resolveID, .getServerInfo:
+            .listWorkflows, .resolveID, .getServerInfo, .diagnose, .getConnections, .getStats:
             false
         }
     }

@@ -42,4 +42,7 @@ package enum Reply: Sendable, Hashable {
     indirect case listWorkflows(ListReply)
     case resolveID(ResolveReply)
     indirect case getServerInfo(ServerInfo)
+    case diagnose(DiagnoseReply)
+    case getConnections([ConnectionInfo])
+    indirect case getStats(ServerStats)
 }

@@ -19,12 +19,14 @@ package struct ServerInfo: Sendable, Hashable {
     package var runners: [String]
     package var serverID: String
     package var epoch: UInt64
+    /// Hellos with wrong credentials since the server started.
+    package var authenticationFailures: UInt64
 
     /// Makes an answer.
     package init(
         serverVersion: String, uptimeMilliseconds: UInt64, activeWorkflows: UInt64, connections: UInt64,
         calls: UInt64, watches: UInt64, health: Health, healthDetail: String = "", runners: [String] = [],
-        serverID: String, epoch: UInt64
+        serverID: String, epoch: UInt64, authenticationFailures: UInt64 = 0
     ) {
         self.serverVersion = serverVersion
         self.uptimeMilliseconds = uptimeMilliseconds
@@ -37,5 +39,6 @@ package struct ServerInfo: Sendable, Hashable {
         self.runners = runners
         self.serverID = serverID
         self.epoch = epoch
+        self.authenticationFailures = authenticationFailures
     }
 }

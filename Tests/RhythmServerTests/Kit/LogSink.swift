@@ -3,9 +3,10 @@ import Synchronization
 
 /// Keeps everything that is logged, metadata included, for tests that look for what must not be there.
 final class LogSink: Sendable {
-    private let lines = Mutex<[String]>([])
+    private let kept = Mutex<[String]>([])
 
-    var text: String { lines.withLock { $0.joined(separator: "\n") } }
+    var lines: [String] { kept.withLock { $0 } }
+    var text: String { lines.joined(separator: "\n") }
 
     /// A logger that writes here, whatever the level.
     func logger(_ label: String) -> Logger { Logger(label: label) { _ in Handler(sink: self) } }
@@ -22,7 +23,7 @@ final class LogSink: Sendable {
 
         func log(event: LogEvent) {
             let metadata = metadata.merging(event.metadata ?? [:]) { $1 }
-            sink.lines.withLock { $0.append("\(event.level) \(event.message) \(metadata)") }
+            sink.kept.withLock { $0.append("\(event.level) \(event.message) \(metadata)") }
         }
     }
 }

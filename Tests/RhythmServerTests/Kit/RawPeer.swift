@@ -18,10 +18,14 @@ final class RawPeer {
     private var decoder = FrameDecoder(limit: 64 << 20)
     private var unread: [ServerFrame] = []
     private(set) var isAtEnd = false
+    /// The end was a reset.
+    private(set) var wasReset = false
     /// Everything that came, byte by byte.
     private(set) var receivedBytes = 0
     var lastCallID: UInt64 = 0
     var answersPings = true
+    /// What comes is not read as frames: it may be anything.
+    var takesAnything = false
 
     /// - Parameter tls: what to speak on an encrypted endpoint.
     init(_ endpoint: Endpoint, tls context: TLSContext? = nil) throws {
@@ -80,6 +84,21 @@ final class RawPeer {
             try await receive(within: limit)
         }
         try await sendOutput(of: tls)
+    }
+
+    /// Sends the beginning of a client's first message in the TLS handshake, and no more.
+    func sendFirstFlight(upTo count: Int) async throws {
+        var bytes: [UInt8] = []
+        tls?.takeOutput(into: &bytes)
+        try await sendRaw(Array(bytes.prefix(count)))
+    }
+
+    /// Sends the beginning of the record that holds a frame, and no more.
+    func send(_ frame: ClientFrame, upTo count: Int) async throws {
+        var bytes: [UInt8] = []
+        try Self.bytes(frame).withUnsafeBytes { try tls?.write($0) }
+        tls?.takeOutput(into: &bytes)
+        try await sendRaw(Array(bytes.prefix(count)))
     }
 
     private func sendOutput(of tls: TLSSession) async throws {
@@ -168,11 +187,14 @@ final class RawPeer {
         } catch Trouble.timeout { return true }
     }
 
-    /// Reads until the server has closed the connection; gives every frame that came before.
+    /// Reads until the server has closed the connection, which it must do within `limit`, whatever it sends until then;
+    /// gives every frame that came before.
     func untilClosed(within limit: Duration = patience) async throws -> [ServerFrame] {
+        let deadline = ContinuousClock.now + limit
         var frames: [ServerFrame] = []
         while true {
-            do { frames.append(try await next(within: limit)) } catch Trouble.closed { return frames }
+            let left = max(.zero, ContinuousClock.now.duration(to: deadline))
+            do { frames.append(try await next(within: left)) } catch Trouble.closed { return frames }
         }
     }
 
@@ -199,13 +221,18 @@ final class RawPeer {
 
     private func receive(within limit: Duration) async throws {
         let descriptor = descriptor
-        let bytes = await withCheckedContinuation { (done: CheckedContinuation<[UInt8]?, Never>) in
+        let (bytes, error) = await withCheckedContinuation { (done: CheckedContinuation<([UInt8]?, Int32), Never>) in
             queue.async { done.resume(returning: Self.receive(from: descriptor, limit)) }
         }
         guard let bytes else { return }
-        guard !bytes.isEmpty else { isAtEnd = true; return }
+        guard !bytes.isEmpty else {
+            isAtEnd = true
+            wasReset = error == ECONNRESET
+            return
+        }
         receivedBytes += bytes.count
         var pings: [UInt64] = []
+        if takesAnything { return }
         guard let frames = try decrypted(bytes) else { isAtEnd = true; return }
         try frames.withUnsafeBytes { buffer in
             var rest = buffer
@@ -251,12 +278,12 @@ final class RawPeer {
         }
     }
 
-    /// - Returns: nil if nothing came; nothing if nothing more will come.
-    private static func receive(from descriptor: Int32, _ limit: Duration) -> [UInt8]? {
-        guard wait(descriptor, Int16(POLLIN), limit) else { return nil }
+    /// - Returns: nil if nothing came; nothing if nothing more will come, and why.
+    private static func receive(from descriptor: Int32, _ limit: Duration) -> ([UInt8]?, Int32) {
+        guard wait(descriptor, Int16(POLLIN), limit) else { return (nil, 0) }
         var buffer = [UInt8](repeating: 0, count: 262_144)
         let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
-        return count > 0 ? Array(buffer[..<count]) : []
+        return count > 0 ? (Array(buffer[..<count]), 0) : ([], count < 0 ? errno : 0)
     }
 
     private static func wait(_ descriptor: Int32, _ event: Int16, _ limit: Duration) -> Bool {
@@ -284,6 +311,12 @@ extension RawPeer {
         let reply = try await call(.getServerInfo)
         guard case .getServerInfo(let info) = reply else { throw Trouble.unexpected(.reply(reply)) }
         return info
+    }
+
+    func stats() async throws -> ServerStats {
+        let reply = try await call(.getStats)
+        guard case .getStats(let stats) = reply else { throw Trouble.unexpected(.reply(reply)) }
+        return stats
     }
 
     /// Waits until the workflow has a status.

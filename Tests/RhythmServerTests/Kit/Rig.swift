@@ -52,6 +52,8 @@ final class Rig {
 
     var tcp: Endpoint { endpoints[0] }
     var unix: Endpoint { endpoints[1] }
+    /// Where it listens with TLS, if it does.
+    var tls: Endpoint { endpoints[2] }
 
     func start() async throws {
         let runner = InProcessRunner(worker: "tester")

@@ -15,6 +15,9 @@ struct Tokens {
         return token.revealed
     }
 
+    /// Adds an entry that is made elsewhere.
+    mutating func add(_ entry: AccessEntry) { entries.append(entry) }
+
     /// From now on whoever has the token with this name is not let in.
     mutating func revoke(_ name: String) { entries.removeAll { $0.name == name } }
 

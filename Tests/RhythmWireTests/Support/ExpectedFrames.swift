@@ -35,6 +35,9 @@ enum ExpectedFrames {
             11, .watchProgress(WatchProgress(targets: [WatchTarget(workflowID: "w1", afterVersion: 0)]))),
         "tail": call(12, .tailLog(TailLog(workflowID: "w1", step: "copy", offset: -4096, follow: true))),
         "server_info": call(300, .getServerInfo),
+        "diagnose": call(301, .diagnose),
+        "get_connections": call(301, .getConnections),
+        "get_stats": call(302, .getStats),
         "cancel": ClientFrame(callID: 10, body: .cancel),
     ]
 
@@ -109,6 +112,34 @@ enum ExpectedFrames {
                         serverVersion: "1.0.0", uptimeMilliseconds: 1000, activeWorkflows: 2, connections: 1,
                         calls: 1, watches: 1, health: .degraded, healthDetail: "the disk is full",
                         runners: ["local"], serverID: "s-1", epoch: 3)))),
+        "diagnose": ServerFrame(
+            callID: 301,
+            body: .reply(
+                .diagnose(
+                    DiagnoseReply(findings: [
+                        Finding(
+                            .error, "no_consumer", "queue q2", "no worker takes from it",
+                            consequence: "steps wait", remedy: "start a worker"),
+                        Finding(.ok, "store", "store", "it works"),
+                    ])))),
+        "connection_list": ServerFrame(
+            callID: 301,
+            body: .reply(
+                .getConnections([
+                    ConnectionInfo(
+                        id: 7, peer: "127.0.0.1:5000", clientName: "demo", identity: "token 'ci' (0123)",
+                        ageMilliseconds: 61_000, silentMilliseconds: 5, openCalls: 2, watches: 1, calls: 40,
+                        bytesIn: 1000, bytesOut: 2000, waitingBytes: 3)
+                ]))),
+        "server_stats": ServerFrame(
+            callID: 302,
+            body: .reply(
+                .getStats(
+                    ServerStats(
+                        metrics: [.init("connections", 1, help: "Connections that are open.")],
+                        calls: [
+                            .init(name: "get_status", ended: [0: 2, 5: 1], durations: [0, 0, 3], totalMicroseconds: 9)
+                        ])))),
     ]
 
     private static func call(_ id: UInt64, _ request: Request) -> ClientFrame {

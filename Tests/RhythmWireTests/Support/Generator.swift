@@ -80,7 +80,8 @@ extension Generator {
     mutating func stepSpec() -> StepSpec {
         StepSpec(
             name: text(), task: text(), queue: maybe { $0.word() }, priority: maybe { $0.below(20) - 5 },
-            kwargs: object(), timeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() })
+            kwargs: object(), timeout: maybe { $0.duration() },
+            startTimeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() })
     }
 
     mutating func retryPolicy() -> RetryPolicy {
@@ -180,7 +181,7 @@ extension Generator {
     mutating func clientFrame() -> ClientFrame { clientFrame(kind: below(Self.clientKinds)) }
     mutating func serverFrame() -> ServerFrame { serverFrame(kind: below(Self.serverKinds)) }
 
-    static let clientKinds = 15
+    static let clientKinds = 18
 
     mutating func clientFrame(kind: Int) -> ClientFrame {
         let body: ClientBody =
@@ -241,11 +242,14 @@ extension Generator {
                 TailLog(
                     workflowID: workflowID(), step: maybe { $0.word() }, taskID: maybe { $0.taskID() },
                     offset: Int64(bitPattern: u64()), maxBytes: Int64(number()), follow: flip()))
+        case 10: return .getConnections
+        case 11: return .getStats
+        case 12: return .diagnose
         default: return .getServerInfo
         }
     }
 
-    static let serverKinds = 22
+    static let serverKinds = 25
 
     mutating func serverFrame(kind: Int) -> ServerFrame {
         let body: ServerBody =
@@ -276,6 +280,23 @@ extension Generator {
         return ServerFrame(callID: callID(), body: body)
     }
 
+    private mutating func connectionInfo() -> ConnectionInfo {
+        ConnectionInfo(
+            id: u64(), peer: text(), clientName: text(), identity: text(), ageMilliseconds: u64(),
+            silentMilliseconds: u64(), openCalls: u32(), watches: u32(), calls: u64(), bytesIn: u64(), bytesOut: u64(),
+            waitingBytes: u64())
+    }
+
+    private mutating func serverStats() -> ServerStats {
+        ServerStats(
+            metrics: some(4) { .init($0.word(), $0.u64(), help: $0.text()) },
+            calls: some(3) {
+                .init(
+                    name: $0.word(), ended: [0: $0.u64(), 5: $0.u64()], durations: $0.some(5) { $0.u64() },
+                    totalMicroseconds: $0.u64())
+            })
+    }
+
     private mutating func reply(kind: Int) -> Reply {
         switch kind {
         case 0: return .startWorkflow(StartReply(workflow: workflow(), replayed: flip()))
@@ -292,12 +313,23 @@ extension Generator {
                         next: maybe { ListCursor(key: $0.time(), id: $0.workflowID()) }),
                     counts: maybe { [.success: $0.number(), .pending: $0.number()] }))
         case 8: return .resolveID(ResolveReply(workflowIDs: some(4) { $0.workflowID() }))
+        case 9:
+            return .diagnose(
+                DiagnoseReply(
+                    findings: some(4) {
+                        Finding(
+                            $0.pick(Finding.Severity.self), $0.text(), $0.text(), $0.text(), consequence: $0.text(),
+                            remedy: $0.text())
+                    }))
+        case 10: return .getConnections(some(3) { $0.connectionInfo() })
+        case 11: return .getStats(serverStats())
         default:
             return .getServerInfo(
                 ServerInfo(
                     serverVersion: text(), uptimeMilliseconds: u64(), activeWorkflows: u64(), connections: u64(),
                     calls: u64(), watches: u64(), health: pick(ServerInfo.Health.self), healthDetail: text(),
-                    runners: some(3) { $0.text() }, serverID: text(), epoch: u64()))
+                    runners: some(3) { $0.text() }, serverID: text(), epoch: u64(),
+                    authenticationFailures: u64()))
         }
     }
 

@@ -36,7 +36,8 @@ package enum ExitStatus: Int32, Sendable, CaseIterable {
     static let explanation = """
         EXIT STATUS:
           0  done
-          1  the workflow ended in FAILURE or REVOKED (status, watch, start --watch)
+          1  the workflow ended in FAILURE or REVOKED (status, watch, start --watch);
+             something is broken (doctor)
           2  wrong use: arguments, an invalid workflow file, an ambiguous id
           3  the server cannot be reached
           4  not found

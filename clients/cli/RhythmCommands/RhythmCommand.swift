@@ -93,8 +93,9 @@ struct Rhythm: AsyncParsableCommand {
             """,
         version: "rhythm 1.0.0",
         subcommands: [
-            StartCommand.self, StatusCommand.self, WhyCommand.self, WatchCommand.self, ListCommand.self, LogsCommand.self,
+            StartCommand.self, StatusCommand.self, WhyCommand.self, WatchCommand.self, ListCommand.self,
+            LogsCommand.self,
             PauseCommand.self, ResumeCommand.self, CancelCommand.self, DeleteCommand.self, ValidateCommand.self,
-            PingCommand.self, InfoCommand.self, TokenCommand.self,
+            PingCommand.self, InfoCommand.self, DoctorCommand.self, ServerCommand.self, TokenCommand.self,
         ])
 }

@@ -240,9 +240,6 @@ extension ClientConnection {
         settle()
     }
 
-    /// What a TLS server answers to anything else begins with this byte.
-    private static let tlsAlert: UInt8 = 0x15
-
     private func take(_ bytes: UnsafeRawBufferPointer, at now: Moment) {
         var rest = bytes
         let generation = generation
@@ -251,9 +248,7 @@ extension ClientConnection {
                 guard let frame = try decoder.nextServerFrame(from: &rest) else { return }
                 feed(.received(frame), at: now)
             } catch {
-                if error.isFatal, bytes.first == Self.tlsAlert, bytes.count <= 16, tls == nil {
-                    lost("it speaks TLS; write tls:// before the address", at: now)
-                } else if error.isFatal {
+                if error.isFatal {
                     lost("it sent a frame that cannot be read (\(error.rhythmError.message))", at: now)
                 } else if let callID = error.callID {
                     feed(.unreadable(callID: callID, error.rhythmError.message), at: now)

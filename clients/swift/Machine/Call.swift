@@ -78,7 +78,9 @@ struct Call {
             case .resumeWorkflow(let resume): !resume.requestID.isEmpty
             case .cancelWorkflow(let cancel): !cancel.requestID.isEmpty
             case .deleteWorkflow: false
-            case .getStatus, .listWorkflows, .resolveID, .getServerInfo, .watchProgress, .tailLog: true
+            case .getStatus, .listWorkflows, .resolveID, .getServerInfo, .diagnose, .getConnections, .getStats,
+                .watchProgress, .tailLog:
+                true
             }
         }
     }
@@ -120,7 +122,9 @@ extension Request {
     var changesSomething: Bool {
         switch self {
         case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow: true
-        case .getStatus, .listWorkflows, .resolveID, .watchProgress, .tailLog, .getServerInfo: false
+        case .getStatus, .listWorkflows, .resolveID, .watchProgress, .tailLog, .getServerInfo, .diagnose,
+            .getConnections, .getStats:
+            false
         }
     }
 }

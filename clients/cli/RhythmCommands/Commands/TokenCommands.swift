@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import RhythmAuth
 import RhythmCore
 
@@ -44,8 +45,8 @@ struct TokenCreateCommand: ParsableCommand {
               rhythm token create --file tokens --name ci --role operate --app-id genomics > ci.token
               RHYTHM_TOKEN_FILE=ci.token rhythm list
 
-            The token goes to standard output, everything else to standard error. Nobody can
-            show it again.
+            The token goes to standard output, and if that is a file only its owner can read it
+            from then on; everything else goes to standard error. Nobody can show it again.
 
             ROLES:
               read     list, status, watch, logs, info
@@ -96,10 +97,18 @@ struct TokenCreateCommand: ParsableCommand {
         }
         let terminal = Terminal.standard
         if certificate == nil {
+            Self.keepToOwner()
             terminal.line(token.revealed)
             terminal.err("This is the only time that the token is shown. ")
         }
         terminal.err(TokensFileOptions.reloadHint)
+    }
+
+    /// A file that the shell made for standard output can be read by everybody, as most files can.
+    private static func keepToOwner() {
+        var status = stat()
+        guard fstat(1, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
+        fchmod(1, status.st_mode & 0o700)
     }
 }
 

@@ -126,7 +126,7 @@ package struct Explanation: Sendable, Hashable {
             case .pause: "the workflow was paused"
             case .cancel: "the workflow was cancelled"
             case .restart: "the step is to run anew"
-            case .timeout: "it ran longer than the step's timeout"
+            case .timeout: "it took longer than the step allows"
             case nil: "it was revoked"
             }
         let worker = attempt.worker.map { " on \($0.printable)" } ?? ""

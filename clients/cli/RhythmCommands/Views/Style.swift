@@ -16,13 +16,16 @@ package struct Style: Sendable, Hashable {
     func status(_ status: WorkflowStatus) -> String { self.status(status.rawValue) }
 
     /// A status word in its colour.
-    func status(_ word: String) -> String {
+    func status(_ word: String) -> String { status(word, as: word) }
+
+    /// Text in the colour of a status word.
+    func status(_ word: String, as text: String) -> String {
         switch word {
-        case "SUCCESS": wrap(word, "32")
-        case "FAILURE": wrap(word, "31")
-        case "REVOKED", "RETRY": wrap(word, "33")
-        case "STARTED": wrap(word, "36")
-        default: word
+        case "SUCCESS": wrap(text, "32")
+        case "FAILURE": wrap(text, "31")
+        case "REVOKED", "RETRY": wrap(text, "33")
+        case "STARTED": wrap(text, "36")
+        default: text
         }
     }
 

@@ -1,0 +1,38 @@
+public import RhythmCore
+
+extension EngineService {
+    /// Looks at the store and has the runner look at what it runs attempts with.
+    ///
+    /// - Parameters:
+    ///   - scope: only the workflows of these applications count as what there is to run.
+    ///   - answer: called once, from any thread, usually within seconds; the worst finding comes first. Not called if the
+    ///     service is stopped meanwhile.
+    public func examine(within scope: AppScope = .all, answer: @escaping @Sendable ([Finding]) -> Void) {
+        let needs = TaskNeed.all(of: activeWorkflows().filter { !$0.isSettled && scope.contains($0.appID) })
+        let store = storeFinding
+        runner.examine(needs) { answer(Finding.inOrder([store] + $0)) }
+    }
+
+    private var storeFinding: Finding {
+        guard let trouble = storeTrouble else {
+            return Finding(.ok, "store", "store", "it stores what it is given")
+        }
+        return Finding(
+            .error, "store_trouble", "store", "it refuses to store: \(trouble.message)",
+            consequence: "commands are refused, and steps that end are not followed by the next one until it works",
+            remedy: trouble.code.remedy)
+    }
+}
+
+extension StoreError.Code {
+    fileprivate var remedy: String {
+        switch self {
+        case .full: "make room on its disk; the server tries again every second"
+        case .readOnly, .permission: "let the server's user write to it"
+        case .corrupt: "keep a copy of it, then restore a backup"
+        case .inUse: "stop the other server, or give this one a store of its own"
+        case .tooNew: "run the version of the server that wrote it, or a later one"
+        case .unavailable, .conflict: "see that the database runs and can be reached; the server tries again every second"
+        }
+    }
+}
