@@ -1,7 +1,7 @@
 # Rhythm: `make demo` runs the main job, `make test` passes the tests; both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps python build demo demo-celery test sim chaos bench proto format check clean
+.PHONY: help deps python build demo demo-celery test sim chaos fuzz tsan asan bench proto format check clean
 
 BUILD ?= .build
 SWIFT_BUILD = swift build --scratch-path $(BUILD)
@@ -44,6 +44,15 @@ chaos: deps ## Kill the server at random under 100 workflows, round after round 
 	$(SWIFT_BUILD) --build-tests
 	for round in $$(seq $${ROUNDS:-10}); do \
 	    swift test --scratch-path $(BUILD) --skip-build --filter ChaosTests || exit 1; done
+
+fuzz: deps ## Feed the decoders what libFuzzer thinks of (SECONDS=60 for each)
+	@SECONDS_EACH=$(or $(SECONDS),60) .ci/fuzz
+
+tsan: deps ## Run the tests of wire, server, client and engine under the thread sanitizer
+	@.ci/sanitize thread
+
+asan: deps ## The same under the address sanitizer
+	@.ci/sanitize address
 
 bench: deps ## Measure the engine against its bars
 	$(SWIFT_BUILD) -c release --product rhythm-bench

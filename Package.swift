@@ -224,7 +224,7 @@ let package = Package(
         .testTarget(
             name: "RhythmdTests",
             dependencies: [
-                "rhythmd", "RhythmAuth", "RhythmWire", .product(name: "Logging", package: "swift-log"),
+                "rhythmd", "RhythmAuth", "RhythmServer", "RhythmWire", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(
@@ -235,6 +235,29 @@ let package = Package(
                 "rhythm-supervisor",
             ],
             exclude: ["Snapshots"], swiftSettings: house),
+        .testTarget(
+            name: "AdoptionTests",
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmMongo", "RhythmStoreMongo", "RhythmCelery", "RhythmServer",
+                "RhythmWire", "RhythmClient", "RhythmCommands", "RhythmTesting",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: house),
         .testTarget(name: "TidyTests", swiftSettings: house),
     ]
 )
+
+// `make tsan` and `make asan`: only what those tests need. A program that is linked statically cannot be sanitized.
+if Context.environment["RHYTHM_SANITIZE"] != nil {
+    let tests = ["RhythmWireTests", "RhythmServerTests", "RhythmClientTests", "RhythmEngineTests"]
+    var needed: Set<String> = []
+    var open = tests
+    while let name = open.popLast() {
+        guard needed.insert(name).inserted, let target = package.targets.first(where: { $0.name == name }) else {
+            continue
+        }
+        for case .byNameItem(let dependency, _) in target.dependencies { open.append(dependency) }
+    }
+    package.targets.removeAll { !needed.contains($0.name) }
+    package.products = []
+}

@@ -337,6 +337,24 @@ void   rhythm__log_data__init
   static const Rhythm__LogData init_value = RHYTHM__LOG_DATA__INIT;
   *message = init_value;
 }
+void   rhythm__adopt_workflows__init
+                     (Rhythm__AdoptWorkflows         *message)
+{
+  static const Rhythm__AdoptWorkflows init_value = RHYTHM__ADOPT_WORKFLOWS__INIT;
+  *message = init_value;
+}
+void   rhythm__adopt_reply__init
+                     (Rhythm__AdoptReply         *message)
+{
+  static const Rhythm__AdoptReply init_value = RHYTHM__ADOPT_REPLY__INIT;
+  *message = init_value;
+}
+void   rhythm__adoption__init
+                     (Rhythm__Adoption         *message)
+{
+  static const Rhythm__Adoption init_value = RHYTHM__ADOPTION__INIT;
+  *message = init_value;
+}
 void   rhythm__get_server_info__init
                      (Rhythm__GetServerInfo         *message)
 {
@@ -415,7 +433,7 @@ void   rhythm__code_count__init
   static const Rhythm__CodeCount init_value = RHYTHM__CODE_COUNT__INIT;
   *message = init_value;
 }
-static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[21] =
+static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[22] =
 {
   {
     "call_id",
@@ -634,6 +652,18 @@ static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[21
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "adopt_workflows",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, adopt_workflows),
+    &rhythm__adopt_workflows__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "diagnose",
     32,
     PROTOBUF_C_LABEL_NONE,
@@ -671,14 +701,15 @@ static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[21
   },
 };
 static const unsigned rhythm__client_frame__field_indices_by_name[] = {
+  18,   /* field[18] = adopt_workflows */
   0,   /* field[0] = call_id */
   4,   /* field[4] = cancel */
   10,   /* field[10] = cancel_workflow */
   11,   /* field[11] = delete_workflow */
-  18,   /* field[18] = diagnose */
-  19,   /* field[19] = get_connections */
+  19,   /* field[19] = diagnose */
+  20,   /* field[20] = get_connections */
   17,   /* field[17] = get_server_info */
-  20,   /* field[20] = get_stats */
+  21,   /* field[21] = get_stats */
   12,   /* field[12] = get_status */
   3,   /* field[3] = hello */
   13,   /* field[13] = list_workflows */
@@ -693,13 +724,12 @@ static const unsigned rhythm__client_frame__field_indices_by_name[] = {
   1,   /* field[1] = timeout_ms */
   15,   /* field[15] = watch_progress */
 };
-static const ProtobufCIntRange rhythm__client_frame__number_ranges[4 + 1] =
+static const ProtobufCIntRange rhythm__client_frame__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 10, 3 },
   { 20, 7 },
-  { 32, 18 },
-  { 0, 21 }
+  { 0, 22 }
 };
 const ProtobufCMessageDescriptor rhythm__client_frame__descriptor =
 {
@@ -709,14 +739,14 @@ const ProtobufCMessageDescriptor rhythm__client_frame__descriptor =
   "Rhythm__ClientFrame",
   "rhythm.v1",
   sizeof(Rhythm__ClientFrame),
-  21,
+  22,
   rhythm__client_frame__field_descriptors,
   rhythm__client_frame__field_indices_by_name,
-  4,  rhythm__client_frame__number_ranges,
+  3,  rhythm__client_frame__number_ranges,
   (ProtobufCMessageInit) rhythm__client_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[20] =
+static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[21] =
 {
   {
     "call_id",
@@ -923,6 +953,18 @@ static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[20
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "adopt_reply",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, adopt_reply),
+    &rhythm__adopt_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "diagnose_reply",
     32,
     PROTOBUF_C_LABEL_NONE,
@@ -960,11 +1002,12 @@ static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[20
   },
 };
 static const unsigned rhythm__server_frame__field_indices_by_name[] = {
+  17,   /* field[17] = adopt_reply */
   0,   /* field[0] = call_id */
   9,   /* field[9] = cancel_reply */
-  18,   /* field[18] = connection_list */
+  19,   /* field[19] = connection_list */
   10,   /* field[10] = delete_reply */
-  17,   /* field[17] = diagnose_reply */
+  18,   /* field[18] = diagnose_reply */
   11,   /* field[11] = get_status_reply */
   2,   /* field[2] = go_away */
   1,   /* field[1] = hello_reply */
@@ -976,18 +1019,17 @@ static const unsigned rhythm__server_frame__field_indices_by_name[] = {
   13,   /* field[13] = resolve_reply */
   8,   /* field[8] = resume_reply */
   16,   /* field[16] = server_info */
-  19,   /* field[19] = server_stats */
+  20,   /* field[20] = server_stats */
   6,   /* field[6] = start_reply */
   5,   /* field[5] = status */
   14,   /* field[14] = watch_event */
 };
-static const ProtobufCIntRange rhythm__server_frame__number_ranges[4 + 1] =
+static const ProtobufCIntRange rhythm__server_frame__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 10, 1 },
   { 20, 6 },
-  { 32, 17 },
-  { 0, 20 }
+  { 0, 21 }
 };
 const ProtobufCMessageDescriptor rhythm__server_frame__descriptor =
 {
@@ -997,10 +1039,10 @@ const ProtobufCMessageDescriptor rhythm__server_frame__descriptor =
   "Rhythm__ServerFrame",
   "rhythm.v1",
   sizeof(Rhythm__ServerFrame),
-  20,
+  21,
   rhythm__server_frame__field_descriptors,
   rhythm__server_frame__field_indices_by_name,
-  4,  rhythm__server_frame__number_ranges,
+  3,  rhythm__server_frame__number_ranges,
   (ProtobufCMessageInit) rhythm__server_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1248,7 +1290,7 @@ const ProtobufCMessageDescriptor rhythm__hello_reply__descriptor =
   (ProtobufCMessageInit) rhythm__hello_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__connection_limits__field_descriptors[4] =
+static const ProtobufCFieldDescriptor rhythm__connection_limits__field_descriptors[10] =
 {
   {
     "max_request_bytes",
@@ -1298,17 +1340,95 @@ static const ProtobufCFieldDescriptor rhythm__connection_limits__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "max_watched_workflows",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, max_watched_workflows),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "frame_timeout_ms",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, frame_timeout_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "stall_timeout_ms",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, stall_timeout_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "default_timeout_ms",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, default_timeout_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_pings_per_s",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, max_pings_per_s),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_cancels_per_s",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ConnectionLimits, max_cancels_per_s),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__connection_limits__field_indices_by_name[] = {
+  7,   /* field[7] = default_timeout_ms */
+  5,   /* field[5] = frame_timeout_ms */
   2,   /* field[2] = max_calls */
+  9,   /* field[9] = max_cancels_per_s */
+  8,   /* field[8] = max_pings_per_s */
   0,   /* field[0] = max_request_bytes */
   1,   /* field[1] = max_response_bytes */
+  4,   /* field[4] = max_watched_workflows */
   3,   /* field[3] = ping_interval_ms */
+  6,   /* field[6] = stall_timeout_ms */
 };
 static const ProtobufCIntRange rhythm__connection_limits__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor rhythm__connection_limits__descriptor =
 {
@@ -1318,7 +1438,7 @@ const ProtobufCMessageDescriptor rhythm__connection_limits__descriptor =
   "Rhythm__ConnectionLimits",
   "rhythm.v1",
   sizeof(Rhythm__ConnectionLimits),
-  4,
+  10,
   rhythm__connection_limits__field_descriptors,
   rhythm__connection_limits__field_indices_by_name,
   1,  rhythm__connection_limits__number_ranges,
@@ -5748,6 +5868,284 @@ const ProtobufCMessageDescriptor rhythm__log_data__descriptor =
   rhythm__log_data__field_indices_by_name,
   1,  rhythm__log_data__number_ranges,
   (ProtobufCMessageInit) rhythm__log_data__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__adopt_workflows__field_descriptors[6] =
+{
+  {
+    "workflow_ids",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rhythm__AdoptWorkflows, n_workflow_ids),
+    offsetof(Rhythm__AdoptWorkflows, workflow_ids),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "filter",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__AdoptWorkflows, filter),
+    &rhythm__workflow_filter__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "dry_run",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__AdoptWorkflows, dry_run),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "force",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__AdoptWorkflows, force),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "args",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__AdoptWorkflows, args),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quiet_for_ms",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Rhythm__AdoptWorkflows, optional_quiet_for_case),
+    offsetof(Rhythm__AdoptWorkflows, quiet_for_ms),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__adopt_workflows__field_indices_by_name[] = {
+  4,   /* field[4] = args */
+  2,   /* field[2] = dry_run */
+  1,   /* field[1] = filter */
+  3,   /* field[3] = force */
+  5,   /* field[5] = quiet_for_ms */
+  0,   /* field[0] = workflow_ids */
+};
+static const ProtobufCIntRange rhythm__adopt_workflows__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rhythm__adopt_workflows__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.AdoptWorkflows",
+  "AdoptWorkflows",
+  "Rhythm__AdoptWorkflows",
+  "rhythm.v1",
+  sizeof(Rhythm__AdoptWorkflows),
+  6,
+  rhythm__adopt_workflows__field_descriptors,
+  rhythm__adopt_workflows__field_indices_by_name,
+  1,  rhythm__adopt_workflows__number_ranges,
+  (ProtobufCMessageInit) rhythm__adopt_workflows__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__adopt_reply__field_descriptors[2] =
+{
+  {
+    "adoptions",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__AdoptReply, n_adoptions),
+    offsetof(Rhythm__AdoptReply, adoptions),
+    &rhythm__adoption__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "more",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__AdoptReply, more),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__adopt_reply__field_indices_by_name[] = {
+  0,   /* field[0] = adoptions */
+  1,   /* field[1] = more */
+};
+static const ProtobufCIntRange rhythm__adopt_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__adopt_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.AdoptReply",
+  "AdoptReply",
+  "Rhythm__AdoptReply",
+  "rhythm.v1",
+  sizeof(Rhythm__AdoptReply),
+  2,
+  rhythm__adopt_reply__field_descriptors,
+  rhythm__adopt_reply__field_indices_by_name,
+  1,  rhythm__adopt_reply__number_ranges,
+  (ProtobufCMessageInit) rhythm__adopt_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue rhythm__adoption__outcome__enum_values_by_number[5] =
+{
+  { "OUTCOME_UNSPECIFIED", "RHYTHM__ADOPTION__OUTCOME__OUTCOME_UNSPECIFIED", 0 },
+  { "OUTCOME_ADOPTED", "RHYTHM__ADOPTION__OUTCOME__OUTCOME_ADOPTED", 1 },
+  { "OUTCOME_WOULD_ADOPT", "RHYTHM__ADOPTION__OUTCOME__OUTCOME_WOULD_ADOPT", 2 },
+  { "OUTCOME_NOT_STUCK", "RHYTHM__ADOPTION__OUTCOME__OUTCOME_NOT_STUCK", 3 },
+  { "OUTCOME_REFUSED", "RHYTHM__ADOPTION__OUTCOME__OUTCOME_REFUSED", 4 },
+};
+static const ProtobufCIntRange rhythm__adoption__outcome__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex rhythm__adoption__outcome__enum_values_by_name[5] =
+{
+  { "OUTCOME_ADOPTED", 1 },
+  { "OUTCOME_NOT_STUCK", 3 },
+  { "OUTCOME_REFUSED", 4 },
+  { "OUTCOME_UNSPECIFIED", 0 },
+  { "OUTCOME_WOULD_ADOPT", 2 },
+};
+const ProtobufCEnumDescriptor rhythm__adoption__outcome__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Adoption.Outcome",
+  "Outcome",
+  "Rhythm__Adoption__Outcome",
+  "rhythm.v1",
+  5,
+  rhythm__adoption__outcome__enum_values_by_number,
+  5,
+  rhythm__adoption__outcome__enum_values_by_name,
+  1,
+  rhythm__adoption__outcome__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor rhythm__adoption__field_descriptors[5] =
+{
+  {
+    "workflow_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Adoption, workflow_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "outcome",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Adoption, outcome),
+    &rhythm__adoption__outcome__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "defect",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Adoption, defect),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "detail",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Adoption, detail),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Adoption, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__adoption__field_indices_by_name[] = {
+  2,   /* field[2] = defect */
+  3,   /* field[3] = detail */
+  1,   /* field[1] = outcome */
+  4,   /* field[4] = reason */
+  0,   /* field[0] = workflow_id */
+};
+static const ProtobufCIntRange rhythm__adoption__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor rhythm__adoption__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Adoption",
+  "Adoption",
+  "Rhythm__Adoption",
+  "rhythm.v1",
+  sizeof(Rhythm__Adoption),
+  5,
+  rhythm__adoption__field_descriptors,
+  rhythm__adoption__field_indices_by_name,
+  1,  rhythm__adoption__number_ranges,
+  (ProtobufCMessageInit) rhythm__adoption__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 #define rhythm__get_server_info__field_descriptors NULL

@@ -23,6 +23,7 @@ package enum AuthorizationTable {
         case .pauseWorkflow:  Rule(.operate,  .workflow)
         case .resumeWorkflow: Rule(.operate,  .workflow)
         case .cancelWorkflow: Rule(.operate,  .workflow)
+        case .adoptWorkflows: Rule(.operate,  .workflowsAndFilter)
         case .deleteWorkflow: Rule(.admin,    .workflow)
         }
     }
@@ -47,7 +48,7 @@ package enum AuthorizationTable {
         case workflow
         /// Workflows by a filter, which means only those in scope.
         case filter
-        /// Both: a watch.
+        /// Both: a watch, an adoption.
         case workflowsAndFilter
         /// The application that it names. A foreign one is PERMISSION_DENIED (reason APP_ID): its name came from the
         /// caller, so there is nothing to hide.

@@ -11,6 +11,7 @@ package enum CallName: String, Sendable, Hashable, CaseIterable {
     case watchProgress = "watch_progress"
     case tailLog = "tail_log"
     case getServerInfo = "get_server_info"
+    case adoptWorkflows = "adopt_workflows"
     case diagnose
     case getConnections = "get_connections"
     case getStats = "get_stats"
@@ -29,9 +30,10 @@ package enum CallName: String, Sendable, Hashable, CaseIterable {
         case .watchProgress: 8
         case .tailLog: 9
         case .getServerInfo: 10
-        case .diagnose: 11
-        case .getConnections: 12
-        case .getStats: 13
+        case .adoptWorkflows: 11
+        case .diagnose: 12
+        case .getConnections: 13
+        case .getStats: 14
         }
     }
 }

@@ -204,6 +204,7 @@ extension CeleryDesk {
             case .unknown(let reason): (.unknown(reason), 1)
             }
         queues[name] = (seen.state, seen.consumers, now)
+        note(queue: name, seen.state)
         for (id, entry) in entries where entry.queue == name && entry.isSent && !entry.hasBegun && entry.revoke == nil {
             tellWait(id, wait(of: entry))
         }

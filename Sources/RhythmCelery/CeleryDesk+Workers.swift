@@ -16,6 +16,8 @@ extension CeleryDesk {
         case roll
         /// Part of the examination that began at that time.
         case examination(Examination.Part, begun: Duration)
+        /// Part of the inspection of this number.
+        case inspection(LookAround.Part, number: Int)
     }
 
     /// Between two roll calls.
@@ -145,6 +147,7 @@ extension CeleryDesk {
         case .kinds:
             kinds.learn(reply.value, of: reply.node)
             if !unsent.isEmpty { sendAnew() }
+        case .inspection(let part, let number): take(part, number: number, from: reply.node, reply.value)
         case .census(let part, let begun):
             guard census?.begun == begun else { return }
             census?.take(part, from: reply.node, reply.value)

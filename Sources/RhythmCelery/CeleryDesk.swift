@@ -71,6 +71,10 @@ actor CeleryDesk {
     var nextRollCall: Duration = .zero
     var nextQueueCheck: Duration = .zero
 
+    // Inspections
+    var inspections: [LookAround] = []
+    var lastInspection = 0
+
     // Output
     private var report: (@Sendable ([Report]) -> Void)?
     private var outbox: [Report] = []
@@ -114,6 +118,7 @@ actor CeleryDesk {
         case .start(let outstanding, let report): start(outstanding, report)
         case .perform(let effects): effects.forEach { perform($0, isRepeated: false) }
         case .stop: stop()
+        case .inspect(let queues, let answer): inspect(queues, answer)
         case .published(let id, let number, let outcome): published(id, number: number, outcome)
         case .events(let events): events.forEach(take)
         case .reply(let reply): take(reply)
@@ -165,6 +170,7 @@ actor CeleryDesk {
         isStopped = true
         timer?.cancel()
         report = nil
+        endInspections()
         results.stop()
         // Closing waits for the broker.
         DispatchQueue.global().async { [links] in links.close() }
@@ -177,6 +183,7 @@ actor CeleryDesk {
         if let next = nextFateDue { due = min(due, next) }
         if let examination { due = min(due, examination.deadline) }
         if let next = nextSendDue { due = min(due, next) }
+        if let next = nextInspectionDue { due = min(due, next) }
         if let armedFor, armedFor <= due, armedFor > now { return }
         armedFor = due
         let wait = max(.zero, due - origin.duration(to: .now))
@@ -191,6 +198,7 @@ actor CeleryDesk {
         if nextQueueCheck <= now { checkQueues() }
         advanceFate()
         advanceExamination()
+        advanceInspections()
         if let first = leftovers.first, first.due <= now {
             let due = leftovers.prefix { $0.due <= now }.map(\.task)
             leftovers.removeFirst(due.count)

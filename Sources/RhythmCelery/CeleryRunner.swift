@@ -11,7 +11,7 @@ import RhythmMongo
 /// Attempts outlive the runner: after a restart it follows what it finds instead of sending it again. What a message may
 /// look like is said by ``TaskMessage``, when an attempt is lost by ``LostRule``, when one has stopped by
 /// ``RevokeRule``. Thread-safe; nothing here blocks.
-public final class CeleryRunner: TaskRunner {
+public final class CeleryRunner: TaskRunner, AttemptInspector {
     private let inbox: DeskInbox
 
     /// Checks the addresses. Nothing connects before ``start(outstanding:report:)``.
@@ -64,6 +64,10 @@ public final class CeleryRunner: TaskRunner {
     /// Asks the workers, the broker and the database; takes a few seconds. See ``Diagnosis`` for what is judged how.
     public func examine(_ needs: [TaskNeed], answer: @escaping @Sendable ([Finding]) -> Void) {
         inbox.put(.examine(.init(needs: needs, answer: answer)))
+    }
+
+    public func inspect(queues: Set<String?>, answer: @escaping @Sendable (Inspection) -> Void) {
+        inbox.put(.inspect(queues, answer))
     }
 
     /// Workers keep the logs.

@@ -26,8 +26,10 @@ struct ControlRequest: Hashable, Sendable {
     static let ping = ControlRequest(method: "ping")
     /// What a worker holds for later: before 5.7 `query_task` does not find those.
     static let scheduled = ControlRequest(method: "scheduled")
-    /// What a worker's processes are at.
+    /// What the processes of a worker's pool are at, with the arguments.
     static let active = ControlRequest(method: "active")
+    /// What a worker has taken and not begun.
+    static let reserved = ControlRequest(method: "reserved")
     /// The processes of a worker's pool, among other things.
     static let stats = ControlRequest(method: "stats")
     /// Makes a worker send task events, without any setting of its own. It forgets this when it reconnects.

@@ -12,6 +12,8 @@ final class DeskInbox: Sendable {
         case start([Effect], @Sendable ([Report]) -> Void)
         case perform([Effect])
         case stop
+        /// Somebody wants to know what workers hold.
+        case inspect(Set<String?>, @Sendable (Inspection) -> Void)
         /// What became of a task message; `number` says of which try.
         case published(TaskID, number: Int, PublishOutcome)
         case events([EventBatch.Event])
@@ -73,6 +75,10 @@ final class DeskInbox: Sendable {
             }
             return (state.inputs, state.desk)
         }
-        desk?.assumeIsolated { $0.process(inputs) }
+        guard let desk else {
+            for case .inspect(_, let answer) in inputs { answer(Inspection(trouble: "the runner is stopped")) }
+            return
+        }
+        desk.assumeIsolated { $0.process(inputs) }
     }
 }

@@ -76,6 +76,8 @@ public enum Input: Sendable {
     case report(Report)
     /// Another server has changed this workflow.
     case changedElsewhere(WorkflowID)
+    /// A workflow of another orchestrator becomes ours.
+    case adopt(Adoption, reply: @Sendable (Result<Workflow, RhythmError>) -> Void)
 }
 
 /// What one cycle of the engine changed, for whoever shows it to others.

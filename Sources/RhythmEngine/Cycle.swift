@@ -10,6 +10,8 @@ struct Cycle {
         var touched: Set<AttemptPosition> = []
         var events: [Event] = []
         var effects: [Effect] = []
+        /// It becomes ours with this commit.
+        var adopts: LegacyStamp?
         /// The command changed something that is no transition: a request to remember, a wish to be deleted.
         var isForcedIn = false
 
@@ -27,6 +29,7 @@ struct Cycle {
     /// What is to be done for attempts of workflows that this cycle does not change.
     var effects: [Effect] = []
     var replies: [Answer] = []
+    var adoptions: [AdoptionAnswer] = []
     var progress: [TaskID: Publication.ProgressUpdate] = [:]
     var progressOrder: [TaskID] = []
     /// Reports that were applied, to be applied again if nothing can be stored.
@@ -75,6 +78,9 @@ struct Cycle {
             inputs.append(.command(answer.command, within: answer.scope, reply: answer.reply))
         }
         replies.removeAll { $0.workflow.map(ids.contains) == true }
+        for index in adoptions.indices where ids.contains(adoptions[index].workflow) {
+            adoptions[index].result = .failure(AdoptionAnswer.changed(adoptions[index].workflow))
+        }
         for id in ids { works[id] = nil }
         order.removeAll { ids.contains($0) }
         let lost = progress.values.filter { ids.contains($0.workflowID) }.map(\.taskID)

@@ -42,6 +42,7 @@ extension Engine {
         // Before the answers: whoever got one and looks must see at least what it says.
         if !publication.isEmpty { publish(publication) }
         for answer in cycle.replies { answer.reply(answer.result) }
+        for answer in cycle.adoptions { answer.reply(answer.result) }
         for id in changedElsewhere { refresh(id) }
         return again
     }
@@ -56,8 +57,10 @@ extension Engine {
             if cycle.deletes(work.workflow) {
                 batch.deletions.append(id)
             } else if work.needsCommit || (savesProgress && !touched.isEmpty) {
-                batch.changes.append(
-                    WorkflowChange(workflow: work.workflow, isNew: work.isNew, touched: touched, events: work.events))
+                var change = WorkflowChange(
+                    workflow: work.workflow, isNew: work.isNew, touched: touched, events: work.events)
+                change.adopts = work.adopts
+                batch.changes.append(change)
             }
         }
         guard savesProgress else { return batch }
@@ -101,6 +104,7 @@ extension Engine {
                 answer.reply(.failure(failure))
             }
         }
+        for answer in cycle.adoptions { answer.reply(.failure(failure)) }
         heldReports = Self.worthKeeping(cycle.reports) + heldReports
         retryAt = cycle.now + Self.storeRetryInterval
         progressDueAt = unsavedProgress.isEmpty ? nil : retryAt

@@ -132,6 +132,7 @@ public final class Engine {
             case .command(let command, let scope, let reply): apply(command, scope, reply, &cycle)
             case .report(let report): apply(report, &cycle)
             case .changedElsewhere(let id): if cycle.works[id] == nil { refresh(id) }
+            case .adopt(let adoption, let reply): apply(adoption, reply, &cycle)
             }
         }
         wakeUp(&cycle)

@@ -28,6 +28,8 @@ public final class EngineService: Sendable {
     let runner: any TaskRunner
     private let inbox = Mutex(Inbox())
     private let board: Board
+    /// The way to workflows of another orchestrator; nil if the store has none.
+    public let legacy: LegacyDesk?
 
     /// Makes a service; nothing happens until ``start()``.
     ///
@@ -42,6 +44,7 @@ public final class EngineService: Sendable {
         reader = store.reader
         logs = runner.logs
         self.runner = runner
+        legacy = (reader as? any LegacyDocuments).map { LegacyDesk($0, runner: runner, clock: clock) }
         let board = Board()
         let lane = Lane(label: "rhythm.engine")
         self.board = board
@@ -74,7 +77,43 @@ public final class EngineService: Sendable {
     ///   command out, so nothing can change in between; a workflow outside is NOT_FOUND, as if it did not exist. The
     ///   application of a start is not looked at: who submits one has read its spec.
     public func submit(_ command: Command, within scope: AppScope = .all, reply: @escaping ReplyHandler) {
+        guard let legacy, let id = command.workflow else {
+            return submitToEngine(command, within: scope, reply: reply)
+        }
+        // What the engine does not know may be another orchestrator's.
+        submitToEngine(command, within: scope) { [weak self] result in
+            guard let self, case .failure(let error) = result, error.reason == "NO_SUCH_WORKFLOW" else {
+                return reply(result)
+            }
+            legacy.carryOut(command, of: id, within: scope, notFound: error, by: self, reply: reply)
+        }
+    }
+
+    /// Gives the engine a command about a workflow that is ours, or that nobody knows.
+    func submitToEngine(_ command: Command, within scope: AppScope, reply: @escaping ReplyHandler) {
         put(CollectionOfOne(.command(command, within: scope, reply: reply)))
+    }
+
+    /// Takes over workflows of another orchestrator that got stuck. The answer may take some ten seconds; it comes on
+    /// any thread.
+    public func adopt(
+        _ request: AdoptionRequest, within scope: AppScope = .all,
+        reply: @escaping @Sendable (Result<AdoptionReply, RhythmError>) -> Void
+    ) {
+        guard let legacy else {
+            return reply(
+                .failure(
+                    RhythmError(
+                        .failedPrecondition, reason: "NO_LEGACY",
+                        "the store of this server holds no workflows of the original library; it needs a mongodb:// store"
+                    )))
+        }
+        legacy.adopt(request, within: scope, by: self, reply: reply)
+    }
+
+    /// Gives the engine a workflow that becomes ours; for ``LegacyDesk``.
+    func take(_ adoption: Adoption, reply: @escaping @Sendable (Result<Workflow, RhythmError>) -> Void) {
+        put(CollectionOfOne(.adopt(adoption, reply: reply)))
     }
 
     /// Gives the engine a command and waits for the durable answer. Cancelling the task ends neither.
@@ -180,11 +219,14 @@ extension EngineService {
     }
 
     private static func refuse(_ inputs: some Collection<Input>) {
-        for case .command(_, _, let reply) in inputs {
-            reply(
-                .failure(
-                    RhythmError(
-                        .unavailable, reason: "SHUTTING_DOWN", "the server is shutting down", retryAfter: .seconds(1))))
+        let error = RhythmError(
+            .unavailable, reason: "SHUTTING_DOWN", "the server is shutting down", retryAfter: .seconds(1))
+        for input in inputs {
+            switch input {
+            case .command(_, _, let reply): reply(.failure(error))
+            case .adopt(_, let reply): reply(.failure(error))
+            case .report, .changedElsewhere: break
+            }
         }
     }
 }

@@ -20,6 +20,8 @@ final class Call {
     /// What to do when its time is over, if that is no failure.
     var whenOverdue: (() -> Void)?
     private(set) var isEnded = false
+    /// Reads and commands of it that the store and the engine have yet to answer.
+    private var work = 0
     /// The workflows it may find: none until it was decided that it is allowed at all.
     var scope = AppScope.only([])
 
@@ -31,10 +33,19 @@ final class Call {
         self.connection = connection
     }
 
+    /// Something was begun that goes on if the call ends: it keeps the call's place taken.
+    func workBegan() { work += 1 }
+
+    func workEnded() {
+        work -= 1
+        if isEnded, work == 0 { connection?.abandonedCalls -= 1 }
+    }
+
     /// Marks it as ended. Called by its connection, which then sends the last frame.
     func end() {
         guard !isEnded else { return }
         isEnded = true
+        if work > 0 { connection?.abandonedCalls += 1 }
         onEnd?()
         onEnd = nil
         whenOverdue = nil

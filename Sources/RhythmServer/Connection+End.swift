@@ -58,9 +58,21 @@ extension Connection {
     /// The peer broke the protocol: says so, if it speaks it at all, and closes.
     func refuse(_ reason: String, _ message: String) {
         guard !isOver else { return }
-        server.logOfPeers(
-            "connection refused", ["peer": "\(peer)", "reason": "\(reason)", "message": "\(message)"])
+        server.noteRefusal(of: self, reason, message)
         hangUp(reason, message)
+    }
+
+    /// There are too many already: tells the peer, if it can read that, and closes. Called in place of ``start()``.
+    func refuseEntry(_ limit: String) {
+        server.statistics.connectionsRefused += 1
+        server.noteRefusal(of: self, "TOO_MANY_CONNECTIONS", limit)
+        if tls == nil {
+            let goAway = GoAway(
+                reason: "TOO_MANY_CONNECTIONS", message: limit, graceMilliseconds: 0, lastCallID: 0)
+            try? ServerFrame(callID: 0, body: .goAway(goAway)).append(to: &output.bytes)
+            _ = output.flush(to: descriptor)
+        }
+        Glibc.close(descriptor)
     }
 
     /// Says why, and closes.
@@ -131,8 +143,11 @@ extension Connection {
         guard phase != .closed else { return }
         if phase == .turnedAway { server.failures.release(address) }
         if phase != .parting { sayEndOfTLS() }
+        if phase == .awaitingHello || phase == .turnedAway { server.crowd.introduced() }
         phase = .closed
         held = []
+        readsToCome = []
+        server.account(for: self)
         if let frameTimer { server.timers.cancel(frameTimer) }
         for call in Array(calls.values) { _ = finish(call, Self.peerIsGone) }
         readIsCancelled = true
@@ -166,6 +181,12 @@ extension Connection {
 
 /// What is done for it as time passes.
 extension Connection {
+    /// How long it may leave everything where it is (nanoseconds).
+    private func patience(_ stallTimeout: UInt64) -> UInt64 {
+        guard waitingControlFrames > ServerConfiguration.controlHighWater else { return stallTimeout }
+        return min(stallTimeout, UInt64(ServerConfiguration.controlStallTimeout.wholeMicroseconds) * 1000)
+    }
+
     /// Pings a silent peer; closes one that is dead, or that does not take what it asked for.
     func lookAfter(now: UInt64, pingInterval: UInt64, stallTimeout: UInt64) {
         guard phase == .ready else { return }
@@ -180,7 +201,7 @@ extension Connection {
             lastPingAt = now
             server.statistics.pingsSent += 1
             send(.ping(now), call: 0)
-        } else if let blockedSince, now &- blockedSince > stallTimeout, readIsSuspended {
+        } else if let blockedSince, readIsSuspended, now &- blockedSince > patience(stallTimeout) {
             cutOff("STALLED", "peer takes nothing, closing")
         }
     }

@@ -94,7 +94,7 @@ extension Connection {
         var isNewFrame = !decoder.isMidFrame
         while takesFrames {
             // A few bytes can ask for a lot: no more is looked at until the peer has taken the answers.
-            if waitingBytes > ServerConfiguration.readHighWater, !write(), readIsSuspended {
+            if hasEnoughToTake, !write(), readIsSuspended {
                 held = Array(rest)
                 break
             }
@@ -137,16 +137,22 @@ extension Connection {
         }
         switch frame.body {
         case .hello: refuse("SECOND_HELLO", "only the first frame may be a Hello")
-        case .ping(let data): send(.pong(data), call: 0)
-        case .pong: break
-        case .cancel:
-            if let call = calls[frame.callID] {
-                fail(
-                    call,
-                    RhythmError(.cancelled, reason: "CANCELLED", "the client cancelled the call", effect: .unknown))
+        case .ping(let data):
+            guard pings.admits(at: LaneTimers.now()) else {
+                return refuse("TOO_MANY_PINGS", "max_pings_per_s is \(pings.perSecond)")
             }
+            send(.pong(data), call: 0)
+        case .pong: break
+        case .cancel: cancel(frame.callID)
         case .call(let request): open(frame, request)
         }
+    }
+
+    private func cancel(_ callID: UInt64) {
+        guard let call = calls[callID] else { return }
+        fail(call, RhythmError(.cancelled, reason: "CANCELLED", "the client cancelled the call", effect: .unknown))
+        guard !cancels.admits(at: LaneTimers.now()) else { return }
+        refuse("TOO_MANY_CANCELS", "max_cancels_per_s is \(cancels.perSecond)")
     }
 
     private func accept(_ hello: Hello) {
@@ -161,6 +167,7 @@ extension Connection {
         case .failure(let error): return turnAway(error)
         }
         phase = .ready
+        server.crowd.introduced()
         clientName = hello.clientName
         decoder.limit = server.configuration.maxRequestBytes
         if let frameTimer { server.timers.cancel(frameTimer) }
@@ -184,7 +191,7 @@ extension Connection {
                     .unavailable, reason: "SHUTTING_DOWN", "the server is shutting down", retryAfter: .seconds(1)))
             return
         }
-        guard calls.count < server.configuration.maxCalls else {
+        guard calls.count + abandonedCalls < server.configuration.maxCalls else {
             fail(
                 call,
                 RhythmError(

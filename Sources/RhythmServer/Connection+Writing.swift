@@ -47,6 +47,10 @@ extension Connection {
     /// Appends a frame; it goes out with the next flush, together with all others of this turn.
     func send(_ body: ServerBody, call: UInt64) {
         guard !isOver else { return }
+        switch body {
+        case .pong, .status: waitingControlFrames += 1
+        default: break
+        }
         do throws(FrameError) {
             try ServerFrame(callID: call, body: body)
                 .append(to: &output.bytes, limit: server.configuration.maxResponseBytes)
@@ -83,7 +87,10 @@ extension Connection {
     func flush() {
         guard !isOver, !isFlushing else { return }
         isFlushing = true
-        defer { isFlushing = false }
+        defer {
+            isFlushing = false
+            server.account(for: self)
+        }
         repeat {
             while !isCongested, !isOver, let stream = readyStreams.next() {
                 if stream.sendNext() { readyStreams.add(stream) }
@@ -98,7 +105,9 @@ extension Connection {
         switch flushBytes() {
         case .drained:
             blockedSince = nil
+            waitingControlFrames = 0
             disarmWrite()
+            if !readsToCome.isEmpty { server.later { [weak self] in self?.startReads() } }
             if readIsSuspended, phase != .closed {
                 readIsSuspended = false
                 readSource?.resume()
@@ -108,7 +117,7 @@ extension Connection {
         case .blocked:
             if blockedSince == nil { blockedSince = LaneTimers.now() }
             armWrite()
-            if waitingBytes > ServerConfiguration.readHighWater, !readIsSuspended, !readIsCancelled {
+            if hasEnoughToTake, !readIsSuspended, !readIsCancelled {
                 readIsSuspended = true
                 readSource?.suspend()
             }
@@ -142,6 +151,22 @@ extension Connection {
         // The socket was full and is no more, so the peer has taken something: it lives, and it is not stuck.
         lastHeardAt = LaneTimers.now()
         if blockedSince != nil { blockedSince = lastHeardAt }
+    }
+
+    /// Reads the store for a call: now, or when the peer has taken what waits for it and others of its reads are done.
+    func read(_ begin: @escaping () -> Void) {
+        guard phase != .closed else { return }
+        readsToCome.append(begin)
+        startReads()
+    }
+
+    func startReads() {
+        while phase != .closed, readsUnderWay < ServerConfiguration.readsPerConnection,
+            waitingBytes <= ServerConfiguration.readHighWater, let begin = readsToCome.popFirst()
+        {
+            readsUnderWay += 1
+            begin()
+        }
     }
 
     private func armWrite() {

@@ -1,4 +1,5 @@
 import CRhythmShims
+import DequeModule
 @preconcurrency import Dispatch
 import Glibc
 import Logging
@@ -63,6 +64,18 @@ final class Connection {
     var blockedSince: UInt64?
     var lastPingAt: UInt64 = 0
     var isFlushing = false
+    /// Calls that have ended while the engine or the store still works for them. They count, or whoever opens and cancels
+    /// calls could have any number of them under way.
+    var abandonedCalls = 0
+    /// Frames among those that wait which are no answers.
+    var waitingControlFrames = 0
+    /// What the server counts as waiting for this peer.
+    var accountedBytes = 0
+    var readsUnderWay = 0
+    /// Reads of the store that have yet to begin.
+    var readsToCome = Deque<() -> Void>()
+    var pings: RateLimit
+    var cancels: RateLimit
 
     init(id: UInt64, descriptor: Int32, peer: String, endpoint: Endpoint, tls: TLSSession?, server: ServerCore) {
         self.id = id
@@ -76,6 +89,8 @@ final class Connection {
         openedAt = LaneTimers.now()
         lastHeardAt = openedAt
         oldAt = Self.endOfAge(server.configuration.maxConnectionAge, from: openedAt)
+        pings = RateLimit(perSecond: server.configuration.maxPingsPerSecond, at: lastHeardAt)
+        cancels = RateLimit(perSecond: server.configuration.maxCancelsPerSecond, at: lastHeardAt)
     }
 
     /// When something that begins now has reached its age: a tenth sooner or later than said.
@@ -123,6 +138,12 @@ final class Connection {
 
     /// Bytes wait for the peer beyond what streams may add to.
     var isCongested: Bool { waitingBytes >= ServerConfiguration.streamHighWater }
+
+    /// So much waits for the peer that it gets nothing more to ask for.
+    var hasEnoughToTake: Bool {
+        waitingBytes > ServerConfiguration.readHighWater
+            || waitingControlFrames > ServerConfiguration.controlHighWater
+    }
 
     /// How much waits for the peer.
     var waitingBytes: Int { output.count + sealed.count }

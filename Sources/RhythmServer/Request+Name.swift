@@ -20,6 +20,7 @@ extension Request {
         case .diagnose: .diagnose
         case .getConnections: .getConnections
         case .getStats: .getStats
+        case .adoptWorkflows: .adoptWorkflows
         }
     }
 

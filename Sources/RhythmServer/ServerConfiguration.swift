@@ -10,8 +10,18 @@ package struct ServerConfiguration: Sendable {
     package var maxResponseBytes = 16 << 20
     /// Calls a connection may have open at once.
     package var maxCalls = 128
-    /// Connections at once; more are accepted and closed.
+    /// Connections at once; more are told so and closed.
     package var maxConnections = 16_384
+    /// The same from one address: of one host over TCP, of one user over a unix socket.
+    package var maxConnectionsPerAddress = 64
+    /// Those among all that have yet to say an acceptable Hello.
+    package var maxConnectionsBeforeHello = 1024
+    /// Pings a second that one connection may send; ten times as many at once. The third one beyond that ends it.
+    package var maxPingsPerSecond = 20
+    /// The same for calls that it opens and cancels.
+    package var maxCancelsPerSecond = 100
+    /// Bytes that wait for all peers together; beyond it the one for whom most waits is cut off.
+    package var maxWaitingBytes = 256 << 20
     /// Workflows one watch may follow at once.
     package var maxWatchedWorkflows = 10_000
     /// A connection must have said Hello by then.
@@ -59,4 +69,10 @@ package struct ServerConfiguration: Sendable {
     static let streamHighWater = 64 * 1024
     /// Once this many bytes wait for a peer, nothing more is read from it.
     static let readHighWater = 1024 * 1024
+    /// The same once this many frames wait for it that are no answers: pongs, and statuses that say what went wrong.
+    static let controlHighWater = 64
+    /// A peer that leaves those where they are for this long is cut off.
+    static let controlStallTimeout = Duration.seconds(10)
+    /// Reads of the store that one connection has under way at once; those beyond it wait for their turn.
+    static let readsPerConnection = 8
 }

@@ -12,7 +12,7 @@ extension ServerCore {
         case .refused(let error): call.connection?.fail(call, error)
         case .allowed(let scope):
             call.scope = scope
-            carryOut(request, call: call, timeoutMilliseconds: timeoutMilliseconds)
+            onBehalf(of: call) { carryOut(request, call: call, timeoutMilliseconds: timeoutMilliseconds) }
         }
     }
 
@@ -49,6 +49,7 @@ extension ServerCore {
         case .diagnose: examine(call)
         case .getConnections: call.connection?.reply(call, .getConnections(connectionList))
         case .getStats: call.connection?.reply(call, .getStats(stats))
+        case .adoptWorkflows(let request): adopt(request, call)
         }
     }
 
@@ -93,6 +94,32 @@ extension ServerCore {
                             .internal, reason: "WRONG_REPLY", "the engine answered something else",
                             effect: .unknown))
                 }
+            case .failure(let error): call.connection?.fail(call, error)
+            }
+        }
+    }
+
+    private func adopt(_ request: AdoptionRequest, _ call: Call) {
+        guard !request.ids.isEmpty || request.filter != nil else {
+            call.connection?.fail(
+                call,
+                RhythmError(
+                    .invalidArgument, reason: "IDS_OR_FILTER", "name workflows to adopt, or give a filter",
+                    field: "workflow_ids"))
+            return
+        }
+        guard request.ids.count <= ListQuery.maximumLimit else {
+            call.connection?.fail(
+                call,
+                RhythmError(
+                    .invalidArgument, reason: "TOO_MANY",
+                    "\(request.ids.count) workflows; one call may name \(ListQuery.maximumLimit)",
+                    field: "workflow_ids"))
+            return
+        }
+        adopt(request, within: call.scope) { result in
+            switch result {
+            case .success(let reply): call.connection?.reply(call, .adoptWorkflows(reply))
             case .failure(let error): call.connection?.fail(call, error)
             }
         }

@@ -30,14 +30,22 @@ final class ServerCore {
     private(set) var security: Security
     /// Attempts that failed, by address.
     var failures = FailureThrottle()
+    var crowd = Crowd()
+    var refusals = AddressThrottle()
+    /// The call on whose behalf something is done now: reads and commands count as its work.
+    private(set) var current: Call?
+    /// Bytes that wait for all peers together.
+    private var waitingBytes = 0
 
     private let enter: @Sendable (@Sendable (ServerCore) -> Void) -> Void
     private let mailbox: Mailbox<LaneMessage>
     private let reads: StoreReads
     private var listeners: [Listener] = []
+    private var legacyFollower: LegacyFollower?
     private var lastConnectionID: UInt64 = 0
     private var lastTicket: UInt64 = 0
     private var readsUnderWay: [UInt64: (ReadResult) -> Void] = [:]
+    private var adoptionsUnderWay: [UInt64: (Result<AdoptionReply, RhythmError>) -> Void] = [:]
     private var commandsUnderWay: [UInt64: (Result<RhythmEngine.Reply, RhythmError>) -> Void] = [:]
     private var examinations: [UInt64: ([Finding]) -> Void] = [:]
     private var dirty: [Connection] = []
@@ -90,6 +98,10 @@ final class ServerCore {
             throw error
         }
         scheduleRound()
+        if let desk = engine.legacy {
+            legacyFollower = LegacyFollower(desk, server: self)
+            legacyFollower?.start()
+        }
         return listeners.map(\.endpoint)
     }
 
@@ -133,6 +145,7 @@ final class ServerCore {
 enum LaneMessage: Sendable {
     case publication(Publication)
     case command(UInt64, Result<RhythmEngine.Reply, RhythmError>)
+    case adoption(UInt64, Result<AdoptionReply, RhythmError>)
     case read(UInt64, ReadResult)
     case examined(UInt64, [Finding])
 }
@@ -146,18 +159,58 @@ extension ServerCore {
     ) {
         lastTicket += 1
         let ticket = lastTicket
-        commandsUnderWay[ticket] = then
+        let owner = current
+        owner?.workBegan()
+        commandsUnderWay[ticket] = { [unowned self] result in
+            onBehalf(of: owner) { then(result) }
+            owner?.workEnded()
+        }
         let mailbox = mailbox
         engine.submit(command, within: scope) { mailbox.put(.command(ticket, $0)) }
+    }
+
+    /// Has workflows adopted; `then` runs on the lane.
+    func adopt(
+        _ request: AdoptionRequest, within scope: AppScope,
+        then: @escaping (Result<AdoptionReply, RhythmError>) -> Void
+    ) {
+        lastTicket += 1
+        let ticket = lastTicket
+        adoptionsUnderWay[ticket] = then
+        let mailbox = mailbox
+        engine.adopt(request, within: scope) { mailbox.put(.adoption(ticket, $0)) }
     }
 
     /// Reads away from the lane; `then` runs on the lane.
     func read(
         _ work: @escaping @Sendable () throws(StoreError) -> ReadResult, then: @escaping (ReadResult) -> Void
     ) {
+        guard let owner = current, let connection = owner.connection else { return start(work, then: then) }
+        owner.workBegan()
+        connection.read { [unowned self, weak connection] in
+            start(work) { [unowned self, weak connection] result in
+                connection?.readsUnderWay -= 1
+                onBehalf(of: owner) { then(result) }
+                owner.workEnded()
+                connection?.startReads()
+            }
+        }
+    }
+
+    private func start(
+        _ work: @escaping @Sendable () throws(StoreError) -> ReadResult, then: @escaping (ReadResult) -> Void
+    ) {
         lastTicket += 1
         readsUnderWay[lastTicket] = then
         reads.run(ticket: lastTicket, work)
+    }
+
+    /// Does something on behalf of a call.
+    func onBehalf(of call: Call?, _ body: () -> Void) {
+        let before = current
+        current = call
+        body()
+        current = before
     }
 
     /// Has the engine look at its store and its runner; `then` runs on the lane, seconds later.
@@ -207,6 +260,7 @@ extension ServerCore {
                 for id in publication.deleted { statusAnswers.forget(id) }
                 hub.take(publication)
             case .command(let ticket, let result): commandsUnderWay.removeValue(forKey: ticket)?(result)
+            case .adoption(let ticket, let result): adoptionsUnderWay.removeValue(forKey: ticket)?(result)
             case .read(let ticket, let result): readsUnderWay.removeValue(forKey: ticket)?(result)
             case .examined(let ticket, let findings): examinations.removeValue(forKey: ticket)?(findings)
             }
@@ -221,10 +275,7 @@ extension ServerCore {
         guard listeners.indices.contains(index) else { return }
         let listener = listeners[index]
         let hasMore = listener.acceptAll { descriptor, peer in
-            guard connections.count < configuration.maxConnections, !isDraining else {
-                statistics.connectionsRefused += 1
-                logOfPeers(
-                    "connection refused", ["peer": "\(peer)", "reason": "TOO_MANY_CONNECTIONS"], level: .warning)
+            guard !isDraining else {
                 Glibc.close(descriptor)
                 return
             }
@@ -243,6 +294,11 @@ extension ServerCore {
             let connection = Connection(
                 id: lastConnectionID, descriptor: descriptor, peer: peer, endpoint: listener.endpoint, tls: session,
                 server: self)
+            if let limit = crowd.refusal(of: connection.address, all: connections.count, configuration) {
+                connection.refuseEntry(limit)
+                return
+            }
+            crowd.came(connection.address)
             connections[connection.id] = connection
             connection.start()
         }
@@ -267,8 +323,37 @@ extension ServerCore {
         connections[connection.id] = nil
         statistics.bytesIn += UInt64(connection.bytesIn)
         statistics.bytesOut += UInt64(connection.bytesOut)
+        crowd.went(connection.address)
         for listener in listeners { listener.resume() }
         if connections.isEmpty { whenEmpty?() }
+    }
+
+    /// A line in the log about what a peer did wrong, if there was none about its address for a while.
+    func noteRefusal(of connection: Connection, _ reason: String, _ message: String) {
+        guard let withheld = refusals.admits(connection.address, at: LaneTimers.now()) else { return }
+        logger.info(
+            "connection refused",
+            metadata: [
+                "peer": "\(connection.peer)", "reason": "\(reason)", "message": "\(message)",
+                "withheld": "\(withheld)",
+            ])
+    }
+
+    /// What waits for a peer has changed. All that waits is bounded; whoever takes least pays.
+    func account(for connection: Connection) {
+        let waiting = connection.phase == .closed ? 0 : connection.waitingBytes
+        waitingBytes += waiting - connection.accountedBytes
+        connection.accountedBytes = waiting
+        guard waitingBytes > configuration.maxWaitingBytes,
+            let slowest = connections.values.max(by: { $0.accountedBytes < $1.accountedBytes })
+        else { return }
+        logger.warning(
+            "peer takes too little, closing",
+            metadata: [
+                "peer": "\(slowest.peer)", "waiting_bytes": "\(slowest.accountedBytes)",
+                "max_waiting_bytes": "\(configuration.maxWaitingBytes)",
+            ])
+        slowest.close()
     }
 
     /// Looks after every connection, often enough for the intervals there are: pings the silent, cuts off the dead.
@@ -297,7 +382,13 @@ extension ServerCore {
             limits: ConnectionLimits(
                 maxRequestBytes: UInt32(configuration.maxRequestBytes),
                 maxResponseBytes: UInt32(configuration.maxResponseBytes), maxCalls: UInt32(configuration.maxCalls),
-                pingIntervalMilliseconds: UInt32(configuration.pingInterval.wholeMilliseconds)),
+                pingIntervalMilliseconds: UInt32(configuration.pingInterval.wholeMilliseconds),
+                maxWatchedWorkflows: UInt32(configuration.maxWatchedWorkflows),
+                frameTimeoutMilliseconds: UInt32(configuration.frameTimeout.wholeMilliseconds),
+                stallTimeoutMilliseconds: UInt32(configuration.stallTimeout.wholeMilliseconds),
+                defaultTimeoutMilliseconds: UInt32(configuration.defaultTimeout.wholeMilliseconds),
+                maxPingsPerSecond: UInt32(configuration.maxPingsPerSecond),
+                maxCancelsPerSecond: UInt32(configuration.maxCancelsPerSecond)),
             serverID: configuration.serverID, epoch: configuration.epoch)
     }
 

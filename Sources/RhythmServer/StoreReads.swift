@@ -33,6 +33,8 @@ enum ReadResult: Sendable {
     /// A workflow that another server follows, and its latest transitions.
     case foreign(Workflow, [Event])
     case events([Event])
+    /// Workflows that another orchestrator drives.
+    case legacy([LegacyState])
     case list(ListPage, [WorkflowStatus: Int]?)
     case ids([WorkflowID])
     case log(LogChunk?)

@@ -71,6 +71,13 @@ final class Topic {
                 encoded: EncodedBody(.watchEvent(event))))
     }
 
+    /// What was told of it is no longer true.
+    func reset(version: Int64) {
+        events.removeAll()
+        progress.removeAll()
+        self.version = version
+    }
+
     func markDeleted() { isDeleted = true }
 
     /// The transition with this version; nil if it is no longer, or not yet, here.

@@ -5,12 +5,12 @@ import RhythmWire
 /// All watches of a server: takes what the engine publishes, in order, and wakes the watches that it concerns.
 final class WatchHub {
     private(set) unowned var server: ServerCore
-    private var topics: [WorkflowID: Topic] = [:]
+    private(set) var topics: [WorkflowID: Topic] = [:]
     private var watches: [ObjectIdentifier: Watch] = [:]
     /// Those among them that workflows join as they start.
-    private var filterWatches: [ObjectIdentifier: Watch] = [:]
+    private(set) var filterWatches: [ObjectIdentifier: Watch] = [:]
     private let bookmarkInterval: UInt64
-    private let maxWorkflows: Int
+    let maxWorkflows: Int
     private var lastWaiter: UInt64 = 0
     /// Workflows of other servers that are being read, with the version that was heard of last.
     private var foreignReads: [WorkflowID: Int64] = [:]
@@ -43,7 +43,7 @@ final class WatchHub {
         for id in publication.deleted { removed(id) }
     }
 
-    private func take(_ workflow: Workflow, _ events: [Event]) {
+    func take(_ workflow: Workflow, _ events: [Event]) {
         if let topic = topics[workflow.id] {
             for event in events { topic.append(event) }
             wakeFollowers(of: topic)
@@ -77,7 +77,7 @@ final class WatchHub {
 
 extension WatchHub {
     /// Another server has changed a workflow; what it is now is in the store.
-    private func noticed(_ id: WorkflowID, version: Int64) {
+    func noticed(_ id: WorkflowID, version: Int64) {
         let known = topics[id]?.version
         guard known.map({ $0 < version }) ?? !filterWatches.isEmpty else { return }
         if foreignReads.updateValue(version, forKey: id) == nil { readForeign(id, after: known ?? version) }
@@ -112,15 +112,15 @@ extension WatchHub {
 
     /// The workflows that other servers follow join a filter watch as well.
     private func joinForeign(_ watch: Watch) {
-        guard server.engine.isShared, let filter = watch.request.filter else { return }
+        guard let filter = watch.request.filter else { return }
         var query = ListQuery(filter: filter, limit: min(maxWorkflows, ListQuery.maximumLimit))
         let active: Set<WorkflowStatus> = [.pending, .started]
         query.filter.statuses = filter.statuses.isEmpty ? active : filter.statuses.intersection(active)
         guard !query.filter.statuses.isEmpty else { return }
-        let (reader, scope) = (server.engine.reader, watch.call.scope)
+        let (reader, scope, joined) = (server.engine.reader, watch.call.scope, Set(watch.cursors.keys))
         server.read { [query] () throws(StoreError) in
             var workflows: [Workflow] = []
-            for row in try reader.list(query, within: scope).rows {
+            for row in try reader.list(query, within: scope).rows where !joined.contains(row.id) {
                 if let workflow = try reader.load(row.id) { workflows.append(workflow) }
             }
             return .workflows(workflows)
@@ -166,7 +166,7 @@ extension WatchHub {
         for workflow in server.engine.activeWorkflows().sorted(by: { $0.createdAt < $1.createdAt }) {
             join(workflow, to: watch)
         }
-        if server.engine.isShared { joinForeign(watch) } else { watch.endIfDone() }
+        if server.engine.isShared || server.engine.legacy != nil { joinForeign(watch) } else { watch.endIfDone() }
     }
 
     private func close(_ watch: Watch) {
@@ -277,11 +277,11 @@ extension WatchHub {
         if topic.isUnused, topics[topic.id] === topic { topics[topic.id] = nil }
     }
 
-    private func wakeFollowers(of topic: Topic) {
+    func wakeFollowers(of topic: Topic) {
         for cursor in topic.followers.values { cursor.watch.wake(cursor) }
     }
 
-    private func wakeWaiters(of topic: Topic) {
+    func wakeWaiters(of topic: Topic) {
         let waiters = topic.waiters
         topic.waiters = [:]
         for call in waiters.keys.sorted() { waiters[call]?() }

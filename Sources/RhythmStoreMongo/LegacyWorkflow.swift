@@ -18,9 +18,8 @@ enum LegacyWorkflow {
         let appID = document["app_id"]?.stringValue ?? ""
         let specs = steps(document).map { spec($0, workflow: id, appID: appID) }
         let created = time(document["created_at"])
-        let attempts = zip(steps(document), specs).map {
-            readAttempts($0, $1, results: results, workflow: id, appID: appID)
-        }
+        let fallback = created ?? Timestamp(microseconds: 0)
+        let attempts = zip(steps(document), specs).map { readAttempts($0, $1, results: results, begun: fallback) }
         let first = attempts.first?.first
         var workflow = Workflow(
             id: id,
@@ -30,19 +29,29 @@ enum LegacyWorkflow {
                 // The library stores them nowhere else.
                 args: first?.args ?? .emptyArray, steps: specs),
             createdAt: created ?? first?.startedAt ?? Timestamp(microseconds: 0))
-        for (index, attempts) in attempts.enumerated() { workflow.steps[index].attempts = attempts }
+        for (index, attempts) in attempts.enumerated() {
+            workflow.steps[index].attempts = attempts
+            guard let handed = workflow.handOver(toStep: index) else { continue }
+            for (number, attempt) in attempts.enumerated() where !hasArgs(results[attempt.id.rawValue]) {
+                workflow.steps[index].attempts[number] = attempt.with(args: handed)
+            }
+        }
         workflow.updatedAt = time(document["updated_at"]) ?? workflow.createdAt
         let all = attempts.joined()
         workflow.startedAt = all.compactMap(\.startedAt).min()
         if workflow.status.isDone { workflow.endedAt = all.compactMap(\.endedAt).max() ?? workflow.updatedAt }
+        workflow.version = LegacyHistory.version(of: workflow)
         return workflow
     }
 
-    private static func steps(_ document: BSONDocument) -> [BSONDocument] {
+    /// Whether a task's arguments were stored: only with `result_extended`.
+    static func hasArgs(_ result: BSONDocument?) -> Bool { result?["args"]?.arrayValue != nil }
+
+    static func steps(_ document: BSONDocument) -> [BSONDocument] {
         (document["steps"]?.arrayValue ?? []).compactMap(\.documentValue)
     }
 
-    private static func runs(_ step: BSONDocument) -> [BSONDocument] {
+    static func runs(_ step: BSONDocument) -> [BSONDocument] {
         (step["task_runs"]?.arrayValue ?? []).compactMap(\.documentValue)
     }
 
@@ -62,18 +71,18 @@ enum LegacyWorkflow {
     }
 
     private static func readAttempts(
-        _ step: BSONDocument, _ spec: StepSpec, results: [String: BSONDocument], workflow: WorkflowID, appID: String
+        _ step: BSONDocument, _ spec: StepSpec, results: [String: BSONDocument], begun fallback: Timestamp
     ) -> [Attempt] {
         let runs = runs(step)
         return runs.enumerated().map { index, run in
             let id = run["task_id"]?.stringValue ?? ""
             let result = results[id]
-            let began = time(run["date_start"])
+            let began = time(run["date_start"]) ?? fallback
             var attempt = Attempt(
                 restoring: TaskID(id), number: index + 1, retry: 0, args: args(result?["args"]),
                 kwargs: result == nil ? spec.kwargs : kwargs(result?["kwargs"]),
-                createdAt: began ?? Timestamp(microseconds: 0))
-            attempt.dispatchedAt = began ?? attempt.createdAt
+                createdAt: began)
+            attempt.dispatchedAt = began
             attempt.startedAt = began
             attempt.queue = spec.queue
             attempt.superseded = index < runs.count - 1
@@ -146,5 +155,25 @@ enum LegacyWorkflow {
         case .string(let text)?: Timestamp(iso8601: text)
         default: nil
         }
+    }
+}
+
+extension Attempt {
+    /// The same attempt with the arguments that it must have had.
+    fileprivate func with(args: JSON) -> Attempt {
+        var copy = Attempt(
+            restoring: id, number: number, retry: retry, args: args, kwargs: kwargs, createdAt: createdAt)
+        copy.status = status
+        copy.dispatchedAt = dispatchedAt
+        copy.startedAt = startedAt
+        copy.endedAt = endedAt
+        copy.result = result
+        copy.failure = failure
+        copy.worker = worker
+        copy.queue = queue
+        copy.retries = retries
+        copy.progress = progress
+        copy.superseded = superseded
+        return copy
     }
 }

@@ -7,9 +7,9 @@ import RhythmMongo
 /// Documents that the Python library wrote are workflows too; their attempts are in another collection, which costs a
 /// second round trip. A list takes two at most.
 package final class MongoReader: StoreReader {
-    private let pool: MongoPool
-    private let results: MongoPool
-    private let collections: MongoCollections
+    let pool: MongoPool
+    let results: MongoPool
+    let collections: MongoCollections
 
     init(pool: MongoPool, results: MongoPool, collections: MongoCollections) {
         self.pool = pool
@@ -55,6 +55,10 @@ package final class MongoReader: StoreReader {
     package func events(of id: WorkflowID, after version: Int64, limit: Int) throws(StoreError) -> [Event] {
         let found = try find(["_id": .string(id.rawValue)], projection: ["rhythm.events": 1], limit: 1)
         guard let document = found.first else { return [] }
+        if WorkflowDocument.isLegacy(document) {
+            guard limit > 0, let workflow = try load(id) else { return [] }
+            return Array(LegacyHistory.events(of: workflow).filter { $0.version > version }.prefix(limit))
+        }
         return try WorkflowDocument.events(document, of: id, after: version, limit: limit)
     }
 
@@ -123,7 +127,7 @@ extension MongoReader {
     }
 
     /// The result documents of the tasks that documents of the Python library name, by id, in one round trip.
-    private func resultDocuments(
+    func resultDocuments(
         of documents: [BSONDocument], projection: BSONDocument?
     ) throws(StoreError) -> [String: BSONDocument] {
         let ids = documents.flatMap { LegacyWorkflow.taskIDs($0) }

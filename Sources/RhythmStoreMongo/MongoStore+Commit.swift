@@ -37,7 +37,7 @@ extension MongoStore {
 
     /// Reads what a write must name of workflows that were not read before, or were forgotten.
     private func readUnknown(_ batch: CommitBatch) throws(StoreError) {
-        let changed = batch.changes.filter { !$0.isNew }.map(\.workflow.id)
+        let changed = batch.changes.filter { !$0.isNew && $0.adopts == nil }.map(\.workflow.id)
         let unknown = (changed + batch.deletions).filter { known[$0] == nil }
         if unknown.isEmpty { return }
         let documents = try mongoReader.find([
@@ -60,6 +60,7 @@ extension MongoStore {
             let outcome = KnownWorkflow(revision: 1, writer: serverID, size: size, isSettled: workflow.isSettled)
             return Part(id: workflow.id, write: .insert(document), outcome: outcome)
         }
+        if let stamp = change.adopts { return try adoption(of: change, stamp, writeID) }
         guard let base = known[workflow.id] else { return nil }
         var outcome = KnownWorkflow(
             revision: base.revision + 1, writer: serverID, size: 0, isSettled: workflow.isSettled)
@@ -80,6 +81,23 @@ extension MongoStore {
         ]
         return Part(
             id: workflow.id, write: .update(filter: filter, update: update), outcome: outcome, writeID: writeID)
+    }
+
+    /// The write that makes a workflow of the Python library ours, if its document is still what was read.
+    private func adoption(
+        of change: WorkflowChange, _ stamp: LegacyStamp, _ writeID: Int64
+    ) throws(StoreError) -> Part {
+        let filter = try translating(pool.description) { () throws(MongoError) in
+            try BSONDocument(bytes: stamp.bytes)
+        }
+        let update = WorkflowDocument.adoption(change, writer: serverID, writeID: writeID, eventsKept: eventsKept)
+        // The filter holds what stays of the document.
+        let size = update.encodedSize + filter.encodedSize
+        guard size <= documentLimit else { throw tooLarge(change.workflow.id, size) }
+        let outcome = KnownWorkflow(
+            revision: 1, writer: serverID, size: size, isSettled: change.workflow.isSettled)
+        return Part(
+            id: change.workflow.id, write: .update(filter: filter, update: update), outcome: outcome, writeID: writeID)
     }
 
     /// The update with as many of the stored events as there is room for, and the size of what comes of it.

@@ -27,8 +27,9 @@ extension WorkflowDocument {
             labels[element.key] = value
         }
         let spec = WorkflowSpec(
-            name: try outer.text("name"), appID: try outer.text("app_id"),
-            description: try outer.text("description"), labels: labels, args: try fields.json("args"),
+            // What was adopted may lack these: the Python library did not always store them.
+            name: try outer.textIfAny("name") ?? "", appID: try outer.textIfAny("app_id") ?? "",
+            description: try outer.textIfAny("description") ?? "", labels: labels, args: try fields.json("args"),
             kwargs: try fields.json("kwargs"), steps: steps)
         var workflow = Workflow(
             id: WorkflowID(try outer.text("_id")), spec: spec, createdAt: try fields.timestamp("created_us"),
@@ -108,7 +109,8 @@ extension WorkflowDocument {
         for element in try outer.fields("labels").document.elements { labels[element.key] = element.value.stringValue }
         let control: ControlWord = try fields.word("control")
         return WorkflowSummary(
-            id: WorkflowID(try outer.text("_id")), name: try outer.text("name"), appID: try outer.text("app_id"),
+            id: WorkflowID(try outer.text("_id")), name: try outer.textIfAny("name") ?? "",
+            appID: try outer.textIfAny("app_id") ?? "",
             labels: labels, status: try outer.word("_status"), isPaused: control == .paused || control == .pausing,
             isCancelled: control == .cancelled, stepsDone: try fields.int("steps_done"),
             totalSteps: try fields.int("steps_total"), pendingStep: try fields.text("pending_step"),

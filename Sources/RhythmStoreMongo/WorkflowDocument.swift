@@ -41,6 +41,34 @@ enum WorkflowDocument {
             "labels": .document(
                 BSONDocument(workflow.labels.sorted { $0.key < $1.key }.map { .init($0.key, .string($0.value)) })),
         ]
+        document.append(
+            "rhythm", .document(exact(change, writer: writer, writeID: writeID, eventsKept: eventsKept)))
+        return document
+    }
+
+    /// The update that makes a document of the Python library ours. All that is in it and that we do not write stays.
+    static func adoption(
+        _ change: WorkflowChange, writer: String, writeID: Int64, eventsKept: Int
+    ) -> BSONDocument {
+        let workflow = change.workflow
+        var set: BSONDocument = [
+            "updated_at": .date(workflow.updatedAt), "_status": .string(workflow.status.rawValue),
+            "resume_lock": .null, "version": .int64(workflow.version), "started_at": .date(workflow.startedAt),
+            "ended_at": .date(workflow.endedAt), "labels": [:],
+        ]
+        for (index, step) in workflow.steps.enumerated() where !step.attempts.isEmpty {
+            set.append("steps.\(index).task_runs", StepDocument.taskRuns(of: step))
+        }
+        set.append(
+            "rhythm", .document(exact(change, writer: writer, writeID: writeID, eventsKept: eventsKept)))
+        return ["$set": .document(set)]
+    }
+
+    /// The subdocument `rhythm` of a workflow's first write.
+    private static func exact(
+        _ change: WorkflowChange, writer: String, writeID: Int64, eventsKept: Int
+    ) -> BSONDocument {
+        let workflow = change.workflow
         var exact: BSONDocument = [
             "schema": .int64(schema), "revision": .int64(1), "writer": .string(writer), "write_id": .int64(writeID),
             "created_us": .exact(workflow.createdAt), "args": .string(workflow.args.text),
@@ -63,8 +91,7 @@ enum WorkflowDocument {
         }
         exact.append("attempts", .document(attempts))
         exact.append("events", .array(change.events.suffix(eventsKept).map { .document(EventDocument.make($0)) }))
-        document.append("rhythm", .document(exact))
-        return document
+        return exact
     }
 
     /// What of `rhythm` changes with a workflow.

@@ -44,6 +44,7 @@ struct Daemon {
         var configuration = serverConfiguration(serverID)
         configuration.runners = [backends.runnerName]
         configuration.security = security
+        settings.limits.apply(to: &configuration)
         let server = Server(engine: engine, configuration: configuration, logger: Logger(label: "rhythm.server"))
         let endpoints = try await server.start()
         let metrics = try await startMetrics(of: server)

@@ -4,8 +4,9 @@ extension PartialSettings {
     /// What a configuration file says: YAML with the keys `listen` (a list), `data`, `tasks`, `queues` (a map from
     /// name to concurrency), `default_concurrency`, `insecure`, `tokens`, `tls_cert`, `tls_key`, `tls_client_ca`,
     /// `allow_uids` (a list of numbers), `log_level`, `drain_grace`, `task_grace` (seconds), `supervisor`, `store`,
-    /// `broker`, `results`, `default_queue`, `worker_lost_after`, `lease` (seconds), `library_tasks` (a
-    /// list), `log_format`, `metrics`, `max_connection_age` and `max_watch_age` (seconds). Other keys are errors, so that a misspelt one is not silently without effect.
+    /// `broker`, `results`, `default_queue`, `worker_lost_after`, `lease` (seconds), `library_tasks` (a list),
+    /// `log_format`, `metrics`, `max_connection_age`, `max_watch_age` (seconds) and `limits` (a map from name to number).
+    /// Other keys are errors, so that a misspelt one is not silently without effect.
     init(yaml: String, path: String) throws(SettingsError) {
         let node: Node?
         do {
@@ -48,13 +49,14 @@ extension PartialSettings {
             case "metrics": metrics = try Self.text(value, place)
             case "max_connection_age": maxConnectionAgeSeconds = try Self.seconds(value, place)
             case "max_watch_age": maxWatchAgeSeconds = try Self.seconds(value, place)
+            case "limits": limits = try Self.amounts(value, place)
             case "library_tasks": libraryTasks = try Self.list(value, place)
             default:
                 throw SettingsError(
                     "\(place): no such setting; there are listen, data, tasks, queues, default_concurrency, insecure,"
                         + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
                         + " supervisor, store, broker, results, default_queue, worker_lost_after, lease,"
-                        + " library_tasks, log_format, metrics, max_connection_age and max_watch_age")
+                        + " library_tasks, log_format, metrics, max_connection_age, max_watch_age and limits")
             }
         }
     }
@@ -79,6 +81,18 @@ extension PartialSettings {
         var texts: [String] = []
         for element in sequence { texts.append(try text(element, place)) }
         return texts
+    }
+
+    private static func amounts(_ node: Node, _ place: String) throws(SettingsError) -> [String: Double] {
+        guard let mapping = node.mapping else { throw SettingsError("\(place): expected names and numbers") }
+        var amounts: [String: Double] = [:]
+        for (key, value) in mapping {
+            guard let number = value.float else {
+                throw SettingsError("\(place).\(key.string ?? ""): expected a number")
+            }
+            amounts[try text(key, place)] = number
+        }
+        return amounts
     }
 
     private static func numbers(_ node: Node, _ place: String) throws(SettingsError) -> [String: Int] {

@@ -23,7 +23,8 @@ struct Rhythmd: AsyncParsableCommand {
             RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
             RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
             RHYTHM_WORKER_LOST_AFTER, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS, \
-            RHYTHM_LOG_FORMAT, RHYTHM_METRICS, RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
+            RHYTHM_LOG_FORMAT, RHYTHM_METRICS, RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE, RHYTHM_LIMITS) or in a \
+            YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
             over the file.
 
             On loopback everybody may connect unless --tokens or --tls-client-ca is given; from elsewhere nobody may, \
@@ -100,6 +101,13 @@ struct Rhythmd: AsyncParsableCommand {
             "This task is based on sca-rhythm's WorkflowTask, whatever workers say; may be repeated.",
             valueName: "task"))
     var libraryTask: [String] = []
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Limit what a peer may cost: \(LimitSettings.known.map(\.name).joined(separator: ", ")); may be repeated.",
+            valueName: "name=value"))
+    var limit: [String] = []
 
     @Option(name: .long, help: ArgumentHelp("Read settings from a YAML file.", valueName: "file"))
     var config: String?
@@ -221,7 +229,8 @@ struct Rhythmd: AsyncParsableCommand {
             workerLostAfterSeconds: workerLostAfter, libraryTasks: libraryTask.isEmpty ? nil : libraryTask,
             leaseSeconds: lease,
             logFormat: logFormat, metrics: metrics, maxConnectionAgeSeconds: maxConnectionAge,
-            maxWatchAgeSeconds: maxWatchAge)
+            maxWatchAgeSeconds: maxWatchAge,
+            limits: limit.isEmpty ? nil : try LimitSettings.values(limit, source: "--limit"))
         return try flags.over(PartialSettings(environment: environment)).over(file)
             .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }
     }

@@ -32,6 +32,8 @@ struct Settings: Equatable {
     var backends: BackendSettings
     /// How it is looked after while it runs.
     var operation = OperationSettings()
+    /// What a peer may cost.
+    var limits = LimitSettings()
 }
 
 /// Some of the settings: what one source says. Nil where it says nothing.
@@ -62,6 +64,7 @@ struct PartialSettings: Equatable {
     var metrics: String?
     var maxConnectionAgeSeconds: Double?
     var maxWatchAgeSeconds: Double?
+    var limits: [String: Double]?
 
     /// What `self` says, and where it says nothing, what `other` says.
     func over(_ other: PartialSettings) -> PartialSettings {
@@ -79,7 +82,7 @@ struct PartialSettings: Equatable {
             libraryTasks: libraryTasks ?? other.libraryTasks, leaseSeconds: leaseSeconds ?? other.leaseSeconds,
             logFormat: logFormat ?? other.logFormat, metrics: metrics ?? other.metrics,
             maxConnectionAgeSeconds: maxConnectionAgeSeconds ?? other.maxConnectionAgeSeconds,
-            maxWatchAgeSeconds: maxWatchAgeSeconds ?? other.maxWatchAgeSeconds)
+            maxWatchAgeSeconds: maxWatchAgeSeconds ?? other.maxWatchAgeSeconds, limits: limits ?? other.limits)
     }
 
     /// Fills in the defaults and checks everything.
@@ -114,7 +117,7 @@ struct PartialSettings: Equatable {
             drainGrace: try Self.seconds(drainGraceSeconds ?? 5, "drain_grace"),
             taskGrace: try Self.seconds(taskGraceSeconds ?? 10, "task_grace"), supervisor: supervisor,
             backends: try backendSettings(data: data),
-            operation: try operationSettings(insecure: insecure, isLoopback))
+            operation: try operationSettings(insecure: insecure, isLoopback), limits: try LimitSettings(limits ?? [:]))
     }
 
     static func seconds(_ value: Double, _ name: String) throws(SettingsError) -> Duration {

@@ -242,6 +242,16 @@ def leave(self, value=None, **kwargs):
     raise SystemExit(3)
 
 
+def flaky(self, value=None, until="", how="fail", **kwargs):
+    """Fails, or takes its pool process with it, until there is a file MARKS/UNTIL."""
+    mark(self)
+    if not os.path.exists(os.path.join(MARKS, until)):
+        if how == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise OSError(f"there is no {until} yet")
+    return [value]
+
+
 def library_progress(self, value=None, total=3, delay=0.05, **kwargs):
     """As tasks of the original library report."""
     mark(self)
@@ -272,6 +282,25 @@ except ImportError:
     sca_rhythm = None
 
 if sca_rhythm is not None:
-    of_workflows = {**PLAIN, "progress": library_progress}
+    of_workflows = {**PLAIN, "progress": library_progress, "flaky": flaky}
     for name, function in of_workflows.items():
         app.task(function, name="workflow." + name, bind=True, base=sca_rhythm.WorkflowTask)
+
+    # HANDOFF says where a worker stands still while it hands one step over to the next, until MARKS/handoff.gate is
+    # there: before it sends the next one, or between sending it and writing down its old copy of the workflow.
+    if variable("HANDOFF"):
+        send = sca_rhythm.Workflow.wf_send_task
+
+        def stand_still():
+            append("handoff", "here\n")
+            while not os.path.exists(os.path.join(MARKS, "handoff.gate")):
+                time.sleep(0.01)
+
+        def slow_send(self, *args, **kwargs):
+            if variable("HANDOFF") == "before":
+                stand_still()
+            send(self, *args, **kwargs)
+            if variable("HANDOFF") == "after":
+                stand_still()
+
+        sca_rhythm.Workflow.wf_send_task = slow_send

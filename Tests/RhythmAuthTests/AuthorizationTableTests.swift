@@ -7,7 +7,8 @@ import Testing
     private static let leastRole: [CallName: Role] = [
         .getStatus: .read, .watchProgress: .read, .tailLog: .read, .listWorkflows: .read, .resolveID: .read,
         .getServerInfo: .read, .startWorkflow: .operate, .pauseWorkflow: .operate, .resumeWorkflow: .operate,
-        .cancelWorkflow: .operate, .deleteWorkflow: .admin, .getConnections: .admin, .getStats: .read,
+        .cancelWorkflow: .operate, .adoptWorkflows: .operate,
+        .deleteWorkflow: .admin, .getConnections: .admin, .getStats: .read,
     ]
 
     /// Calls that are about no workflow.

@@ -88,6 +88,7 @@ extension [ClientStateMachine.Action] {
         case .diagnose: "diagnose"
         case .getConnections: "connections"
         case .getStats: "stats"
+        case .adoptWorkflows: "adopt"
         }
     }
 

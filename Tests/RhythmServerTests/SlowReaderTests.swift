@@ -66,7 +66,7 @@ extension ServerTests {
 
         @Test func reallyDeadReaderIsCutOff() async throws {
             try await Rig.with {
-                $0.pingInterval = .milliseconds(150)
+                $0.pingInterval = .milliseconds(400)
             } _: { rig in
                 let starter = try await rig.peer()
                 let stalled = try await rig.peer(onUnix: true)

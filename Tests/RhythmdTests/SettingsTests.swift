@@ -1,4 +1,5 @@
 import Logging
+import RhythmServer
 import RhythmWire
 import Testing
 
@@ -60,6 +61,7 @@ import Testing
             metrics: 127.0.0.1:9464
             max_connection_age: 3600
             max_watch_age: 1800
+            limits: {max_calls: 64, ping_interval: 2.5}
             """
         let settings = try resolve(PartialSettings(yaml: yaml, path: "f.yaml"))
         #expect(
@@ -79,7 +81,8 @@ import Testing
                             workerLostAfter: .seconds(60), libraryTasks: ["old.task"])),
                     operation: OperationSettings(
                         logFormat: .json, metrics: .tcp(host: "127.0.0.1", port: 9464),
-                        maxConnectionAge: .seconds(3600), maxWatchAge: .seconds(1800))))
+                        maxConnectionAge: .seconds(3600), maxWatchAge: .seconds(1800)),
+                    limits: LimitSettings(["max_calls": 64, "ping_interval": 2.5])))
     }
 
     @Test("nothing is said about operations: text, no metrics, no ages; 0 is no age either")
@@ -163,6 +166,29 @@ import Testing
     func refusals(partial: PartialSettings, message: String) {
         let error = #expect(throws: SettingsError.self) { try resolve(partial) }
         #expect(error?.description.contains(message) == true, "\(String(describing: error))")
+    }
+
+    @Test("limits reach the server, and what they cannot be is named")
+    func limits() throws {
+        let partial = try PartialSettings(environment: ["RHYTHM_LIMITS": "max_calls=7,stall_timeout=1.5"])
+        var configuration = ServerConfiguration()
+        try resolve(partial).limits.apply(to: &configuration)
+        #expect(configuration.maxCalls == 7 && configuration.stallTimeout == .milliseconds(1500))
+        #expect(configuration.maxConnections == ServerConfiguration().maxConnections)
+        for limit in LimitSettings.known {
+            for value in [limit.range.lowerBound, limit.range.upperBound] {
+                try LimitSettings([limit.name: value]).apply(to: &configuration)
+            }
+            #expect(throws: SettingsError.self) { try LimitSettings([limit.name: limit.range.upperBound + 1]) }
+        }
+        for (limits, message) in [
+            (["max_call": 3.0], "there is no 'max_call'"), (["max_calls": 1.5], "max_calls=1.5 is not a whole number"),
+            (["ping_interval": 0], "ping_interval=0.0 is not between"),
+        ] {
+            let error = #expect(throws: SettingsError.self) { try resolve(PartialSettings(limits: limits)) }
+            #expect(error?.description.contains(message) == true, "\(String(describing: error))")
+        }
+        #expect(throws: SettingsError.self) { try PartialSettings(environment: ["RHYTHM_LIMITS": "max_calls"]) }
     }
 
     @Test("without a home directory the data directory must be named")

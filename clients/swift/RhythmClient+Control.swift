@@ -101,6 +101,16 @@ extension RhythmClient {
         }
     }
 
+    /// Takes over workflows of the original library that got stuck, so that they go on; those that still move are left
+    /// alone. Repeating it does no harm. May take some ten seconds, as the workers are asked what they hold.
+    public func adopt(_ request: AdoptionRequest, timeout: Duration? = nil) async throws(RhythmError) -> AdoptionReply {
+        if let args = request.args { try WorkflowSpec.check(args: args, field: "args") }
+        guard case .adoptWorkflows(let reply) = try await call(.adoptWorkflows(request), timeout: timeout) else {
+            throw Self.unexpected
+        }
+        return reply
+    }
+
     /// The server answered something else than it was asked.
     static var unexpected: RhythmError { ClientError.badAnswer("the answer to another question", effect: .unknown) }
 }

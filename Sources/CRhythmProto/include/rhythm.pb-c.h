@@ -70,6 +70,9 @@ typedef struct Rhythm__Deleted Rhythm__Deleted;
 typedef struct Rhythm__Bookmark Rhythm__Bookmark;
 typedef struct Rhythm__TailLog Rhythm__TailLog;
 typedef struct Rhythm__LogData Rhythm__LogData;
+typedef struct Rhythm__AdoptWorkflows Rhythm__AdoptWorkflows;
+typedef struct Rhythm__AdoptReply Rhythm__AdoptReply;
+typedef struct Rhythm__Adoption Rhythm__Adoption;
 typedef struct Rhythm__GetServerInfo Rhythm__GetServerInfo;
 typedef struct Rhythm__ServerInfo Rhythm__ServerInfo;
 typedef struct Rhythm__Diagnose Rhythm__Diagnose;
@@ -134,6 +137,23 @@ typedef enum _Rhythm__Transition__Kind {
   RHYTHM__TRANSITION__KIND__KIND_LATE_REPORT = 14
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__TRANSITION__KIND)
 } Rhythm__Transition__Kind;
+typedef enum _Rhythm__Adoption__Outcome {
+  RHYTHM__ADOPTION__OUTCOME__OUTCOME_UNSPECIFIED = 0,
+  RHYTHM__ADOPTION__OUTCOME__OUTCOME_ADOPTED = 1,
+  /*
+   * What a dry run says instead of OUTCOME_ADOPTED.
+   */
+  RHYTHM__ADOPTION__OUTCOME__OUTCOME_WOULD_ADOPT = 2,
+  /*
+   * There is nothing to mend: detail says how it is.
+   */
+  RHYTHM__ADOPTION__OUTCOME__OUTCOME_NOT_STUCK = 3,
+  /*
+   * It cannot or must not be adopted now: detail says why.
+   */
+  RHYTHM__ADOPTION__OUTCOME__OUTCOME_REFUSED = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__ADOPTION__OUTCOME)
+} Rhythm__Adoption__Outcome;
 typedef enum _Rhythm__Finding__Severity {
   RHYTHM__FINDING__SEVERITY__SEVERITY_UNSPECIFIED = 0,
   /*
@@ -253,6 +273,7 @@ typedef enum {
   RHYTHM__CLIENT_FRAME__BODY_WATCH_PROGRESS = 28,
   RHYTHM__CLIENT_FRAME__BODY_TAIL_LOG = 29,
   RHYTHM__CLIENT_FRAME__BODY_GET_SERVER_INFO = 30,
+  RHYTHM__CLIENT_FRAME__BODY_ADOPT_WORKFLOWS = 31,
   RHYTHM__CLIENT_FRAME__BODY_DIAGNOSE = 32,
   RHYTHM__CLIENT_FRAME__BODY_GET_CONNECTIONS = 33,
   RHYTHM__CLIENT_FRAME__BODY_GET_STATS = 34
@@ -297,6 +318,7 @@ struct  Rhythm__ClientFrame
     Rhythm__WatchProgress *watch_progress;
     Rhythm__TailLog *tail_log;
     Rhythm__GetServerInfo *get_server_info;
+    Rhythm__AdoptWorkflows *adopt_workflows;
     Rhythm__Diagnose *diagnose;
     Rhythm__GetConnections *get_connections;
     Rhythm__GetStats *get_stats;
@@ -325,6 +347,7 @@ typedef enum {
   RHYTHM__SERVER_FRAME__BODY_WATCH_EVENT = 28,
   RHYTHM__SERVER_FRAME__BODY_LOG_DATA = 29,
   RHYTHM__SERVER_FRAME__BODY_SERVER_INFO = 30,
+  RHYTHM__SERVER_FRAME__BODY_ADOPT_REPLY = 31,
   RHYTHM__SERVER_FRAME__BODY_DIAGNOSE_REPLY = 32,
   RHYTHM__SERVER_FRAME__BODY_CONNECTION_LIST = 33,
   RHYTHM__SERVER_FRAME__BODY_SERVER_STATS = 34
@@ -368,6 +391,7 @@ struct  Rhythm__ServerFrame
      */
     Rhythm__LogData *log_data;
     Rhythm__ServerInfo *server_info;
+    Rhythm__AdoptReply *adopt_reply;
     Rhythm__DiagnoseReply *diagnose_reply;
     Rhythm__ConnectionList *connection_list;
     Rhythm__ServerStats *server_stats;
@@ -462,10 +486,34 @@ struct  Rhythm__ConnectionLimits
    * A peer that heard nothing for this long sends a Ping; after twice as long without anything it may hang up.
    */
   uint32_t ping_interval_ms;
+  /*
+   * How many workflows one watch may follow.
+   */
+  uint32_t max_watched_workflows;
+  /*
+   * A frame must be complete this long after its first byte.
+   */
+  uint32_t frame_timeout_ms;
+  /*
+   * Who asks, and takes nothing of the answers for this long, is cut off.
+   */
+  uint32_t stall_timeout_ms;
+  /*
+   * How long a call with one answer may take if timeout_ms is 0.
+   */
+  uint32_t default_timeout_ms;
+  /*
+   * Pings a second, and ten times as many at once.
+   */
+  uint32_t max_pings_per_s;
+  /*
+   * Cancelled calls a second, and ten times as many at once.
+   */
+  uint32_t max_cancels_per_s;
 };
 #define RHYTHM__CONNECTION_LIMITS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__connection_limits__descriptor) \
-    , 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 /*
@@ -1612,6 +1660,95 @@ struct  Rhythm__LogData
     , {0,NULL}, 0, {0,NULL}, 0, 0 }
 
 
+typedef enum {
+  RHYTHM__ADOPT_WORKFLOWS__OPTIONAL_QUIET_FOR__NOT_SET = 0,
+  RHYTHM__ADOPT_WORKFLOWS__OPTIONAL_QUIET_FOR_QUIET_FOR_MS = 6
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__ADOPT_WORKFLOWS__OPTIONAL_QUIET_FOR__CASE)
+} Rhythm__AdoptWorkflows__OptionalQuietForCase;
+
+/*
+ * Takes over workflows that the original Python library created and that got stuck, and lets them go on. Those that
+ * still move are left alone. May take some ten seconds, because the workers are asked what they hold. Repeating it does
+ * no harm: a workflow is adopted once.
+ */
+struct  Rhythm__AdoptWorkflows
+{
+  ProtobufCMessage base;
+  /*
+   * These; a workflow of any other origin is answered with NOT_STUCK.
+   */
+  size_t n_workflow_ids;
+  ProtobufCBinaryData *workflow_ids;
+  /*
+   * Also every one of the library's that the filter means and that has not succeeded; an empty filter means all.
+   */
+  Rhythm__WorkflowFilter *filter;
+  /*
+   * Say what would be done, and do nothing.
+   */
+  protobuf_c_boolean dry_run;
+  /*
+   * Also if it may still move. An attempt that a worker runs is stopped first, and run again.
+   */
+  protobuf_c_boolean force;
+  /*
+   * JSON text of an array: the arguments of a step that was never sent; empty for what the step before it returned.
+   */
+  ProtobufCBinaryData args;
+  Rhythm__AdoptWorkflows__OptionalQuietForCase optional_quiet_for_case;
+  union {
+    /*
+     * One that changed less than so many milliseconds ago still moves; without it 5 minutes.
+     */
+    int64_t quiet_for_ms;
+  };
+};
+#define RHYTHM__ADOPT_WORKFLOWS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__adopt_workflows__descriptor) \
+    , 0,NULL, NULL, 0, 0, {0,NULL}, RHYTHM__ADOPT_WORKFLOWS__OPTIONAL_QUIET_FOR__NOT_SET, {0} }
+
+
+struct  Rhythm__AdoptReply
+{
+  ProtobufCMessage base;
+  /*
+   * One for each workflow: first those that were named, in that order, then the oldest first.
+   */
+  size_t n_adoptions;
+  Rhythm__Adoption **adoptions;
+  /*
+   * More are meant by the filter than one call looks at: repeat it.
+   */
+  protobuf_c_boolean more;
+};
+#define RHYTHM__ADOPT_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__adopt_reply__descriptor) \
+    , 0,NULL, 0 }
+
+
+struct  Rhythm__Adoption
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData workflow_id;
+  Rhythm__Adoption__Outcome outcome;
+  /*
+   * What is wrong with it, in a sentence; empty if nothing is, or nothing could be found out.
+   */
+  ProtobufCBinaryData defect;
+  /*
+   * What was done or would be done about it, or why nothing was: a sentence.
+   */
+  ProtobufCBinaryData detail;
+  /*
+   * A stable upper-case word for the outcome's reason, such as NEVER_SENT or HELD.
+   */
+  ProtobufCBinaryData reason;
+};
+#define RHYTHM__ADOPTION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__adoption__descriptor) \
+    , {0,NULL}, RHYTHM__ADOPTION__OUTCOME__OUTCOME_UNSPECIFIED, {0,NULL}, {0,NULL}, {0,NULL} }
+
+
 struct  Rhythm__GetServerInfo
 {
   ProtobufCMessage base;
@@ -2042,6 +2179,15 @@ void   rhythm__tail_log__init
 /* Rhythm__LogData methods */
 void   rhythm__log_data__init
                      (Rhythm__LogData         *message);
+/* Rhythm__AdoptWorkflows methods */
+void   rhythm__adopt_workflows__init
+                     (Rhythm__AdoptWorkflows         *message);
+/* Rhythm__AdoptReply methods */
+void   rhythm__adopt_reply__init
+                     (Rhythm__AdoptReply         *message);
+/* Rhythm__Adoption methods */
+void   rhythm__adoption__init
+                     (Rhythm__Adoption         *message);
 /* Rhythm__GetServerInfo methods */
 void   rhythm__get_server_info__init
                      (Rhythm__GetServerInfo         *message);
@@ -2248,6 +2394,15 @@ typedef void (*Rhythm__TailLog_Closure)
 typedef void (*Rhythm__LogData_Closure)
                  (const Rhythm__LogData *message,
                   void *closure_data);
+typedef void (*Rhythm__AdoptWorkflows_Closure)
+                 (const Rhythm__AdoptWorkflows *message,
+                  void *closure_data);
+typedef void (*Rhythm__AdoptReply_Closure)
+                 (const Rhythm__AdoptReply *message,
+                  void *closure_data);
+typedef void (*Rhythm__Adoption_Closure)
+                 (const Rhythm__Adoption *message,
+                  void *closure_data);
 typedef void (*Rhythm__GetServerInfo_Closure)
                  (const Rhythm__GetServerInfo *message,
                   void *closure_data);
@@ -2359,6 +2514,10 @@ extern const ProtobufCMessageDescriptor rhythm__deleted__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__bookmark__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__tail_log__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__log_data__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__adopt_workflows__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__adopt_reply__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__adoption__descriptor;
+extern const ProtobufCEnumDescriptor    rhythm__adoption__outcome__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__get_server_info__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__server_info__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__diagnose__descriptor;

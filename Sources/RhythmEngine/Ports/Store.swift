@@ -112,6 +112,8 @@ public struct WorkflowChange: Sendable {
     public var touched: Set<AttemptPosition>
     /// The transitions that led here, in order; empty if only progress changed.
     public var events: [Event]
+    /// The workflow becomes ours, if it is still as it was read; nil if it is ours. See ``LegacyDocuments``.
+    public var adopts: LegacyStamp?
 
     /// Makes a change.
     public init(workflow: Workflow, isNew: Bool, touched: Set<AttemptPosition>, events: [Event]) {

@@ -85,6 +85,8 @@ extension Request {
             self = .watchProgress(try required(c.pointee.watch_progress, "watch_progress", path: ""))
         case RHYTHM__CLIENT_FRAME__BODY_TAIL_LOG:
             self = .tailLog(try required(c.pointee.tail_log, "tail_log", path: ""))
+        case RHYTHM__CLIENT_FRAME__BODY_ADOPT_WORKFLOWS:
+            self = .adoptWorkflows(try required(c.pointee.adopt_workflows, "adopt_workflows", path: ""))
         case RHYTHM__CLIENT_FRAME__BODY_GET_SERVER_INFO: self = .getServerInfo
         case RHYTHM__CLIENT_FRAME__BODY_DIAGNOSE: self = .diagnose
         case RHYTHM__CLIENT_FRAME__BODY_GET_CONNECTIONS: self = .getConnections
@@ -125,6 +127,9 @@ extension Request {
         case .tailLog(let request):
             c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_TAIL_LOG
             c.pointee.tail_log = request.write(in: arena)
+        case .adoptWorkflows(let request):
+            c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_ADOPT_WORKFLOWS
+            c.pointee.adopt_workflows = request.write(in: arena)
         case .getServerInfo:
             c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_GET_SERVER_INFO
             c.pointee.get_server_info = arena.make(rhythm__get_server_info__init)

@@ -46,7 +46,12 @@ extension ConnectionLimits: WireCoded {
     init(from c: UnsafeMutablePointer<Rhythm__ConnectionLimits>) throws(FieldError) {
         self.init(
             maxRequestBytes: c.pointee.max_request_bytes, maxResponseBytes: c.pointee.max_response_bytes,
-            maxCalls: c.pointee.max_calls, pingIntervalMilliseconds: c.pointee.ping_interval_ms)
+            maxCalls: c.pointee.max_calls, pingIntervalMilliseconds: c.pointee.ping_interval_ms,
+            maxWatchedWorkflows: c.pointee.max_watched_workflows,
+            frameTimeoutMilliseconds: c.pointee.frame_timeout_ms,
+            stallTimeoutMilliseconds: c.pointee.stall_timeout_ms,
+            defaultTimeoutMilliseconds: c.pointee.default_timeout_ms, maxPingsPerSecond: c.pointee.max_pings_per_s,
+            maxCancelsPerSecond: c.pointee.max_cancels_per_s)
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__ConnectionLimits> {
@@ -55,6 +60,12 @@ extension ConnectionLimits: WireCoded {
         c.pointee.max_response_bytes = maxResponseBytes
         c.pointee.max_calls = maxCalls
         c.pointee.ping_interval_ms = pingIntervalMilliseconds
+        c.pointee.max_watched_workflows = maxWatchedWorkflows
+        c.pointee.frame_timeout_ms = frameTimeoutMilliseconds
+        c.pointee.stall_timeout_ms = stallTimeoutMilliseconds
+        c.pointee.default_timeout_ms = defaultTimeoutMilliseconds
+        c.pointee.max_pings_per_s = maxPingsPerSecond
+        c.pointee.max_cancels_per_s = maxCancelsPerSecond
         return c
     }
 }

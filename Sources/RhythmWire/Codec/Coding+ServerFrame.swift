@@ -81,6 +81,8 @@ extension Reply {
             self = .listWorkflows(try required(c.pointee.list_reply, "list_reply"))
         case RHYTHM__SERVER_FRAME__BODY_RESOLVE_REPLY:
             self = .resolveID(try required(c.pointee.resolve_reply, "resolve_reply"))
+        case RHYTHM__SERVER_FRAME__BODY_ADOPT_REPLY:
+            self = .adoptWorkflows(try required(c.pointee.adopt_reply, "adopt_reply"))
         case RHYTHM__SERVER_FRAME__BODY_SERVER_INFO:
             self = .getServerInfo(try required(c.pointee.server_info, "server_info"))
         case RHYTHM__SERVER_FRAME__BODY_DIAGNOSE_REPLY:
@@ -120,6 +122,9 @@ extension Reply {
         case .resolveID(let reply):
             c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_RESOLVE_REPLY
             c.pointee.resolve_reply = reply.write(in: arena)
+        case .adoptWorkflows(let reply):
+            c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_ADOPT_REPLY
+            c.pointee.adopt_reply = reply.write(in: arena)
         case .getServerInfo(let info):
             c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_SERVER_INFO
             c.pointee.server_info = info.write(in: arena)

@@ -1,3 +1,5 @@
+package import RhythmCore
+
 /// One frame from a client to the server.
 package struct ClientFrame: Sendable, Hashable {
     /// The call it opens or cancels; 0 for what concerns the connection itself.
@@ -59,13 +61,14 @@ package enum Request: Sendable, Hashable {
     case diagnose
     case getConnections
     case getStats
+    indirect case adoptWorkflows(AdoptionRequest)
 
     /// Whether it is answered by a stream instead of one reply.
     package var isStream: Bool {
         switch self {
         case .watchProgress, .tailLog: true
         case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow, .getStatus,
-            .listWorkflows, .resolveID, .getServerInfo, .diagnose, .getConnections, .getStats:
+            .listWorkflows, .resolveID, .getServerInfo, .adoptWorkflows, .diagnose, .getConnections, .getStats:
             false
         }
     }

@@ -72,15 +72,35 @@ package struct ConnectionLimits: Sendable, Hashable {
     package var maxCalls: UInt32
     /// A peer that heard nothing for this long sends a ping.
     package var pingIntervalMilliseconds: UInt32
+    /// How many workflows one watch may follow.
+    package var maxWatchedWorkflows: UInt32
+    /// A frame must be complete this long after its first byte.
+    package var frameTimeoutMilliseconds: UInt32
+    /// A peer that takes nothing of the answers that wait for it for this long is cut off.
+    package var stallTimeoutMilliseconds: UInt32
+    /// How long a call with one answer may take if the client does not say.
+    package var defaultTimeoutMilliseconds: UInt32
+    /// Pings that a client may send a second.
+    package var maxPingsPerSecond: UInt32
+    /// Calls that a client may cancel a second.
+    package var maxCancelsPerSecond: UInt32
 
-    /// Makes limits.
+    /// Makes limits; 0 is said by servers that do not announce one.
     package init(
-        maxRequestBytes: UInt32, maxResponseBytes: UInt32, maxCalls: UInt32, pingIntervalMilliseconds: UInt32
+        maxRequestBytes: UInt32, maxResponseBytes: UInt32, maxCalls: UInt32, pingIntervalMilliseconds: UInt32,
+        maxWatchedWorkflows: UInt32 = 0, frameTimeoutMilliseconds: UInt32 = 0, stallTimeoutMilliseconds: UInt32 = 0,
+        defaultTimeoutMilliseconds: UInt32 = 0, maxPingsPerSecond: UInt32 = 0, maxCancelsPerSecond: UInt32 = 0
     ) {
         self.maxRequestBytes = maxRequestBytes
         self.maxResponseBytes = maxResponseBytes
         self.maxCalls = maxCalls
         self.pingIntervalMilliseconds = pingIntervalMilliseconds
+        self.maxWatchedWorkflows = maxWatchedWorkflows
+        self.frameTimeoutMilliseconds = frameTimeoutMilliseconds
+        self.stallTimeoutMilliseconds = stallTimeoutMilliseconds
+        self.defaultTimeoutMilliseconds = defaultTimeoutMilliseconds
+        self.maxPingsPerSecond = maxPingsPerSecond
+        self.maxCancelsPerSecond = maxCancelsPerSecond
     }
 }
 

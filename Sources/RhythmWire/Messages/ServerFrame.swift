@@ -45,4 +45,5 @@ package enum Reply: Sendable, Hashable {
     case diagnose(DiagnoseReply)
     case getConnections([ConnectionInfo])
     indirect case getStats(ServerStats)
+    indirect case adoptWorkflows(AdoptionReply)
 }

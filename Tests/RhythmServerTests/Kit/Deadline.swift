@@ -1,7 +1,8 @@
+import Foundation
 import Testing
 
-/// How long a test waits for what must happen; generous, because the machine may be busy.
-let patience = Duration.seconds(20)
+/// How long a test waits for what must happen; generous, because the machine may be busy. More under a sanitizer.
+let patience = Duration.seconds(Int(ProcessInfo.processInfo.environment["RHYTHM_PATIENCE"] ?? "") ?? 20)
 
 struct Impatience: Error, CustomStringConvertible {
     var description: String

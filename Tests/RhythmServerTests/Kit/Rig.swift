@@ -45,6 +45,8 @@ final class Rig {
         configuration.serverID = "the-server"
         configuration.epoch = 7
         configuration.runners = ["in-process"]
+        // All peers of a test have one address.
+        configuration.maxConnectionsPerAddress = 1000
         change(&configuration)
         self.configuration = configuration
         try await start()

@@ -34,6 +34,8 @@ enum ExpectedFrames {
         "watch_again": call(
             11, .watchProgress(WatchProgress(targets: [WatchTarget(workflowID: "w1", afterVersion: 0)]))),
         "tail": call(12, .tailLog(TailLog(workflowID: "w1", step: "copy", offset: -4096, follow: true))),
+        "adopt": call(
+            13, .adoptWorkflows(AdoptionRequest(filter: WorkflowFilter(), dryRun: true, quietFor: .zero))),
         "server_info": call(300, .getServerInfo),
         "diagnose": call(301, .diagnose),
         "get_connections": call(301, .getConnections),
@@ -104,6 +106,15 @@ enum ExpectedFrames {
             callID: 12,
             body: .logData(
                 LogData(taskID: "t-1", offset: 10, data: [0xFF, 0, 0x0A], endOffset: 13, isComplete: true))),
+        "adopt_reply": ServerFrame(
+            callID: 13,
+            body: .reply(
+                .adoptWorkflows(
+                    AdoptionReply(outcomes: [
+                        AdoptionOutcome(
+                            workflowID: "w1", kind: .adopted, reason: "NEXT_NEVER_SENT",
+                            defect: "step 'b' never began", detail: "step 'b' is sent")
+                    ])))),
         "server_info": ServerFrame(
             callID: 300,
             body: .reply(

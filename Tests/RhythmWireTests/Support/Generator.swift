@@ -181,7 +181,7 @@ extension Generator {
     mutating func clientFrame() -> ClientFrame { clientFrame(kind: below(Self.clientKinds)) }
     mutating func serverFrame() -> ServerFrame { serverFrame(kind: below(Self.serverKinds)) }
 
-    static let clientKinds = 18
+    static let clientKinds = 19
 
     mutating func clientFrame(kind: Int) -> ClientFrame {
         let body: ClientBody =
@@ -245,11 +245,16 @@ extension Generator {
         case 10: return .getConnections
         case 11: return .getStats
         case 12: return .diagnose
+        case 13:
+            return .adoptWorkflows(
+                AdoptionRequest(
+                    ids: some(3) { $0.workflowID() }, filter: maybe { $0.filter() }, dryRun: flip(), force: flip(),
+                    args: maybe { JSON(.array([.string($0.text())])) }, quietFor: .milliseconds(number())))
         default: return .getServerInfo
         }
     }
 
-    static let serverKinds = 25
+    static let serverKinds = 26
 
     mutating func serverFrame(kind: Int) -> ServerFrame {
         let body: ServerBody =
@@ -261,7 +266,10 @@ extension Generator {
                         features: some(4) { $0.text() },
                         limits: ConnectionLimits(
                             maxRequestBytes: u32(), maxResponseBytes: u32(), maxCalls: u32(),
-                            pingIntervalMilliseconds: u32()),
+                            pingIntervalMilliseconds: u32(), maxWatchedWorkflows: u32(),
+                            frameTimeoutMilliseconds: u32(), stallTimeoutMilliseconds: u32(),
+                            defaultTimeoutMilliseconds: u32(), maxPingsPerSecond: u32(),
+                            maxCancelsPerSecond: u32()),
                         serverID: text(), epoch: u64()))
             case 1:
                 .goAway(GoAway(reason: text(), message: text(), graceMilliseconds: u32(), lastCallID: u64()))
@@ -323,6 +331,14 @@ extension Generator {
                     }))
         case 10: return .getConnections(some(3) { $0.connectionInfo() })
         case 11: return .getStats(serverStats())
+        case 12:
+            return .adoptWorkflows(
+                AdoptionReply(
+                    outcomes: some(4) {
+                        AdoptionOutcome(
+                            workflowID: $0.workflowID(), kind: $0.pick(AdoptionOutcome.Kind.self), reason: $0.text(),
+                            defect: $0.text(), detail: $0.text())
+                    }, hasMore: flip()))
         default:
             return .getServerInfo(
                 ServerInfo(

@@ -95,7 +95,8 @@ struct Rhythm: AsyncParsableCommand {
         subcommands: [
             StartCommand.self, StatusCommand.self, WhyCommand.self, WatchCommand.self, ListCommand.self,
             LogsCommand.self,
-            PauseCommand.self, ResumeCommand.self, CancelCommand.self, DeleteCommand.self, ValidateCommand.self,
+            PauseCommand.self, ResumeCommand.self, CancelCommand.self, DeleteCommand.self, AdoptCommand.self,
+            ValidateCommand.self,
             PingCommand.self, InfoCommand.self, DoctorCommand.self, ServerCommand.self, TokenCommand.self,
         ])
 }

@@ -78,6 +78,8 @@ struct Call {
             case .resumeWorkflow(let resume): !resume.requestID.isEmpty
             case .cancelWorkflow(let cancel): !cancel.requestID.isEmpty
             case .deleteWorkflow: false
+            // A workflow is adopted once; the second time it is said that it was.
+            case .adoptWorkflows: true
             case .getStatus, .listWorkflows, .resolveID, .getServerInfo, .diagnose, .getConnections, .getStats,
                 .watchProgress, .tailLog:
                 true
@@ -122,6 +124,7 @@ extension Request {
     var changesSomething: Bool {
         switch self {
         case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow: true
+        case .adoptWorkflows(let request): !request.dryRun
         case .getStatus, .listWorkflows, .resolveID, .watchProgress, .tailLog, .getServerInfo, .diagnose,
             .getConnections, .getStats:
             false

@@ -1,0 +1,187 @@
+import Foundation
+import RhythmClient
+import RhythmCore
+import RhythmEngine
+import RhythmTesting
+import Testing
+
+/// Workflows of the original library that are in order: shown, watched, paused and resumed by the server.
+@Suite(.timeLimit(.minutes(5)))
+struct LegacyControlTests {
+    /// One that runs by itself is listed, read and watched, and ends as if nobody had looked.
+    @Test func runsUndisturbed() async throws {
+        let world = try await AdoptionWorld.shared
+        let id = try await world.make([
+            try AdoptionWorld.step("a", "workflow.add", queue: "queue5"),
+            try AdoptionWorld.step("b", "workflow.hold", queue: "queue5"),
+            try AdoptionWorld.step(
+                "c", "workflow.slow", queue: "queue5", kwargs: #"{"seconds": 2.5}"#),
+        ])
+        let updates = world.client.watch([id], options: .init(untilDone: true))
+        let byFilter = Task {
+            for try await update in world.client.watch(WorkflowFilter(appID: "tests")) {
+                if case .snapshot(let snapshot) = update, snapshot.summary.id == id { return true }
+            }
+            return false
+        }
+        let log = Task {
+            var log = WatchLog()
+            for try await update in updates { log.add(update) }
+            return log
+        }
+        try await world.library("start", id.rawValue, "1")
+        let running = try await world.wait(for: id) { $0.steps[1].status == .started }
+        #expect(running.status == .started && running.pendingIndex == 1)
+        let page = try await world.client.list(ListQuery(filter: WorkflowFilter(ids: [id])))
+        #expect(page.rows.map(\.status) == [.started] && page.rows.map(\.stepsDone) == [1], "\(page.rows)")
+        #expect(try await world.adopt(id).reason == "RUNNING")
+        #expect(try await world.client.resume(id).receipt.reason == "RUNNING")
+        #expect(try await byFilter.value, "a watch by filter is joined by a workflow that the library starts")
+        let attempt = try #require(running.steps[1].current)
+        world.marks.openGate(of: attempt.id)
+        let done = try await world.wait(for: id) { $0.status.isDone }
+        #expect(done.status == .success && done.steps.map(\.attempts.count) == [1, 1, 1])
+        #expect(try await world.seen(id) == "SUCCESS")
+        let document = try await world.library("document", id.rawValue)
+        #expect(document["rhythm"] == nil && document["version"] == nil, "nothing was written to it")
+
+        let seen = try await log.value
+        #expect(seen.problems == [], "\(seen)")
+        #expect(seen.last?.status == .success && seen.lastVersion == done.version, "\(seen)")
+        #expect(seen.progress > 0)
+        #expect(done.steps.allSatisfy { world.marks.runs(of: $0.attempts[0].id) == 1 })
+    }
+
+    /// Paused while a step runs, then resumed: from then on it is the server's.
+    @Test func pausedAndResumed() async throws {
+        let world = try await AdoptionWorld.shared
+        let id = try await world.make(
+            [
+                try AdoptionWorld.step("a", "workflow.hold", queue: "queue6"),
+                try AdoptionWorld.step("b", "workflow.forward", queue: "queue6"),
+                try AdoptionWorld.step("c", "workflow.echo", queue: "queue6"),
+            ], args: "1")
+        let running = try await world.wait(for: id) { $0.steps[0].status == .started }
+        let attempt = try #require(running.steps[0].current)
+        let updates = world.client.watch([id])
+        let log = Task {
+            var log = WatchLog()
+            for try await update in updates {
+                log.add(update)
+                if log.last?.status == .success { break }
+            }
+            return log
+        }
+        let before = try await world.library("document", id.rawValue)
+        let paused = try await world.client.pause(id).receipt
+        #expect(paused.accepted && paused.status == .revoked, "\(paused)")
+        #expect(paused.revokedStep == AttemptSummary(taskID: attempt.id, task: "workflow.hold", step: "a"))
+        let document = try await world.library("document", id.rawValue)
+        #expect(document["_status"]?.stringValue == "REVOKED" && document["rhythm"] == nil)
+        #expect(document["steps"] == before["steps"] && document["updated_at"] == before["updated_at"])
+        #expect(try await world.seen(id) == "REVOKED")
+        let again = try await world.client.pause(id).receipt
+        #expect(again.accepted && again.already && again.quiesced, "\(again)")
+        #expect(try await world.adopt(id).reason == "IN_ORDER")
+        await #expect(throws: RhythmError.self) { try await world.client.cancel(id) }
+
+        let resumed = try await world.client.resume(id).receipt
+        #expect(resumed.accepted && resumed.restartedStep?.step == "a", "\(resumed)")
+        let second = try await world.wait(for: id) { $0.steps[0].attempts.count == 2 && $0.steps[0].status == .started }
+        world.marks.openGate(of: try #require(second.steps[0].current).id)
+        let done = try await world.wait(for: id) { $0.status.isDone }
+        #expect(done.status == .success && done.steps.map(\.attempts.count) == [2, 1, 1], "\(done)")
+        // Each step of it was sent once: no worker handed over by itself.
+        let all = done.steps.flatMap(\.attempts).map(\.id)
+        #expect(all.dropLast().allSatisfy { world.marks.runs(of: $0) == 1 })
+        #expect(try await world.seen(id) == "SUCCESS")
+        let seen = try await log.value
+        #expect(seen.problems == [] && seen.lastVersion == done.version, "\(seen)")
+    }
+
+    /// A step that waits in a queue has no id that anybody knows, and the receipt says so.
+    @Test func pauseOfWhatHasNotBegun() async throws {
+        let world = try await AdoptionWorld.shared
+        let id = try await world.make([try AdoptionWorld.step("a", "workflow.add", queue: "nobody")], args: "1")
+        let receipt = try await world.client.pause(id).receipt
+        #expect(!receipt.accepted && receipt.reason == "NOT_BEGUN" && receipt.revokedStep == nil, "\(receipt)")
+        // What waits in the queue may be its step.
+        let outcome = try await world.adopt(id, args: "[1]")
+        #expect(outcome.kind == .refused && outcome.reason == "QUEUED", "\(outcome)")
+        #expect(outcome.detail.contains("queue nobody"))
+        let hasty = AdoptionRequest(ids: [id], args: try JSON(parsing: "[1]"))
+        #expect(try await world.client.adopt(hasty).outcomes.map(\.reason) == ["MOVING"])
+    }
+
+    /// Two servers, or two people, adopt at once: one does.
+    @Test func adoptedOnce() async throws {
+        let world = try await AdoptionWorld.shared
+        let id = try await world.make([try AdoptionWorld.step("a", "workflow.forward", queue: "queue7")])
+        let request = AdoptionRequest(ids: [id], args: try JSON(parsing: "[3]"), quietFor: .zero)
+        var passing = true
+        while passing {
+            var dry = request
+            dry.dryRun = true
+            passing = try await world.client.adopt(dry).outcomes.contains { $0.kind != .wouldAdopt }
+        }
+        let client = world.client
+        let kinds = try await withThrowingTaskGroup(of: AdoptionOutcome.Kind.self) { group in
+            for _ in 0..<4 {
+                group.addTask { try await client.adopt(request).outcomes.first?.kind ?? .refused }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(kinds.filter { $0 == .adopted }.count == 1, "\(kinds)")
+        let done = try await world.wait(for: id) { $0.status.isDone }
+        #expect(done.status == .success && done.steps[0].attempts.count == 1)
+    }
+
+    /// The library reads a workflow that is ours, and sees what `rhythm status --json` shows.
+    @Test func theLibraryReadsOurs() async throws {
+        let world = try await AdoptionWorld.shared
+        let started = try await world.client.start(
+            WorkflowSpec(
+                name: "new", appID: "tests", description: "three steps", args: try JSON(parsing: "[1]"),
+                steps: [
+                    StepSpec(
+                        name: "a", task: "workflow.add", queue: "queue8", kwargs: try JSON(parsing: #"{"amount": 2}"#)),
+                    StepSpec(name: "b", task: "fail", queue: "queue8"),
+                    StepSpec(name: "c", task: "add", queue: "queue8"),
+                ]))
+        let id = started.workflow.id
+        try await world.wait(for: id) { $0.status == .failure }
+        #expect(try await world.client.resume(id).receipt.accepted)
+        let ours = try await world.wait(for: id) { $0.status == .failure && $0.steps[1].attempts.count == 2 }
+            .embellished(previousTaskRuns: true)
+        let theirs = try await world.library("embellished", id.rawValue, "all")
+        #expect(Embellished(ours).differences(from: Embellished(theirs)) == [])
+        // Read in the middle, it is not mistaken for one of the library's.
+        #expect(try await world.adopt(id).reason == "OURS")
+    }
+
+    /// `adopt --all` finds what is stuck and leaves the rest alone; who may not see an application adopts nothing of it.
+    @Test func all() async throws {
+        let world = try await AdoptionWorld.shared
+        let stuck = try await world.make(
+            [try AdoptionWorld.step("a", "workflow.forward", queue: "queue9")], appID: "mine")
+        let failed = try await world.make(
+            [try AdoptionWorld.step("a", "workflow.fail", queue: "queue9")], args: "1", appID: "mine")
+        try await world.wait(for: failed) { $0.status == .failure }
+        let request = AdoptionRequest(
+            filter: WorkflowFilter(appID: "mine"), args: try JSON(parsing: "[3]"), quietFor: .zero)
+        var reply = try await world.client.adopt(request)
+        while reply.outcomes.contains(where: { $0.reason == "SILENT_WORKER" || $0.reason == "QUEUED" }) {
+            reply = try await world.client.adopt(request)
+        }
+        #expect(Set(reply.outcomes.map(\.workflowID)) == [stuck, failed] && !reply.hasMore, "\(reply)")
+        #expect(reply.outcomes.first { $0.workflowID == stuck }?.kind == .adopted)
+        #expect(reply.outcomes.first { $0.workflowID == failed }?.reason == "IN_ORDER")
+        let strange = try await withCheckedThrowingContinuation { continuation in
+            world.engine.adopt(AdoptionRequest(ids: [failed]), within: .only(["other"])) {
+                continuation.resume(with: $0)
+            }
+        }
+        #expect(strange.outcomes.map(\.reason) == ["NO_SUCH_WORKFLOW"])
+        try await world.wait(for: stuck) { $0.status == .success }
+    }
+}

@@ -1,0 +1,159 @@
+import RhythmCore
+import RhythmServer
+import RhythmWire
+import Testing
+
+extension ServerTests {
+    /// Peers that are gone, and what they left behind.
+    @Suite struct LostPeerTests {
+        /// A cable was pulled: nothing comes, nothing is refused, nobody says good-bye.
+        @Test func whatAVanishedPeerHeldIsFreed() async throws {
+            try await Rig.with {
+                $0.pingInterval = .milliseconds(300)
+            } _: { rig in
+                let bystander = try await rig.peer()
+                let id = try await bystander.start(Rig.gated()).id
+                let vanished = try await rig.peer()
+                for _ in 0..<10 {
+                    let watch = try await vanished.begin(
+                        .watchProgress(WatchProgress(targets: [WatchTarget(workflowID: id)])))
+                    _ = try await vanished.next(of: watch)
+                }
+                #expect(try await bystander.info().watches == 10)
+                vanished.answersPings = false
+                try await eventually("its watches and its connection are gone", within: .seconds(10)) {
+                    let info = try await bystander.info()
+                    return info.watches == 0 && info.connections == 1
+                }
+                withExtendedLifetime(vanished) {}
+            }
+        }
+
+        /// The answer to a start was lost with the connection, and then the server as well.
+        @Test func startWhoseAnswerWasLostIsFoundByItsRequestID() async throws {
+            try await Rig.with { rig in
+                let start = StartWorkflow(spec: Rig.gated(name: "lost"), requestID: "the-request")
+                let lost = try await rig.peer()
+                try await lost.begin(.startWorkflow(start))
+                let watcher = try await rig.peer()
+                try await eventually("it is stored") { try await watcher.info().activeWorkflows == 1 }
+                try await rig.restart()
+                let again = try await rig.peer()
+                guard case .startWorkflow(let reply) = try await again.call(.startWorkflow(start)) else { return }
+                #expect(reply.replayed)
+                #expect(try await again.info().activeWorkflows == 1)
+            }
+        }
+
+        /// Everything that was sent before a hang-up is read, although the hang-up may be reported only once.
+        @Test(arguments: [false, true]) func whatWasSentBeforeAHangUpIsRead(onUnix: Bool) async throws {
+            try await Rig.with { rig in
+                let count = 40
+                try await sendStartsAndHangUp(rig, count, onUnix: onUnix)
+                let peer = try await rig.peer()
+                try await eventually("all are there") { try await peer.info().activeWorkflows == UInt64(count) }
+                try await expectNothingIsLeft(rig)
+            }
+        }
+
+        private func sendStartsAndHangUp(_ rig: Rig, _ count: Int, onUnix: Bool) async throws {
+            let peer = try await rig.peer(onUnix: onUnix)
+            let args = JSON(.array([.string(String(repeating: "x", count: 20_000))]))
+            var bytes: [UInt8] = []
+            for number in 1...count {
+                let start = StartWorkflow(spec: Rig.gated(id: WorkflowID("w\(number)"), args: args))
+                bytes += try RawPeer.bytes(ClientFrame(callID: UInt64(number), body: .call(.startWorkflow(start))))
+            }
+            // A cancel at the end, for a call that is not there.
+            bytes += try RawPeer.bytes(ClientFrame(callID: 9999, body: .cancel))
+            try await peer.send(bytes)
+        }
+
+        @Test func callIDsEndWithTheLast() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                peer.lastCallID = .max - 2
+                _ = try await peer.info()
+                _ = try await peer.info()
+                try await peer.send(ClientFrame(callID: .max, body: .call(.getServerInfo)))
+                guard case .goAway(let goAway)? = try await peer.untilClosed().last?.body else {
+                    Issue.record("no GoAway")
+                    return
+                }
+                #expect(goAway.reason == "CALL_ID" && goAway.lastCallID == .max)
+                _ = try await rig.peer().info()
+            }
+        }
+
+        /// What is said about calls that are open or over, and is no cancel, is ignored.
+        @Test func unknownFramesAboutCallsAreIgnored() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                rig.faults.holdReads()
+                let list = try await peer.begin(.listWorkflows(ListWorkflows(query: ListQuery())))
+                _ = try await peer.info()
+                for call in [list, list + 1] {
+                    // Field 99, as data or credit of another version might be.
+                    try await peer.send(MultiplexTests.frame([0x08, UInt8(call), 0x9A, 0x06, 0x01, 0x00]))
+                }
+                try await peer.send(ClientFrame(callID: list + 1, body: .cancel))
+                rig.faults.releaseReads()
+                guard case .listWorkflows = try await peer.reply(of: list) else { return }
+                _ = try await peer.info()
+                #expect(try await peer.isSilent(for: .milliseconds(30)))
+            }
+        }
+
+        @Test func deadlinesAreClampedAndDefaulted() async throws {
+            try await Rig.with {
+                $0.defaultTimeout = .milliseconds(100)
+            } _: { rig in
+                let peer = try await rig.peer()
+                let id = try await peer.start(Rig.gated()).id
+                rig.faults.holdReads()
+                let list = Request.listWorkflows(ListWorkflows(query: ListQuery()))
+                let byDefault = try await peer.begin(list)
+                let huge = try await peer.begin(list, timeout: .max)
+                #expect(try await peer.failure(of: byDefault).code == .deadlineExceeded)
+                rig.faults.releaseReads()
+                rig.faults.releaseReads()
+                guard case .listWorkflows = try await peer.reply(of: huge) else { return }
+                // A stream has no default: it goes on.
+                let watch = WatchProgress(targets: [WatchTarget(workflowID: id)])
+                let streams = [
+                    try await peer.begin(.watchProgress(watch)),
+                    try await peer.begin(.watchProgress(watch), timeout: .max),
+                ]
+                for stream in streams { _ = try await peer.next(of: stream) }
+                #expect(try await peer.isSilent(for: .milliseconds(200)))
+                #expect(try await peer.info().watches == 2)
+            }
+        }
+
+        /// One peer that takes nothing, and others whose calls are measured.
+        @Test func stalledReaderDelaysNobody() async throws {
+            try await Rig.with {
+                $0.progressInterval = .zero
+            } _: { rig in
+                let peer = try await rig.peer()
+                let id = try await peer.start(Rig.gated((0..<200).map { "step-\($0)" })).id
+                let stalled = try await rig.peer(onUnix: true)
+                for _ in 0..<100 {
+                    try await stalled.begin(.watchProgress(WatchProgress(targets: [WatchTarget(workflowID: id)])))
+                }
+                try await eventually("it watches") { try await peer.info().watches == 100 }
+                var times: [Duration] = []
+                for step in 0..<200 {
+                    rig.gates.report(id, "step-\(step)", done: 1, of: 2)
+                    rig.gates.succeed(id, "step-\(step)")
+                    let began = ContinuousClock.now
+                    _ = try await peer.info()
+                    times.append(began.duration(to: .now))
+                }
+                try await peer.until(id, is: .success)
+                #expect(times.sorted()[197] < .milliseconds(250), "p99 is \(times.sorted()[197])")
+                withExtendedLifetime(stalled) {}
+            }
+        }
+    }
+}
