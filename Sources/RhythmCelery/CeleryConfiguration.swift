@@ -26,6 +26,9 @@ public struct CeleryConfiguration: Sendable {
     public var plainTasks: Set<String> = []
     /// Bytes of a task message's body: MongoDB takes result documents of 16 MiB, and the arguments go in there too.
     public var messageBytes = 15 << 20
+    /// Running attempts that are to stop are ended with SIGKILL at once. Otherwise they are told with SIGTERM, which a task
+    /// may ignore; Celery then gives up its process, and nothing but the system of that machine can end it.
+    public var revokesWithKill = false
     /// Task events are switched on in the workers and listened to.
     public var usesEvents = true
     /// Changes of the result documents are watched where the database can do that.

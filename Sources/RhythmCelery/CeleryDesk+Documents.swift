@@ -74,6 +74,7 @@ extension CeleryDesk {
         entries[id]?.document = document
         entries[id]?.hear(at: now)
         roster.mention(document.node, at: now)
+        tellMissedRetries(document)
         if let end = document.end(now: .wallClock) { return self.end(id, end) }
         switch document.status {
         case .started: applyStarted(document)
@@ -89,6 +90,18 @@ extension CeleryDesk {
         case .waiting, .success, .failure: break
         }
         if let entry = entries[id], !entry.waitTold.isEmpty { tellWait(id, wait(of: entry)) }
+    }
+
+    /// A run's own document may follow so soon on that of its predecessor's RETRY that nobody has read the latter.
+    private func tellMissedRetries(_ document: ResultDocument) {
+        guard let retries = document.retries, let told = entries[document.id]?.retriesTold, retries > told,
+            document.status != .retry, document.status != .revoked
+        else { return }
+        entries[document.id]?.hasBegun = true
+        entries[document.id]?.startIsTold = false
+        entries[document.id]?.retriesTold = retries
+        let failure = Failure(type: "Retry", message: "its worker tried it again before anybody had read why")
+        tell(document.id, .retrying(retries: retries, failure))
     }
 
     private func applyStarted(_ document: ResultDocument) {

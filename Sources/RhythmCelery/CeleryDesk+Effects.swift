@@ -97,7 +97,8 @@ extension CeleryDesk {
             let times = configuration.times
             entries[id]?.revoke = RevokeRule(
                 patience: .init(
-                    grace: times.revokeGrace, settling: min(.seconds(1), times.lost), lost: times.lost),
+                    kills: configuration.revokesWithKill, grace: times.revokeGrace,
+                    settling: min(.seconds(1), times.lost), lost: times.lost),
                 isOurs: isOurs, now: now)
             entries[id]?.nextLook = now
             if let document = entries[id]?.document, let process = document.processID, !document.node.isEmpty {

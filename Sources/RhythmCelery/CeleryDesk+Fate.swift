@@ -81,12 +81,16 @@ extension CeleryDesk {
             ask(.query(told.values.flatMap { $0 }), .census(.before, begun: now))
         }
         for (signal, ids) in told { links.tell(.revoke(ids, signal)) }
+        // Answers to this one can be large, so it is asked only about those that do not stop.
+        let asksActive = revokes.contains { entries[$0]?.revoke?.isStuck(now: now) == true }
+        if asksActive { parts.insert(.active) }
         census = Census(of: ids, revokes: Set(revokes), parts: parts, expected: roster.expected(at: now), begun: now)
         censusQueues = Set(ids.compactMap { entries[$0]?.revoke == nil ? entries[$0]?.queue : nil })
         for queue in censusQueues { links.look(at: queue) }
         ask(.query(ids), .census(.query, begun: now))
         ask(.scheduled, .census(.scheduled, begun: now))
         if !revokes.isEmpty { ask(.stats, .census(.stats, begun: now)) }
+        if asksActive { ask(.active, .census(.active, begun: now)) }
     }
 
     /// The connection was away: whoever was asked may not have heard it.
@@ -128,6 +132,7 @@ extension CeleryDesk {
         evidence.revision = entry.revision
         evidence.namedWorker = entry.document?.node ?? ""
         evidence.workers = finding
+        evidence.runIsOver = entry.runIsOver
         // Who does not answer and is dead by all signs has nothing to say.
         evidence.workers.silent = finding.silent.filter { roster.standing(of: $0, at: now) != .dead }
         evidence.leaving = Set(
@@ -165,21 +170,12 @@ extension CeleryDesk {
         if let entry = entries[id] { tellWait(id, wait(of: entry)) }
     }
 
-    /// Nothing exists of an attempt. One that nobody knows to have been in a queue is sent under its own id; for any
-    /// other the engine decides, and its id never runs again.
+    /// Nothing exists of an attempt, as far as can be known. The engine runs one that never began anew, under a new id;
+    /// the old one never runs again, should its message turn up after all.
     private func lose(_ id: TaskID, _ detail: String) {
-        guard let entry = entries[id] else { return }
-        if entry.isUncertain, !entry.isConfirmed, !entry.hasBegun, entry.document == nil, entry.dispatch != nil {
-            logger.notice("\(id) never reached a queue: \(detail); it is sent")
-            entries[id]?.lost = LostRule(pause: configuration.times.lost)
-            entries[id]?.isUncertain = false
-            entries[id]?.hasPrivateDocument = false
-            polls.remove(id)
-            keepUnsent(id, until: now)
-            tellWait(id, nil)
-            return trySend(id)
-        }
+        logger.warning("\(id) is lost: \(detail)")
         ban(id)
+        links.tell(.revoke([id], .terminate))
         end(id, .lost(detail: detail, at: .wallClock))
     }
 

@@ -97,8 +97,13 @@ extension CeleryDesk {
         case .started(let id, let node, let at):
             hear(node, works: true)
             guard let entry = entries[id], !entry.isEnded else { return }
+            entries[id]?.runIsOver = false
             entries[id]?.hear(at: now)
             begin(id, worker: node, at: at)
+        case .finished(let id):
+            entries[id]?.runIsOver = true
+            entries[id]?.hear(at: now)
+            polls.wake(id, now: now)
         case .changed(let id):
             entries[id]?.hear(at: now)
             polls.wake(id, now: now)

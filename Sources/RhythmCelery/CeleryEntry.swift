@@ -43,6 +43,8 @@ struct CeleryEntry {
     var document: ResultDocument?
     /// A worker has begun it.
     var hasBegun = false
+    /// Its worker has said that the last run is over.
+    var runIsOver = false
     /// The start of the present run was told.
     var startIsTold = false
     /// The repetitions that were told.
@@ -84,6 +86,7 @@ struct CeleryEntry {
     mutating func hear(at now: Duration) {
         revision += 1
         lastHeard = now
+        isUncertain = false
     }
 
     /// What its document says, for the rules.

@@ -12,11 +12,14 @@ struct Census {
         case query, scheduled, stats
         /// `query_task` before the signal.
         case before
+        /// `active`: what the processes are at.
+        case active
     }
 
     private struct Answer {
         var query: [TaskID: Holding]?
         var before: [TaskID: Holding]?
+        var active: [Int: TaskID]?
         var scheduled: [TaskID: Holding]?
         /// Outer nil: not answered. Inner nil: a pool without processes.
         var processes: Set<Int>??
@@ -26,6 +29,7 @@ struct Census {
                 switch part {
                 case .query: query != nil
                 case .before: before != nil
+                case .active: active != nil
                 case .scheduled: scheduled != nil
                 case .stats: processes != nil
                 }
@@ -41,7 +45,8 @@ struct Census {
         var running: Set<String> = []
         /// The processes that ran it before they were told to stop, by worker.
         var processes: [String: Int] = [:]
-        /// The processes that the workers have now, by worker; those without a pool of processes are absent.
+        /// The processes that the workers have now and that are at nothing else as far as is known, by worker; workers
+        /// without a pool of processes are absent.
         var pools: [String: Set<Int>] = [:]
         /// Who should have answered and did not.
         var silent: Set<String> = []
@@ -77,6 +82,7 @@ struct Census {
         switch part {
         case .query: answer.query = Holding.read(query: value)
         case .before: answer.before = Holding.read(query: value)
+        case .active: answer.active = Holding.read(active: value)
         case .scheduled: answer.scheduled = Holding.read(scheduled: value)
         case .stats: answer.processes = .some(Holding.read(processes: value))
         }
@@ -101,7 +107,9 @@ struct Census {
                 continue
             }
             let processes = answer.processes ?? nil
-            finding.pools[node] = processes
+            // A process that is at something else has left this one behind.
+            let others = Set((answer.active ?? [:]).filter { $0.value != id }.keys)
+            finding.pools[node] = processes?.subtracting(others)
             if let process = answer.before?[id]?.process ?? answer.query?[id]?.process {
                 finding.processes[node] = process
             }

@@ -62,6 +62,16 @@ struct Holding: Hashable, Sendable {
         return found
     }
 
+    /// What each process is at, in an answer to `active`.
+    static func read(active value: JSONValue) -> [Int: TaskID] {
+        var found: [Int: TaskID] = [:]
+        for entry in value.arrayValue ?? [] {
+            guard let process = entry["worker_pid"]?.intValue, let id = entry["id"]?.stringValue else { continue }
+            found[Int(clamping: process)] = TaskID(id)
+        }
+        return found
+    }
+
     /// The processes that an answer to `stats` names; nil if this kind of pool has none.
     static func read(processes value: JSONValue) -> Set<Int>? {
         guard let list = value["pool"]?["processes"]?.arrayValue else { return nil }

@@ -26,7 +26,7 @@ struct ControlRequest: Hashable, Sendable {
     static let ping = ControlRequest(method: "ping")
     /// What a worker holds for later: before 5.7 `query_task` does not find those.
     static let scheduled = ControlRequest(method: "scheduled")
-    /// What runs in a worker's pool, with its arguments.
+    /// What the processes of a worker's pool are at, with the arguments.
     static let active = ControlRequest(method: "active")
     /// What a worker has taken and not begun.
     static let reserved = ControlRequest(method: "reserved")

@@ -22,6 +22,8 @@ struct Evidence: Hashable, Sendable {
     var revision = 0
     /// The worker that the document names; empty if it names none.
     var namedWorker = ""
+    /// Its worker has said that no process is at it any more.
+    var runIsOver = false
     /// What the workers said.
     var workers = Census.Finding()
     /// Workers that said goodbye not long ago.

@@ -25,6 +25,8 @@ struct RevokeRule {
 
     /// The times that the rule goes by.
     struct Patience: Sendable {
+        /// SIGKILL is the first signal.
+        var kills = false
         /// Between signals.
         var grace: Duration = .seconds(10)
         /// Between two looks at something that a worker has taken and not begun: longer than it takes to hand a task
@@ -62,7 +64,7 @@ struct RevokeRule {
         if let lastSignal, now - lastSignal < patience.grace { return nil }
         lastSignal = now
         signals += 1
-        return signals <= 2 ? .terminate : .kill
+        return signals <= 2 && !patience.kills ? .terminate : .kill
     }
 
     /// Workers may have missed the signal (a reconnect): it is told again with the next round.
@@ -77,6 +79,7 @@ struct RevokeRule {
     mutating func judge(_ evidence: Evidence, now: Duration) -> Verdict {
         rounds += 1
         processes.merge(evidence.workers.processes) { _, new in new }
+        if evidence.runIsOver { processes = [:] }
         processes = processes.filter { evidence.workers.pools[$0.key]?.contains($0.value) ?? true }
         doubt = evidence.doubt ?? doubt(evidence.workers, now: now)
         guard doubt == nil else {
@@ -95,6 +98,9 @@ struct RevokeRule {
         }
         return .stopped(Self.sentence(evidence, held: held))
     }
+
+    /// Its process does not end; it may be worth a question what that is at.
+    func isStuck(now: Duration) -> Bool { !processes.isEmpty && now - begun >= patience.grace }
 
     /// A process that ran it was seen: it has to go.
     mutating func note(process: Int, of worker: String) { processes[worker] = process }

@@ -154,13 +154,14 @@ def immune(self, value=None, **kwargs):
 
 
 def reluctant(self, value=None, **kwargs):
-    """Comes to an end of its own when it is told to stop."""
+    """Comes to an end of its own when it is told to stop, later than its worker has written that it is revoked."""
     told = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
     try:
         mark(self)
         while not told and not gate_is_open(self):
             time.sleep(0.01)
+        time.sleep(0.5)
     finally:
         signal.signal(signal.SIGTERM, before)
     return ["anyway"]

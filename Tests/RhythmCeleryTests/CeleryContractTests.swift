@@ -68,7 +68,7 @@ import Testing
 
     @Test(arguments: CeleryWorker.Version.allCases)
     func revokesAtAnyMoment(_ version: CeleryWorker.Version) async throws {
-        try await check(version) { try await $0.revokesAtAnyMoment(12) }
+        try await check(version) { try await $0.revokesAtAnyMoment(8) }
     }
 
     @Test(arguments: CeleryWorker.Version.allCases)

@@ -101,7 +101,7 @@ import Testing
         #expect(
             batch.events == [
                 .received("a", worker: "x1@vm"),
-                .started("a", worker: "x1@vm", at: Timestamp(microseconds: 1_795_416_166_740_020)), .changed("a"),
+                .started("a", worker: "x1@vm", at: Timestamp(microseconds: 1_795_416_166_740_020)), .finished("a"),
                 .changed("a"),
             ])
         func one(_ type: String) -> [EventBatch.Event] {

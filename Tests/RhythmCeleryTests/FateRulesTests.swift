@@ -144,6 +144,29 @@ import Testing
         same(rule.judge(evidence(.revoked), now: .seconds(3)), .stopped("its worker stopped it"))
     }
 
+    /// A worker denies an attempt as soon as it has signalled its process, which may ignore that.
+    @Test func waitsForTheProcess() {
+        func found(_ pool: Set<Int>, _ change: (inout Evidence) -> Void = { _ in }) -> Evidence {
+            evidence(.revoked) {
+                $0.workers.processes = ["w1": 7]
+                $0.workers.pools = ["w1": pool]
+                change(&$0)
+            }
+        }
+        func isWaiting(_ rule: inout RevokeRule, _ evidence: Evidence, _ now: Duration) -> Bool {
+            if case .wait = rule.judge(evidence, now: now) { true } else { false }
+        }
+        var rule = rule()
+        same(isWaiting(&rule, found([6, 7]), .zero), true)
+        #expect(!rule.isStuck(now: .seconds(1)))
+        same(isWaiting(&rule, evidence(.revoked) { $0.workers.pools = ["w1": [6, 7]] }, .seconds(10)), true)
+        #expect(rule.isStuck(now: .seconds(10)) && rule.explanation?.contains("end process 7 of worker w1") == true)
+        same(isWaiting(&rule, found([6, 8]), .seconds(11)), false)
+        var other = self.rule()
+        same(isWaiting(&other, found([6, 7]), .zero), true)
+        same(isWaiting(&other, found([6, 7]) { $0.runIsOver = true }, .seconds(1)), false)
+    }
+
     /// Prefetched: the worker drops it when its turn comes, which may take hours. Seen twice it is not on its way to a
     /// pool process.
     @Test func withdrawsWhatAWorkerHasInHand() {
@@ -233,6 +256,18 @@ extension LostRule.Verdict {
         #expect(finding.holders == ["w2": Holding(state: .scheduled)] && finding.denials == 1)
         #expect(finding.running.isEmpty && finding.silent.isEmpty)
         #expect(!Census(of: ["a"], expected: [], begun: .zero).isComplete, "somebody unknown may yet answer")
+    }
+
+    @Test func knowsWhatProcessesAreAt() throws {
+        var census = Census(
+            of: ["a"], parts: [.query, .scheduled, .stats, .before, .active], expected: ["w1"], begun: .zero)
+        try complete(&census, "w1", processes: "[1, 2]")
+        census.take(.before, from: "w1", try JSON(parsing: #"{"a": ["active", {"worker_pid": 1}]}"#).value)
+        #expect(!census.isComplete)
+        census.take(.active, from: "w1", try JSON(parsing: #"[{"id": "b", "worker_pid": 1}, {"id": "c"}, 7]"#).value)
+        #expect(census.isComplete)
+        let finding = census.finding(of: "a")
+        #expect(finding.processes == ["w1": 1] && finding.pools == ["w1": [2]] && finding.denials == 1)
     }
 
     @Test func seesThroughAForgetfulWorker() throws {
