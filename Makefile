@@ -1,14 +1,14 @@
 # Rhythm: `make demo` runs the main job, `make test` passes the tests; both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps python build demo demo-celery test sim chaos fuzz tsan asan bench proto format check clean
+.PHONY: help deps python build demo demo-celery test sim chaos fuzz tsan asan bench bench-celery proto format check clean
 
 BUILD ?= .build
 SWIFT_BUILD = swift build --scratch-path $(BUILD)
 DIRECTORY ?=
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install the Debian packages that are missing
 	@.ci/install-dependencies
@@ -58,6 +58,11 @@ bench: deps ## Measure the engine against its bars
 	$(SWIFT_BUILD) -c release --product rhythm-bench
 	$(SWIFT_BUILD) -c release --product rhythm-supervisor
 	$(BUILD)/release/rhythm-bench engine
+
+bench-celery: python ## Measure beside the original library, same broker and workers (ARGUMENTS='--runs 5')
+	$(SWIFT_BUILD) -c release --product rhythmd
+	$(SWIFT_BUILD) -c release --product rhythm-bench
+	@clients/demo/bench-celery $(BUILD)/release $(BUILD)/python $(ARGUMENTS)
 
 proto: deps ## Generate the C code of the protocol anew
 	proto/generate.sh

@@ -158,7 +158,7 @@ let package = Package(
             name: "rhythm-bench",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmStoreSQLite", "RhythmInProcessRunner", "RhythmLocalRunner",
-                "RhythmWire", "RhythmServer", "CRhythmShims",
+                "RhythmWire", "RhythmServer", "RhythmClient", "CRhythmShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),

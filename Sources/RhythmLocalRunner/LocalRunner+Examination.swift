@@ -27,7 +27,8 @@ struct LocalExamination {
             findings.append(
                 Finding(
                     .error, "supervisor", "supervisor", "\(supervisor) cannot be executed: \(systemError)",
-                    consequence: "no step can be started", remedy: "put it back, or start rhythmd with --supervisor PATH"))
+                    consequence: "no step can be started",
+                    remedy: "put it back, or start rhythmd with --supervisor PATH"))
         }
         // One finding says it all if the directory cannot be read.
         guard findings[0].severity == .ok else { return findings }
@@ -79,7 +80,8 @@ struct LocalExamination {
         let seen = "\(mebibytes < 10_240 ? "\(mebibytes) MiB" : "\(mebibytes >> 10) GiB") are free for \(path)"
         if files > 0, freeFiles < 1000 {
             return Finding(
-                freeFiles < 100 ? .error : .warning, "disk_files", "disk", "\(freeFiles) more files can be made in \(path)",
+                freeFiles < 100 ? .error : .warning, "disk_files", "disk",
+                "\(freeFiles) more files can be made in \(path)",
                 consequence: "after that no step can be started, and no workflow stored",
                 remedy: "delete files on that disk; 'rhythm delete' removes a workflow with its logs")
         }

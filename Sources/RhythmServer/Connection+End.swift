@@ -1,4 +1,5 @@
 @preconcurrency import Dispatch
+import DequeModule
 import Glibc
 import Logging
 import RhythmAuth
@@ -101,7 +102,9 @@ extension Connection {
         guard !isOver else { return }
         forgetWaiting()
         phase = .parting
+        introduced()
         held = []
+        readsToCome = []
         if let frameTimer { server.timers.cancel(frameTimer) }
         frameTimer = nil
         for call in Array(calls.values) { _ = finish(call, Self.peerIsGone) }
@@ -152,6 +155,10 @@ extension Connection {
         guard phase != .closed else { return }
         forgetWaiting()
         if phase != .parting { sayEndOfTLS() }
+<<<<<<< HEAD
+=======
+        introduced()
+>>>>>>> main
         phase = .closed
         held = []
         readsToCome = []

@@ -69,9 +69,7 @@ extension Connection {
                     case .ended: peerLeft()
                     }
                 } catch {
-                    server.logOfPeers(
-                        "connection refused",
-                        ["peer": "\(peer)", "reason": "TLS", "message": "\(error.description)"])
+                    server.noteRefusal(of: self, "TLS", error.description)
                     server.statistics.hangUps["TLS", default: 0] += 1
                     if error.kind == .noTLS { sendPlainly() }
                     return close()
@@ -167,7 +165,7 @@ extension Connection {
         case .failure(let error): return turnAway(error)
         }
         phase = .ready
-        server.crowd.introduced()
+        introduced()
         clientName = hello.clientName
         decoder.limit = server.configuration.maxRequestBytes
         if let frameTimer { server.timers.cancel(frameTimer) }

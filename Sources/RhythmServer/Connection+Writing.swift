@@ -1,4 +1,6 @@
+import DequeModule
 @preconcurrency import Dispatch
+import DequeModule
 import RhythmCore
 import RhythmLane
 import RhythmTLS
@@ -155,13 +157,13 @@ extension Connection {
 
     /// Reads the store for a call: now, or when the peer has taken what waits for it and others of its reads are done.
     func read(_ begin: @escaping () -> Void) {
-        guard phase != .closed else { return }
+        guard !isOver else { return }
         readsToCome.append(begin)
         startReads()
     }
 
     func startReads() {
-        while phase != .closed, readsUnderWay < ServerConfiguration.readsPerConnection,
+        while !isOver, readsUnderWay < ServerConfiguration.readsPerConnection,
             waitingBytes <= ServerConfiguration.readHighWater, let begin = readsToCome.popFirst()
         {
             readsUnderWay += 1

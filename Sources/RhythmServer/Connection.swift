@@ -67,6 +67,7 @@ final class Connection {
     /// Calls that have ended while the engine or the store still works for them. They count, or whoever opens and cancels
     /// calls could have any number of them under way.
     var abandonedCalls = 0
+    private var isIntroduced = false
     /// Frames among those that wait which are no answers.
     var waitingControlFrames = 0
     /// What the server counts as waiting for this peer.
@@ -134,6 +135,13 @@ final class Connection {
             self?.refuse("HELLO_TIMEOUT", "no Hello came within \(self?.server.configuration.helloTimeout ?? .zero)")
         }
         source.activate()
+    }
+
+    /// No longer one that has yet to say an acceptable Hello: it has, or it goes.
+    func introduced() {
+        guard !isIntroduced else { return }
+        isIntroduced = true
+        server.crowd.introduced()
     }
 
     /// Bytes wait for the peer beyond what streams may add to.

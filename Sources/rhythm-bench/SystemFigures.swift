@@ -20,6 +20,22 @@ enum SystemFigures {
         return pages * Double(sysconf(Int32(_SC_PAGESIZE)))
     }
 
+    /// The same of another process. Nil if there is none.
+    static func residentBytes(of process: pid_t) -> Double? {
+        guard let text = try? String(contentsOfFile: "/proc/\(process)/statm", encoding: .utf8),
+            let pages = text.split(separator: " ").dropFirst().first.flatMap({ Double($0) })
+        else { return nil }
+        return pages * Double(sysconf(Int32(_SC_PAGESIZE)))
+    }
+
+    /// Lets this process, and those it starts from now on, have as many descriptors as the system allows.
+    static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
     /// Seconds of processor time that this process has used, in user mode and in the kernel.
     static var processorSeconds: Double {
         var usage = rusage()

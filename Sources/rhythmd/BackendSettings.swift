@@ -38,7 +38,8 @@ extension PartialSettings {
         switch self.store {
         case nil: store = .sqlite(path: data + "/rhythm.sqlite")
         case let text? where Self.isMongo(text): store = .mongodb(text)
-        case let text? where text.hasPrefix("sqlite:") && text.count > 7: store = .sqlite(path: String(text.dropFirst(7)))
+        case let text? where text.hasPrefix("sqlite:") && text.count > 7:
+            store = .sqlite(path: String(text.dropFirst(7)))
         case _?:
             throw SettingsError("store: expected sqlite:PATH or mongodb://HOST/DATABASE")
         }

@@ -1,11 +1,11 @@
 import Foundation
 import Logging
+import RhythmAMQP
 import RhythmCelery
 import RhythmCore
 import RhythmEngine
 import RhythmLocalRunner
 import RhythmMongo
-import RhythmAMQP
 import RhythmPeers
 import RhythmStoreMongo
 import RhythmStoreSQLite

@@ -12,7 +12,8 @@ import Testing
         Finding(
             .warning, "prefetch", "workers w1@one.example.org, w2@two.example.org and 3 more",
             "it takes 16 tasks at once and runs 4",
-            consequence: "a step waits there behind a long one while other workers are idle, and priorities do not count"
+            consequence:
+                "a step waits there behind a long one while other workers are idle, and priorities do not count"
                 + " among those that were taken", remedy: "worker_prefetch_multiplier = 1"),
         Finding(.notice, "version", "worker w1@one", "it runs Celery 5.8\u{1B}[2J", consequence: "untested"),
         Finding(.ok, "store", "store", "it stores what it is given"),

@@ -27,6 +27,10 @@ import Testing
             #expect(refusal.code == .resourceExhausted && refusal.reason == "STORE_FULL", "\(refusal)")
             #expect(refusal.effect == .none)
             #expect(try await client.serverInfo().isServing == false)
+            let findings = try await client.diagnose()
+            #expect(
+                Set(findings.filter { $0.severity == .error }.map(\.code)).isSuperset(of: ["store_trouble", "disk"]),
+                "\(findings)")
             #expect(Set(try await client.list().rows.map(\.id)) == acknowledged, "nothing half-written")
 
             try FileManager.default.removeItem(atPath: place.data + "/filler")

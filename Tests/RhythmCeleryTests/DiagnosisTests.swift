@@ -84,7 +84,9 @@ import Testing
     }
 
     @Test func versionsThatBehaveInAnotherWay() throws {
-        for (version, isTold) in [("5.2.6", true), ("5.2.7", false), ("5.6.3", true), ("5.7.9", false), ("5.8.0", true)] {
+        for (version, isTold) in [
+            ("5.2.6", true), ("5.2.7", false), ("5.6.3", true), ("5.7.9", false), ("5.8.0", true),
+        ] {
             let codes = codes(evidence([worker(try answers(), version: version)]))
             #expect(codes.contains("version") == isTold, "\(version)")
         }
@@ -99,7 +101,8 @@ import Testing
 
     @Test func whereResultsGo() throws {
         for (setting, isWrong) in [
-            ("\"mongodb://u:secret@db/celery?x=1\"", false), ("\"mongodb://db\"", false), ("\"mongodb://db/other\"", true),
+            ("\"mongodb://u:secret@db/celery?x=1\"", false), ("\"mongodb://db\"", false),
+            ("\"mongodb://db/other\"", true),
             ("\"redis://:secret@db\"", true), ("null", true),
         ] {
             let text = Self.settings.replacing("\"mongodb://db/celery\"", with: setting)
@@ -114,7 +117,8 @@ import Testing
     @Test func howLongResultsStay() throws {
         let expected: [(String, Duration?)] = [
             ("null", .zero), ("0", .zero), ("3600", .seconds(3600)), ("\"1 day, 0:00:00\"", .seconds(86_400)),
-            ("\"0:30:00\"", .seconds(1800)), ("\"3 days, 1:00:01.5\"", .seconds(3 * 86_400 + 3601.5)), ("\"soon\"", nil),
+            ("\"0:30:00\"", .seconds(1800)), ("\"3 days, 1:00:01.5\"", .seconds(3 * 86_400 + 3601.5)),
+            ("\"soon\"", nil),
         ]
         for (text, duration) in expected {
             #expect(WorkerSettings.duration(try JSON(parsing: text).value) == duration, "\(text)")
@@ -157,7 +161,10 @@ import Testing
     @Test func needsAreWhatIsStillBeforeTheWorkflows() throws {
         let spec = WorkflowSpec(
             name: "n", appID: "a",
-            steps: [StepSpec(name: "1", task: "t1"), StepSpec(name: "2", task: "t2", queue: "q"), StepSpec(name: "3", task: "t1")])
+            steps: [
+                StepSpec(name: "1", task: "t1"), StepSpec(name: "2", task: "t2", queue: "q"),
+                StepSpec(name: "3", task: "t1"),
+            ])
         var first = Workflow(id: "w1", spec: spec, createdAt: Timestamp(microseconds: 0), requestID: "")
         let second = Workflow(id: "w2", spec: spec, createdAt: Timestamp(microseconds: 0), requestID: "")
         var done = Attempt(

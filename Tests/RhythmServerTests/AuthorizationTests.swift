@@ -54,7 +54,7 @@ extension ServerTests {
         func callsThatNameAWorkflow(role: Role) async throws {
             let covered = Set(Self.calls.map(\.name))
             let others: Set<CallName> = [
-                .startWorkflow, .listWorkflows, .resolveID, .getServerInfo, .getConnections, .getStats,
+                .startWorkflow, .listWorkflows, .resolveID, .getServerInfo, .diagnose, .getConnections, .getStats,
             ]
             #expect(covered.union(others) == Set(CallName.allCases), "no call is left out")
             try await with(role) { rig, admin, limited in
@@ -176,6 +176,13 @@ extension ServerTests {
                 let few = try await limited.call(.resolveID(ResolveID(prefix: "w-", limit: 2)))
                 #expect(few == .resolveID(ResolveReply(workflowIDs: Array(own.prefix(2)))))
                 _ = try await limited.info()
+                // The examination asks for what the caller's own workflows need.
+                let examined = try await limited.call(.diagnose, timeout: 20_000)
+                guard case .diagnose(let reply) = examined else {
+                    Issue.record("\(examined)")
+                    return
+                }
+                #expect(!"\(reply)".contains("foreign"))
             }
         }
 

@@ -29,6 +29,7 @@ enum FaultTable {
         Fault(
             3, "another protocol",
             "HelloTests.anythingElseIsClosedAtOnce", "CrowdTests.refusalsAreLoggedOnceAMinute",
+            "PartingTests.theLastWordArrivesBeforeTheEnd",
             "FramingTests.otherProtocolsAreRefusedByTheirFirstBytes"),
         Fault(
             4, "connects and sends nothing",
@@ -38,7 +39,8 @@ enum FaultTable {
             "BadPeerTests.frameMustBeCompleteInTime", "BadPeerTests.dribbledFrameIsNotInTime"),
         Fault(
             6, "half open: the cable is pulled",
-            "BadPeerTests.silentPeerIsPingedAndThenCutOff", "LostPeerTests.whatAVanishedPeerHeldIsFreed"),
+            "BadPeerTests.silentPeerIsPingedAndThenCutOff", "LostPeerTests.whatAVanishedPeerHeldIsFreed",
+            "HalfOpenTests.itsSlotsAreFreedAfterTheIntervalAndTheTimeout"),
         Fault(7, "the client is done while calls are open", "BadPeerTests.finWithCallsInFlight"),
         Fault(
             8, "a session cut at every byte",

@@ -22,7 +22,8 @@ extension Diagnosis {
                 Finding(
                     .notice, "no_priority", "queue \(name)",
                     least == 0 ? "it has no priorities" : "its highest priority is \(least)",
-                    consequence: "later steps do not go before earlier ones: workflows that have nearly ended wait behind"
+                    consequence:
+                        "later steps do not go before earlier ones: workflows that have nearly ended wait behind"
                         + " those that begin",
                     remedy: "task_queue_max_priority = 10 in every worker; the queue must be deleted before, as the"
                         + " arguments of a queue cannot change"))

@@ -124,12 +124,14 @@ extension Diagnosis {
             return Finding(
                 least < day ? .warning : .notice, "consumer_timeout", worker.subject,
                 "\(seen), and its queues have a consumer timeout of \(words(least))",
-                consequence: "a step that runs longer makes the broker hang up: the worker ends and the step is repeated",
+                consequence:
+                    "a step that runs longer makes the broker hang up: the worker ends and the step is repeated",
                 remedy: remedy)
         }
         return Finding(
             .warning, "consumer_timeout", worker.subject, seen,
-            consequence: "a step that runs longer than the broker's consumer_timeout (30 min unless it was raised, which"
+            consequence:
+                "a step that runs longer than the broker's consumer_timeout (30 min unless it was raised, which"
                 + " cannot be seen from here) makes the broker hang up: the worker ends and the step is repeated",
             remedy: remedy)
     }

@@ -43,13 +43,15 @@ extension Diagnosis {
             return Finding(
                 .warning, "worker_silent", worker.subject,
                 "nothing was heard of it for \(words(evidence.now - since))",
-                consequence: "a step that it runs is repeated only once it is taken for dead, \(words(lost)) after it was"
+                consequence:
+                    "a step that it runs is repeated only once it is taken for dead, \(words(lost)) after it was"
                     + " last heard of (--worker-lost-after)",
                 remedy: "start it again under the same name, or see what keeps its machine")
         case .live:
             return Finding(
                 .error, "no_remote_control", worker.subject, "it shows signs of life, and answers no remote control",
-                consequence: "a step that runs there cannot be stopped, and one that it lost cannot be told from one that"
+                consequence:
+                    "a step that runs there cannot be stopped, and one that it lost cannot be told from one that"
                     + " it runs: its workflow waits for ever",
                 remedy: "worker_enable_remote_control = True, control_exchange ="
                     + " '\(evidence.configuration.controlExchange)', 'json' among accept_content and as task_serializer;"
@@ -89,7 +91,8 @@ extension Diagnosis {
                 Finding(
                     .warning, "clock_skew", worker.subject,
                     "its clock is \(by) \(lag < .zero ? "ahead of" : "behind") that of this server",
-                    consequence: "the times and durations of its steps are wrong by that much, and it begins repetitions"
+                    consequence:
+                        "the times and durations of its steps are wrong by that much, and it begins repetitions"
                         + " with a delay that much too \(lag < .zero ? "early" : "late")",
                     remedy: "synchronise both clocks (NTP)"))
         }
@@ -110,7 +113,8 @@ extension Diagnosis {
         if number == [5, 6, 2] || number == [5, 6, 3] {
             return [
                 Finding(
-                    .notice, "version", worker.subject, "it runs Celery \(version), which writes REVOKED over finished"
+                    .notice, "version", worker.subject,
+                    "it runs Celery \(version), which writes REVOKED over finished"
                         + " results",
                     consequence: "a step that ends while it is being stopped may read REVOKED in the database; this"
                         + " server goes by what it saw first",
@@ -155,7 +159,8 @@ extension Diagnosis {
                 Finding(
                     .notice, "time_limit", worker.subject, "it ends tasks after \(words(limit))",
                     consequence: "a step that needs longer fails with TimeLimitExceeded",
-                    remedy: "raise task_time_limit (--time-limit) above the longest step; a step's own 'timeout' is kept"
+                    remedy:
+                        "raise task_time_limit (--time-limit) above the longest step; a step's own 'timeout' is kept"
                         + " by this server"))
         }
         return findings

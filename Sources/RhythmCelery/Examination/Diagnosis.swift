@@ -76,8 +76,10 @@ struct Diagnosis {
             }
             return Finding(
                 .error, "broker_away", "broker", "\(evidence.broker) is not connected: \(trouble)",
-                consequence: "no step can be sent, stopped or asked about; those that run go on, and their ends are seen",
-                remedy: "see that the broker runs, and knows this user and virtual host; the server tries again by itself")
+                consequence:
+                    "no step can be sent, stopped or asked about; those that run go on, and their ends are seen",
+                remedy:
+                    "see that the broker runs, and knows this user and virtual host; the server tries again by itself")
         }
         return Finding(.ok, "broker", "broker", "\(evidence.broker) is connected")
     }
@@ -94,7 +96,8 @@ struct Diagnosis {
         case .fails(let reason):
             return Finding(
                 .error, "results_away", "results", "\(evidence.results) does not answer: \(reason)",
-                consequence: "no step is seen to end, and workers that cannot reach it either lose the outcome of a step"
+                consequence:
+                    "no step is seen to end, and workers that cannot reach it either lose the outcome of a step"
                     + " that ends meanwhile",
                 remedy: remedy)
         case .answers(let seen) where !seen.isWritable:

@@ -10,7 +10,7 @@ struct WorkerPulse: Hashable, Sendable {
     mutating func feel(_ pulse: EventBatch.Pulse, at now: Timestamp) {
         if let version = pulse.version { self.version = version }
         guard let sentAt = pulse.sentAt else { return }
-        lags = lags.suffix(2) + [now.since(sentAt)]
+        lags = lags.suffix(2) + [.microseconds(now.microseconds - sentAt.microseconds)]
     }
 
     /// How much the clock of its machine is behind that of this one; negative if it is ahead. Nil if nobody can say.

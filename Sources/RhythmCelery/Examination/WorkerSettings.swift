@@ -22,7 +22,8 @@ struct WorkerSettings: Hashable, Sendable {
 
     /// Reads an answer to `conf`; nil for one that is none.
     init?(_ answer: JSONValue) {
-        guard case .object = answer, answer["error"] == nil else { return nil }
+        // With its defaults every worker names one, be it null.
+        guard answer["result_backend"] != nil else { return nil }
         resultBackend = answer["result_backend"]?.stringValue
         if let backend = resultBackend, backend.hasPrefix("mongodb") {
             let own = answer["mongodb_backend_settings"]

@@ -9,8 +9,13 @@ import RhythmWire
 /// input ends.
 enum ServeCase {
     static func run(in folder: String) async throws {
-        let engine = try await EngineBed.start(in: folder, runner: StartsCase.heldRunner())
+        let runner = StartsCase.heldRunner()
+        Ticker.register(with: runner)
+        let engine = try await EngineBed.start(in: folder, runner: runner)
         var configuration = ServerConfiguration()
+        // All clients are one process here.
+        configuration.maxConnectionsPerAddress = configuration.maxConnections
+        configuration.maxCalls = 20_000
         configuration.endpoints = [.tcp(host: "127.0.0.1", port: 0)]
         configuration.serverID = "bench"
         var logger = Logger(label: "rhythm.bench") { StreamLogHandler.standardError(label: $0) }

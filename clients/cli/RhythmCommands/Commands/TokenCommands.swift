@@ -49,7 +49,7 @@ struct TokenCreateCommand: ParsableCommand {
             from then on; everything else goes to standard error. Nobody can show it again.
 
             ROLES:
-              read     list, status, watch, logs, info
+              read     list, status, watch, logs, info, doctor
               operate  these, and start, pause, resume, cancel
               admin    these, and delete
             """)

@@ -2,10 +2,13 @@ package import RhythmCore
 
 /// Findings as people and programs look at them.
 package enum DoctorView {
+    /// A longer subject has a line of its own.
+    private static let subjectColumns = 28
+
     /// One finding after the other in the order in which they are given, with what follows from it below.
     package static func text(_ findings: [Finding], columns: Int, style: Style) -> String {
         guard !findings.isEmpty else { return "Nothing was found.\n" }
-        let widest = findings.map { min(36, $0.subject.printable.columns) }.max() ?? 0
+        let widest = findings.map { min(subjectColumns, $0.subject.printable.columns) }.max() ?? 0
         let margin = String(repeating: " ", count: 9)
         var text = ""
         for finding in findings {
@@ -14,7 +17,6 @@ package enum DoctorView {
             for (index, line) in lines.enumerated() {
                 if index == 0 {
                     text += style.severity(finding.severity) + style.bold(subject)
-                    // A longer subject has a line of its own.
                     text +=
                         subject.columns > widest
                         ? "\n" + margin + "".padded(to: widest + 2) : "".padded(to: widest - subject.columns + 2)

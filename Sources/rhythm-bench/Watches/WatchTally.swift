@@ -1,0 +1,58 @@
+import RhythmCore
+import RhythmWire
+
+/// What one watch was told: enough to see that nothing is missing.
+struct WatchTally {
+    /// Something that many watches are told, by what tells it apart from others.
+    struct Update {
+        enum Key: Hashable {
+            case transition(Int64), progress(Double)
+        }
+
+        let key: Key
+        /// Microseconds from when it happened until it was read.
+        let latency: Int64
+    }
+
+    /// Whether all of it is looked at.
+    let isChecked: Bool
+    private(set) var transitions = 0
+    private(set) var progress = 0
+    private(set) var lastVersion: Int64 = 0
+    private(set) var lastProgress = 0.0
+    private(set) var hasBegun = false
+
+    init(isChecked: Bool) { self.isChecked = isChecked }
+
+    mutating func count(_ event: FrameHead.Event) {
+        switch event {
+        case .transition:
+            transitions += 1
+            lastVersion += 1
+        case .progress: progress += 1
+        case .other: break
+        }
+    }
+
+    /// - Throws: ``BenchError`` if a version is missing or comes twice.
+    mutating func take(_ event: WatchEvent, receivedAt now: Int64) throws -> Update? {
+        switch event {
+        case .snapshot(let snapshot):
+            hasBegun = true
+            lastVersion = snapshot.summary.version
+            return nil
+        case .transition(let event):
+            guard event.version == lastVersion + 1 else {
+                throw BenchError("version \(event.version) after \(lastVersion)")
+            }
+            count(.transition)
+            return Update(key: .transition(event.version), latency: now - event.at.microseconds)
+        case .progress(let update):
+            count(.progress)
+            lastProgress = update.progress.done
+            return Update(key: .progress(lastProgress), latency: now - Int64(lastProgress))
+        case .gap(_, let oldest): throw BenchError("a gap up to \(oldest)")
+        case .deleted, .bookmark: return nil
+        }
+    }
+}
