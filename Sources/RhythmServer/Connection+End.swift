@@ -1,4 +1,3 @@
-import DequeModule
 @preconcurrency import Dispatch
 import DequeModule
 import Glibc
@@ -101,7 +100,8 @@ extension Connection {
     /// among it. So only the way out is closed; what comes in is thrown away until the peer closes too, for a while.
     func part() {
         guard !isOver else { return }
-        forgetWaiting()
+        if phase == .turnedAway { server.failures.release(address) }
+        introduced()
         phase = .parting
         held = []
         readsToCome = []
@@ -128,12 +128,6 @@ extension Connection {
         server.later { [weak self] in self?.readable() }
     }
 
-    /// It does not wait to be let in any more: gives back the places that it took. Called before it leaves that phase.
-    private func forgetWaiting() {
-        if phase == .turnedAway { server.failures.release(address) }
-        introduced()
-    }
-
     func throwAway(_ count: Int) {
         thrownAway += count
         if thrownAway > Self.mostThrownAway { close() }
@@ -153,8 +147,9 @@ extension Connection {
     /// Closes now. Calls that are still open end without an answer; work that they began goes on.
     func close() {
         guard phase != .closed else { return }
-        forgetWaiting()
+        if phase == .turnedAway { server.failures.release(address) }
         if phase != .parting { sayEndOfTLS() }
+        introduced()
         phase = .closed
         held = []
         readsToCome = []
