@@ -82,7 +82,6 @@ extension Engine {
         for input in cycle.remove([id]) {
             switch input {
             case .command(_, _, let reply): reply(.failure(RhythmError(error)))
-            case .adopt(_, let reply): reply(.failure(RhythmError(error)))
             case .report(var report):
                 report.observation = report.observation.cutDown(because: error.message)
                 again.append(.report(report))

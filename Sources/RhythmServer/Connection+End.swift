@@ -1,4 +1,3 @@
-import DequeModule
 @preconcurrency import Dispatch
 import DequeModule
 import Glibc
