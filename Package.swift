@@ -239,7 +239,7 @@ let package = Package(
             name: "AdoptionTests",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmMongo", "RhythmStoreMongo", "RhythmCelery", "RhythmServer",
-                "RhythmWire", "RhythmClient", "RhythmCommands", "RhythmTesting",
+                "RhythmWire", "RhythmClient", "RhythmTesting", "rhythmd", "rhythm",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),

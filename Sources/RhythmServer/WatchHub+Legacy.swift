@@ -28,7 +28,16 @@ extension WatchHub {
     }
 
     /// Its whole history is known; what watches have seen of it is passed over.
-    func show(_ workflow: Workflow, _ history: [Event]) { take(workflow, history) }
+    func show(_ workflow: Workflow, _ history: [Event]) {
+        take(workflow, history)
+        for cursor in topics[workflow.id]?.followers.values.map(\.self) ?? [] {
+            let told = cursor.next - 1
+            // It was told of what was written over before this server looked for the first time.
+            if told > workflow.version || (told == workflow.version && cursor.status != workflow.status) {
+                restart(cursor, with: workflow)
+            }
+        }
+    }
 
     func show(_ update: Publication.ProgressUpdate) {
         guard let topic = topics[update.workflowID] else { return }
@@ -40,14 +49,17 @@ extension WatchHub {
     func restart(with workflow: Workflow) {
         guard let topic = topics[workflow.id] else { return }
         topic.reset(version: workflow.version)
-        for cursor in topic.followers.values {
-            guard case .live = cursor.state else { continue }
-            cursor.backlog = []
-            cursor.gap = workflow.version
-            cursor.snapshot = workflow
-        }
-        wakeFollowers(of: topic)
+        for cursor in topic.followers.values.map(\.self) { restart(cursor, with: workflow) }
         wakeWaiters(of: topic)
+    }
+
+    private func restart(_ cursor: Cursor, with workflow: Workflow) {
+        // One that waits for a read, or for its first snapshot, will be told what is true then.
+        guard case .live = cursor.state, cursor.snapshot == nil else { return }
+        cursor.backlog = []
+        cursor.gap = workflow.version
+        cursor.snapshot = workflow
+        cursor.watch.wake(cursor)
     }
 
     /// Something has become of it that only the store knows.

@@ -92,8 +92,10 @@ final class AdoptionWorld: Sendable {
 extension AdoptionWorld {
     /// Runs a command of `library.py`.
     @discardableResult
-    func library(_ arguments: String..., sourceLocation: SourceLocation = #_sourceLocation) async throws -> JSONValue {
-        let (end, text) = try await tryLibrary(arguments)
+    func library(
+        _ arguments: String..., backend: String? = nil, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws -> JSONValue {
+        let (end, text) = try await tryLibrary(arguments, backend: backend)
         #expect(end == .exited(0), "\(text)", sourceLocation: sourceLocation)
         let line = try #require(
             text.split(separator: "\n").first { $0.hasPrefix("VALUE ") }, "\(text)", sourceLocation: sourceLocation)
@@ -101,7 +103,7 @@ extension AdoptionWorld {
     }
 
     /// The same for one that may fail.
-    func tryLibrary(_ arguments: [String]) async throws -> (Processes.Child.End?, String) {
+    func tryLibrary(_ arguments: [String], backend: String? = nil) async throws -> (Processes.Child.End?, String) {
         let processes = try ProcessGuard.shared.get()
         let output = try processes.makeFolder("library") + "/output"
         let folder = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
@@ -109,7 +111,7 @@ extension AdoptionWorld {
             try CeleryWorker.python(.celery57), ["/\(folder)/CeleryApp/library.py"] + arguments,
             environment: [
                 "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "RHYTHM_APP_BROKER": broker.address,
-                "RHYTHM_APP_BACKEND": mongo.address("celery"),
+                "RHYTHM_APP_BACKEND": backend ?? mongo.address("celery"),
             ], output: output)
         try processes.watch(child)
         let end = try await child.end(within: 90)

@@ -37,7 +37,7 @@ struct DefectTests {
         #expect(done.steps.map(\.attempts.count) == [1, 1])
         #expect(try await world.seen(id) == "SUCCESS")
         #expect(try await world.adopt(id).reason == "OURS")
-        try await healthy.0.kill()
+        try await healthy.0.stop()
     }
 
     /// D5: the task that a resume sent begins before the resume's own write, which erases it and leaves the lock.
@@ -91,7 +91,7 @@ struct DefectTests {
         try world.touch(marks.directory + "/d7")
         let done = try await world.wait(for: id) { $0.steps[0].attempts.count == 2 && $0.status.isDone }
         #expect(done.status == .success && done.steps[0].current?.result?.text == "[7]", "\(done)")
-        try await again.kill()
+        try await again.stop()
     }
 
     /// D16: a worker writes its old copy of the workflow over a newer one, and the next step's attempt is gone.
@@ -103,14 +103,22 @@ struct DefectTests {
                 try AdoptionWorld.step("a", "workflow.add", queue: "d16"),
                 try AdoptionWorld.step("b", "workflow.add", queue: "d16"),
             ], args: "1")
-        try await world.wait(for: id) { $0.status == .success }
+        var updates = world.client.watch([id]).makeAsyncIterator()
+        var log = WatchLog()
+        while log.last?.status != .success { log.add(try #require(try await updates.next())) }
         try world.touch(marks.directory + "/handoff.gate")
         // The stale copy is written: the library shows the finished workflow as running, for ever.
         try await world.wait(for: id) { $0.status == .started && $0.steps[1].attempts.isEmpty }
         #expect(try await world.seen(id) == "STARTED")
+        // Whoever watches is told that what he saw is no longer true.
+        #expect(log.problems == [])
+        while log.last?.status != .started { log.add(try #require(try await updates.next())) }
+        #expect(log.problems == ["a gap"], "\(log)")
 
         let outcome = try await world.adopt(id)
         #expect(outcome.kind == .adopted && outcome.reason == "LOST_ATTEMPT", "\(outcome)")
+        while log.last?.status != .success { log.add(try #require(try await updates.next())) }
+        #expect(log.problems == ["a gap"], "\(log)")
         let done = try await world.client.status(id)
         #expect(done.status == .success && done.steps[1].current?.result?.text == "[3]", "\(done)")
         // The library sees the attempt again too.

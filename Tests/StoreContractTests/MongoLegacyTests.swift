@@ -157,7 +157,44 @@ import Testing
         #expect(try store.commit(CommitBatch(changes: [change])) == ["running"])
         try store.commit(CommitBatch(deletions: ["running"]))
         #expect(try reader.isLegacy("running"))
-        #expect(try reader.events(of: "running", after: 0, limit: 9) == [])
+        // What its record shows, as the transitions that a watch tells.
+        let events = try reader.events(of: "running", after: 0, limit: 9)
+        let shown = try #require(try reader.load("running"))
+        #expect(events.first?.kind == .created && events.last?.status == shown.status)
+        #expect(events.map(\.version) == Array(1...shown.version))
+        #expect(try reader.events(of: "running", after: 1, limit: 1).map(\.version) == [2])
+    }
+
+    /// A record is adopted only as it was read; what is in it and not ours stays.
+    @Test func adoptedAsRead() throws {
+        try insertRunning()
+        let reader = try #require(store.reader as? MongoReader)
+        func change() throws -> WorkflowChange {
+            let record = try #require(try reader.records(["running"]).first)
+            var change = WorkflowChange(
+                workflow: record.workflow, isNew: false, touched: [], events: record.history)
+            change.adopts = record.stamp
+            return change
+        }
+        for update: BSONDocument in [
+            ["$set": ["_status": "FAILURE"]], ["$set": ["resume_lock": .date(milliseconds: 1)]],
+            ["$set": ["steps.0.task_runs.0.task_id": "other"]], ["$set": ["note": "mine"]],
+        ] {
+            let stale = try change()
+            try fixture.pool.update("workflow_meta", filter: ["_id": "running"], update: update)
+            // A field that the library does not know is none of our business.
+            if update["$set"]?.documentValue?["note"] != nil { continue }
+            #expect(try store.commit(CommitBatch(changes: [stale])) == ["running"])
+            #expect(try reader.isLegacy("running"))
+        }
+        let read = try change()
+        #expect(try store.commit(CommitBatch(changes: [read])) == [])
+        #expect(try store.commit(CommitBatch(changes: [read])) == ["running"], "once")
+        let adopted = try #require(try store.load("running"))
+        #expect(adopted.steps == read.workflow.steps && adopted.version == read.workflow.version)
+        #expect(try reader.events(of: "running", after: 0, limit: 99) == read.events)
+        let document = try #require(try fixture.pool.find("workflow_meta", filter: ["_id": "running"]).first)
+        #expect(document["note"] == "mine" && document["resume_lock"] == .null)
     }
 
     /// Celery may keep its results elsewhere.

@@ -87,12 +87,20 @@ extension LegacyDesk {
     ) {
         let record: LegacyRecord
         do throws(StoreError) {
+            guard let workflow = try documents.states([id]).first?.workflow else {
+                return reply(.failure(AdoptionAnswer.changed(id)))
+            }
+            let hasEnded = workflow.position(of: summary.taskID).map { workflow[$0].status.isEnd } ?? true
+            guard hasEnded || ContinuousClock.now >= deadline else {
+                return queue.asyncAfter(deadline: .now() + Self.pause) { [self] in
+                    followPause(of: id, summary, until: deadline, reply)
+                }
+            }
             guard let found = try documents.records([id]).first else {
                 return reply(.failure(AdoptionAnswer.changed(id)))
             }
             record = found
-            let attempt = record.workflow.position(of: summary.taskID).map { record.workflow[$0] }
-            switch attempt?.status {
+            switch record.workflow.position(of: summary.taskID).map({ record.workflow[$0].status }) {
             case .revoked where try documents.markHeld(record):
                 return answerPaused(record, already: false, revoked: summary, reply)
             case .success:

@@ -41,7 +41,8 @@ public final class LegacyDesk: Sendable {
             let none = Inspection(trouble: "this server has no broker")
             return queue.async { then(none) }
         }
-        let queues = Set(workflows.compactMap { $0.pendingStep.map(\.spec.queue) })
+        // Also those of later steps: an attempt that turns up may have been that of the pending one.
+        let queues = Set(workflows.flatMap { $0.steps.dropFirst($0.pendingIndex).map(\.spec.queue) })
         inspector.inspect(queues: queues) { [queue] inspection in queue.async { then(inspection) } }
     }
 }
@@ -63,8 +64,8 @@ extension LegacyDesk {
                     hasMore = meant.count > Self.adoptionMax
                     ids += meant.prefix(Self.adoptionMax).filter { !ids.contains($0) }
                 }
-                let first = try records(ids, within: scope)
-                inspect(first.values.map(\.workflow)) { [ids, hasMore] inspection in
+                let first = try documents.states(ids).map(\.workflow).filter { scope.contains($0.appID) }
+                inspect(first) { [ids, hasMore] inspection in
                     self.decide(ids, inspection, request, scope, service, hasMore: hasMore, reply)
                 }
             } catch {
