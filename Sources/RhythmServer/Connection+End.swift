@@ -1,5 +1,5 @@
-@preconcurrency import Dispatch
 import DequeModule
+@preconcurrency import Dispatch
 import Glibc
 import Logging
 import RhythmAuth

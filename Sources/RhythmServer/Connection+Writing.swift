@@ -1,5 +1,5 @@
-@preconcurrency import Dispatch
 import DequeModule
+@preconcurrency import Dispatch
 import RhythmCore
 import RhythmLane
 import RhythmTLS
