@@ -1,5 +1,4 @@
 @preconcurrency import Dispatch
-import DequeModule
 import Glibc
 import Logging
 import RhythmAuth

@@ -1,6 +1,5 @@
 import DequeModule
 @preconcurrency import Dispatch
-import DequeModule
 import RhythmCore
 import RhythmLane
 import RhythmTLS

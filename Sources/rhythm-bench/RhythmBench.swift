@@ -10,5 +10,8 @@ struct RhythmBench: AsyncParsableCommand {
             Build it with optimisation (swift build -c release). Timings differ by tens of percent from run to run: \
             compare figures of one call only, and leave the machine alone meanwhile.
             """,
-        subcommands: [EngineCommand.self, RPCCommand.self, IdleCommand.self, FanOutCommand.self, CaseCommand.self, LoadCommand.self])
+        subcommands: [
+            EngineCommand.self, RPCCommand.self, IdleCommand.self, FanOutCommand.self, CaseCommand.self,
+            LoadCommand.self,
+        ])
 }
