@@ -34,6 +34,25 @@ extension ServerTests {
             }
         }
 
+        /// Who is refused before its hello gives back its place among those who have yet to say it, at once.
+        @Test func whoIsRefusedLeavesRoomForOthers() async throws {
+            try await Rig.with {
+                $0.maxConnectionsBeforeHello = 4
+                $0.lingerTimeout = .seconds(60)
+            } _: { rig in
+                var refused: [RawPeer] = []
+                for _ in 0..<12 {
+                    let peer = try RawPeer(rig.tcp)
+                    try await peer.send(Array("GET / HTTP/1.1\r\n\r\n".utf8))
+                    guard case .goAway(let goAway)? = try await peer.untilClosed().last?.body else { continue }
+                    #expect(goAway.reason == "PROTOCOL", "\(goAway)")
+                    refused.append(peer)
+                }
+                #expect(refused.count == 12)
+                _ = try await rig.peer().info()
+            }
+        }
+
         @Test func whoNeverStopsIsClosed() async throws {
             try await Rig.with {
                 $0.lingerTimeout = .seconds(60)

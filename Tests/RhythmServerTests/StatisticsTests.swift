@@ -124,7 +124,7 @@ extension ServerTests {
                 let peer = try await rig.peer()
                 let call = try await peer.begin(.getStatus(.init(workflowID: "no")))
                 _ = try await peer.failure(of: call)
-                let line = try #require(rig.log.lines.first { $0.contains("call ended") })
+                let line = try await Self.line(in: rig, "get_status")
                 #expect(line.hasPrefix("debug "))
                 for part in ["\"call_id\": \(call)", "127.0.0.1:", "get_status", "NOT_FOUND", "duration_us", "NO_SUCH"]
                 {
@@ -133,9 +133,16 @@ extension ServerTests {
                 rig.faults.commit = StoreError(.full, "the disk says no")
                 _ = try await peer.failure(of: try await peer.begin(.startWorkflow(.init(spec: Rig.gated()))))
                 rig.faults.commit = nil
-                let trouble = try #require(rig.log.lines.first { $0.contains("start_workflow") })
+                let trouble = try await Self.line(in: rig, "start_workflow")
                 #expect(trouble.hasPrefix("info ") && trouble.contains("STORE_FULL"))
             }
+        }
+
+        /// The first line about a call of that name. An answer goes out before the line is written.
+        private static func line(in rig: Rig, _ method: String) async throws -> String {
+            func found() -> String? { rig.log.lines.first { $0.contains("call ended") && $0.contains(method) } }
+            try await eventually("a line about \(method)") { found() != nil }
+            return try #require(found())
         }
 
         @Test func aFloodIsCountedAndNotLogged() async throws {
