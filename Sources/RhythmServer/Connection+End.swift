@@ -1,3 +1,4 @@
+import DequeModule
 @preconcurrency import Dispatch
 import Glibc
 import Logging

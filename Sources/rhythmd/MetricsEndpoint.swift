@@ -1,9 +1,10 @@
 import FlyingFox
 import FlyingSocks
 import Foundation
-import struct Logging.Logger
 import RhythmServer
 import RhythmWire
+
+import struct Logging.Logger
 
 /// Answers `GET /metrics` with what the server counts, for Prometheus: over HTTP on a port of its own, so that nothing
 /// that speaks HTTP ever comes near the port of the calls.

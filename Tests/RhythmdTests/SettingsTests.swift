@@ -64,6 +64,7 @@ import Testing
             limits: {max_calls: 64, ping_interval: 2.5}
             """
         let settings = try resolve(PartialSettings(yaml: yaml, path: "f.yaml"))
+        let limits = try LimitSettings(["max_calls": 64, "ping_interval": 2.5])
         #expect(
             settings
                 == Settings(
@@ -82,7 +83,7 @@ import Testing
                     operation: OperationSettings(
                         logFormat: .json, metrics: .tcp(host: "127.0.0.1", port: 9464),
                         maxConnectionAge: .seconds(3600), maxWatchAge: .seconds(1800)),
-                    limits: LimitSettings(["max_calls": 64, "ping_interval": 2.5])))
+                    limits: limits))
     }
 
     @Test("nothing is said about operations: text, no metrics, no ages; 0 is no age either")

@@ -75,7 +75,8 @@ package struct Explanation: Sendable, Hashable {
                 .failed, "\(name) failed (attempt \(attempt.number)\(worker)): \(failure)", next: "rhythm resume \(id)")
         case .revoked:
             self.init(
-                .revoked, "\(name) was stopped, not by this server: \(attempt.failure?.message.printable ?? "revoked").",
+                .revoked,
+                "\(name) was stopped, not by this server: \(attempt.failure?.message.printable ?? "revoked").",
                 next: "rhythm resume \(id)")
         case .retry:
             self.init(
