@@ -43,7 +43,7 @@ import Testing
         rig.machine.end(tasks[0], [.succeeded(result: result, at: rig.clock.now())])
         rig.succeed(tasks[1])
         var huge = EngineRig.spec("huge")
-        huge.description = String(repeating: "y", count: 200_000)
+        huge.args = JSON.array(of: [.string(String(repeating: "y", count: 200_000))])
         let answers = rig.ask([.start(huge, requestID: ""), .start(EngineRig.spec("next"), requestID: "")])
         #expect(answers[0].error?.code == .resourceExhausted)
         #expect(try answers[1].get().workflow != nil)

@@ -39,7 +39,7 @@ final class ProbedStore: Store {
         // As a database with a limit for a record.
         for change in batch.changes {
             let sizes = change.workflow.steps.flatMap(\.attempts).map { $0.result?.text.utf8.count ?? 0 }
-            if sizes.contains(where: { $0 > 100_000 }) || change.workflow.description.utf8.count > 100_000 {
+            if sizes.contains(where: { $0 > 100_000 }) || change.workflow.args.text.utf8.count > 100_000 {
                 throw StoreError(.full, "the record is too large", workflow: change.workflow.id)
             }
         }

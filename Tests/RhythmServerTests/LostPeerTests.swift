@@ -50,10 +50,14 @@ extension ServerTests {
             try await Rig.with { rig in
                 let count = 40
                 try await sendStartsAndHangUp(rig, count, onUnix: onUnix)
-                let peer = try await rig.peer()
-                try await eventually("all are there") { try await peer.info().activeWorkflows == UInt64(count) }
+                try await expectActive(count, rig)
                 try await expectNothingIsLeft(rig)
             }
+        }
+
+        private func expectActive(_ count: Int, _ rig: Rig) async throws {
+            let peer = try await rig.peer()
+            try await eventually("all are there") { try await peer.info().activeWorkflows == UInt64(count) }
         }
 
         private func sendStartsAndHangUp(_ rig: Rig, _ count: Int, onUnix: Bool) async throws {
