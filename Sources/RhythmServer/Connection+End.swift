@@ -109,23 +109,52 @@ extension Connection {
         frameTimer = nil
         for call in Array(calls.values) { _ = finish(call, Self.peerIsGone) }
         sayEndOfTLS()
+        // The peer has closed already, or is not to be listened to.
+        lingers = !readIsCancelled
+        cancelSources()
+        if openSources == 0 { linger() }
+    }
+
+    /// Only when no source is left on the descriptor: once both ways are closed the system reports a hang-up, and a hang-up
+    /// that meets the cancellation of a source brings Dispatch's event loop down on Linux.
+    private func linger() {
         shutdown(descriptor, Int32(SHUT_WR))
-        // A socket whose way out is closed counts as writable for ever.
-        disarmWrite()
-        // The peer has closed already, or is not to be listened to: what lies there is thrown away in passing.
-        guard !readIsCancelled else {
-            var rounds = 16
-            while rounds > 0, recv(descriptor, server.readBuffer.baseAddress, server.readBuffer.count, 0) > 0 {
-                rounds -= 1
+        lingersUntil = LaneTimers.now() &+ UInt64(server.configuration.lingerTimeout.wholeMicroseconds) * 1000
+        throwAwayWhatComes()
+    }
+
+    private func throwAwayWhatComes() {
+        guard phase == .parting else { return }
+        while phase == .parting {
+            let count = recv(descriptor, server.readBuffer.baseAddress, server.readBuffer.count, 0)
+            if count > 0 {
+                throwAway(count)
+            } else if count < 0, errno == EINTR {
+                continue
+            } else if count < 0, errno == EAGAIN || errno == EWOULDBLOCK {
+                break
+            } else {
+                return close()
             }
-            return close()
         }
-        if readIsSuspended {
-            readIsSuspended = false
-            readSource?.resume()
+        guard phase == .parting else { return }
+        guard lingers, LaneTimers.now() < lingersUntil else { return close() }
+        server.timers.schedule(after: .milliseconds(10)) { [weak self] in self?.throwAwayWhatComes() }
+    }
+
+    /// Their cancel handlers run when they are really gone. A suspended source has to be resumed for that.
+    private func cancelSources() {
+        readIsCancelled = true
+        readSource?.cancel()
+        if readIsSuspended { readSource?.resume() }
+        readIsSuspended = false
+        readSource = nil
+        if let writeSource {
+            writeSource.cancel()
+            if !writeIsArmed { writeSource.resume() }
         }
-        server.timers.schedule(after: server.configuration.lingerTimeout) { [weak self] in self?.close() }
-        server.later { [weak self] in self?.readable() }
+        writeIsArmed = false
+        writeSource = nil
     }
 
     func throwAway(_ count: Int) {
@@ -156,16 +185,8 @@ extension Connection {
         server.account(for: self)
         if let frameTimer { server.timers.cancel(frameTimer) }
         for call in Array(calls.values) { _ = finish(call, Self.peerIsGone) }
-        readIsCancelled = true
-        readSource?.cancel()
-        // A suspended source must not be released, and runs its cancel handler only once it is resumed.
-        if readIsSuspended { readSource?.resume() }
-        if let writeSource {
-            writeSource.cancel()
-            if !writeIsArmed { writeSource.resume() }
-        }
-        // Tells the peer at once; the descriptor itself is closed when both sources are gone.
-        shutdown(descriptor, Int32(SHUT_RDWR))
+        // The descriptor is closed, and with that the peer told, when both sources are gone.
+        cancelSources()
         finishClosing()
     }
 
@@ -175,6 +196,7 @@ extension Connection {
 
     func oneSourceIsGone() {
         openSources -= 1
+        if phase == .parting, openSources == 0 { linger() }
         finishClosing()
     }
 

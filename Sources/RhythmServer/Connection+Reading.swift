@@ -23,10 +23,6 @@ extension Connection {
             let count = recv(descriptor, server.readBuffer.baseAddress, size, 0)
             if count > 0 {
                 bytesIn += count
-                if phase == .parting {
-                    throwAway(count)
-                    continue
-                }
                 lastHeardAt = LaneTimers.now()
                 let bytes = UnsafeRawBufferPointer(rebasing: server.readBuffer[..<count])
                 if let tls {
@@ -42,7 +38,7 @@ extension Connection {
                     break
                 }
             } else if count == 0 {
-                if phase == .parting { close() } else { peerLeft() }
+                peerLeft()
             } else if errno == EINTR {
                 continue
             } else if errno == EAGAIN || errno == EWOULDBLOCK {

@@ -35,6 +35,9 @@ final class Connection {
     let oldAt: UInt64
     var callsBegun: UInt64 = 0
     var bytesIn = 0
+    /// While it is parting, whether and until when (uptime, nanoseconds) it waits for the peer to close too.
+    var lingers = false
+    var lingersUntil: UInt64 = 0
     /// What was read and thrown away since it is parting.
     var thrownAway = 0
     var clientName = ""
