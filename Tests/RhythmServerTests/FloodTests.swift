@@ -127,7 +127,9 @@ extension ServerTests {
                 let id = try await other.start(Rig.gated(id: "big", args: big)).id
                 let greedy = try await [rig.peer(onUnix: true), rig.peer(onUnix: true), rig.peer(onUnix: true)]
                 // Whoever is cut off while it still asks cannot send the rest.
-                for peer in greedy { for _ in 0..<6 { _ = try? await peer.begin(.getStatus(GetStatus(workflowID: id))) } }
+                for peer in greedy {
+                    for _ in 0..<6 { _ = try? await peer.begin(.getStatus(GetStatus(workflowID: id))) }
+                }
                 try await eventually("one had to go") { try await other.info().connections < 4 }
                 #expect(rig.log.text.contains("max_waiting_bytes"))
                 _ = try await other.status(id)
