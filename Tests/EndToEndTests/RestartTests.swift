@@ -66,8 +66,13 @@ import Testing
                 }
             }
             let idle = try server.client()
+            // A watch that is not open yet is not interrupted either.
+            let deadline = ContinuousClock.now + .seconds(20)
+            while try await idle.serverInfo().watches < 5, ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(5))
+            }
             let info = try await idle.serverInfo()
-            #expect(info.connections == 2)
+            #expect(info.connections == 2 && info.watches == 5)
             _ = try await client.wait(for: id) { $0.steps[0].status == .started }
             #expect(try await server.stop() < .seconds(4))
             try await server.start()
