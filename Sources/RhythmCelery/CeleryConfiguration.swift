@@ -40,7 +40,7 @@ public struct CeleryConfiguration: Sendable {
     /// How long the runner waits for what.
     public struct Times: Sendable {
         /// Between two reads of a young attempt's document.
-        public var pollShortest: Duration = .milliseconds(2)
+        public var pollShortest: Duration = .milliseconds(1)
         /// Between two reads of an old one's.
         public var pollLongest: Duration = .seconds(1)
         /// How long to listen before the workers that were heard of count as all there are. They send a heartbeat every

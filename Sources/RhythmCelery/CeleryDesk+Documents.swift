@@ -7,21 +7,25 @@ import RhythmEngine
 extension CeleryDesk {
     /// So many are read at once.
     private static let batch = 500
+    private static let longestPause: Duration = .milliseconds(20)
     /// How long the database may be away before anybody is told.
     private static let patience: Duration = .seconds(3)
 
-    /// Reads what is due, if no read is under way.
+    /// Reads what is due, if no read is under way. A pause of twice its length follows every read: a busy database is
+    /// asked less often, for more attempts at once.
     func poll() {
-        guard !isPolling else { return }
+        guard !isPolling, now >= nextRead else { return }
         let due = polls.takeDue(now: now, limit: Self.batch)
         guard !due.isEmpty else { return }
         isPolling = true
+        readBegan = now
         results.read(due) { .polled(due, $0) }
     }
 
     /// A read that the schedule asked for is back.
     func polled(_ ids: [TaskID], _ reading: ResultBackend.Reading) {
         isPolling = false
+        nextRead = now + min(Self.longestPause, now - readBegan)
         switch reading {
         case .found(let documents):
             databaseAnswers()

@@ -22,6 +22,8 @@ extension CeleryDesk {
 
     /// Between two roll calls.
     private static let rollCall: Duration = .seconds(30)
+    /// Between two looks whether all workers tell of their tasks.
+    private static let tellingCheck: Duration = .milliseconds(50)
     /// Between two questions to a worker about its tasks.
     private static let kindsPause: Duration = .seconds(5)
     /// Tickets that nobody answers any more are dropped by then.
@@ -74,7 +76,14 @@ extension CeleryDesk {
         } else if !listens {
             listeningSince = nil
         }
+        checkTelling()
         if name == .tasks, case .ready = state { sendAnew() }
+    }
+
+    /// Documents are read often only as long as some worker might not tell when it ends something.
+    func checkTelling() {
+        nextTellingCheck = now + Self.tellingCheck
+        polls.isTold = configuration.usesEvents && isListening && roster.allTellOfTasks(at: now)
     }
 
     // MARK: Events
@@ -86,16 +95,17 @@ extension CeleryDesk {
             pulses[node, default: WorkerPulse()].feel(pulse, at: .wallClock)
             kinds.forget(node)
             kindsAsked[node] = nil
+            roster.tellsOfTasks(node, false)
             welcome(node)
         case .alive(let node, let pulse):
             hear(node)
             pulses[node, default: WorkerPulse()].feel(pulse, at: .wallClock)
         case .offline(let node): roster.leaves(node, at: now)
         case .received(let id, let node):
-            hear(node, works: true)
+            hear(node, .work)
             entries[id]?.hear(at: now)
         case .started(let id, let node, let at):
-            hear(node, works: true)
+            hear(node, .work)
             guard let entry = entries[id], !entry.isEnded else { return }
             entries[id]?.runIsOver = false
             entries[id]?.hear(at: now)
@@ -110,16 +120,23 @@ extension CeleryDesk {
         }
     }
 
-    /// A worker gave a sign of life.
-    private func hear(_ node: String, works: Bool = false) {
-        let isNew = works ? roster.worked(node, at: now) : roster.heard(node, at: now)
+    /// What a worker is heard by.
+    private enum Sign { case pulse, work, answer }
+
+    private func hear(_ node: String, _ sign: Sign = .pulse) {
+        let isNew =
+            switch sign {
+            case .pulse: roster.heard(node, at: now)
+            case .work: roster.worked(node, at: now)
+            case .answer: roster.answered(node, at: now)
+            }
         if isNew { welcome(node) } else if !kinds.knows(node) { askKinds(node) }
     }
 
     /// A worker is there that was not before: what waited for one may go on.
     private func welcome(_ node: String) {
         guard isListening else { return }
-        if configuration.usesEvents { links.tell(ControlRequest.enableEvents.to([node])) }
+        if configuration.usesEvents { ask(ControlRequest.enableEvents.to([node]), .roll) }
         askKinds(node)
         sendAnew()
         nextQueueCheck = now
@@ -139,10 +156,10 @@ extension CeleryDesk {
     // MARK: Answers
 
     func take(_ reply: ControlReply) {
-        hear(reply.node)
+        hear(reply.node, .answer)
         guard let question = questions[reply.ticket] else { return }
         switch question {
-        case .roll: break
+        case .roll: if configuration.usesEvents, reply.value["ok"] != nil { roster.tellsOfTasks(reply.node, true) }
         case .examination(let part, let begun): answered(part, begun: begun, reply)
         case .kinds:
             kinds.learn(reply.value, of: reply.node)

@@ -30,6 +30,9 @@ actor CeleryDesk {
     // Documents
     var polls = PollSchedule()
     var isPolling = false
+    var readBegan: Duration = .zero
+    /// No read before this time.
+    var nextRead: Duration = .zero
     /// What is wrong with the database, and since when; nil if nothing is.
     var databaseTrouble: (reason: String, since: Duration)?
     /// Private documents to delete, and when.
@@ -70,6 +73,7 @@ actor CeleryDesk {
     var nextScan: Duration = .zero
     var nextRollCall: Duration = .zero
     var nextQueueCheck: Duration = .zero
+    var nextTellingCheck: Duration = .zero
 
     // Inspections
     var inspections: [LookAround] = []
@@ -179,7 +183,7 @@ actor CeleryDesk {
     private func arm() {
         guard !isStopped, let timer else { return }
         var due = min(nextScan, nextRollCall, nextQueueCheck)
-        if !isPolling, let next = polls.nextDue { due = min(due, next) }
+        if !isPolling, let next = polls.nextDue { due = min(due, max(next, nextRead)) }
         if let next = nextFateDue { due = min(due, next) }
         if let examination { due = min(due, examination.deadline) }
         if let next = nextSendDue { due = min(due, next) }
@@ -193,6 +197,7 @@ actor CeleryDesk {
     private func doWhatIsDue() {
         guard !isStopped else { return }
         retrySends()
+        if nextTellingCheck <= now { checkTelling() }
         if nextRollCall <= now { callTheRoll() }
         if nextScan <= now { scan() }
         if nextQueueCheck <= now { checkQueues() }

@@ -5,11 +5,16 @@ import RhythmCore
 ///
 /// The interval is a tenth of the attempt's age, so a short step is noticed within a fraction of its own length and a
 /// long one costs little. Young attempts are read every few milliseconds, old ones once a second, and more rarely where
-/// thousands are open. Times are counted from when the runner began. A value; no clock.
+/// thousands are open. While all workers tell when they begin an attempt, those that have not begun are read for the
+/// rare case only that they told in vain. Times are counted from when the runner began. A value; no clock.
 struct PollSchedule {
     /// The shortest and the longest interval.
-    var shortest: Duration = .milliseconds(2)
+    var shortest: Duration = .milliseconds(1)
     var longest: Duration = .seconds(1)
+    /// While ``isTold`` the shortest interval of an attempt that has not begun grows up to this with how many are open.
+    var longestWhenTold: Duration = .milliseconds(100)
+    /// All workers tell when they begin something. What is planned already stays as it is.
+    var isTold = false
     /// So many open attempts are read as often as that; with twice as many the longer intervals double.
     var comfortable = 1000
 
@@ -19,6 +24,8 @@ struct PollSchedule {
         var due: Duration
         /// The heap holds earlier plans of the same attempt; only the one of this number counts.
         var plan: UInt64
+        /// A worker has begun it.
+        var hasBegun = false
         /// A read of it is under way.
         var isBeingRead = false
         /// It is to be read again as soon as that read is back.
@@ -53,7 +60,8 @@ struct PollSchedule {
     mutating func insert(_ id: TaskID, since: Duration) {
         guard entries[id] == nil else { return }
         entries[id] = Entry(since: since, due: since, plan: 0)
-        plan(id, at: since + shortest)
+        // A message takes a few milliseconds to a worker, and the worker as many to begin.
+        plan(id, at: since + max(isTold ? unhurried : shortest, shortest * 4))
     }
 
     /// Stops following.
@@ -63,6 +71,7 @@ struct PollSchedule {
     mutating func begin(_ id: TaskID, since: Duration) {
         guard entries[id] != nil else { return }
         entries[id]?.since = since
+        entries[id]?.hasBegun = true
         hurry(id, to: since + shortest)
     }
 
@@ -101,7 +110,7 @@ struct PollSchedule {
         guard let entry = entries[id], entry.isBeingRead else { return }
         entries[id]?.isBeingRead = false
         entries[id]?.again = false
-        plan(id, at: entry.again ? now : now + interval(age: now - entry.since))
+        plan(id, at: entry.again ? now : now + interval(age: now - entry.since, hasBegun: entry.hasBegun))
     }
 
     /// A read of it failed: tries again after a while.
@@ -112,11 +121,14 @@ struct PollSchedule {
     }
 
     /// The pause after a read.
-    func interval(age: Duration) -> Duration {
-        let usual = min(longest, max(shortest, age / 10))
+    func interval(age: Duration, hasBegun: Bool = true) -> Duration {
+        let usual = min(longest, max(isTold && !hasBegun ? unhurried : shortest, age / 10))
         guard entries.count > comfortable, comfortable > 0 else { return usual }
         return usual * (Double(entries.count) / Double(comfortable))
     }
+
+    /// The more attempts are open, the less often those that have not begun are read beside what workers tell.
+    private var unhurried: Duration { max(shortest, min(longestWhenTold, shortest * entries.count)) }
 
     private mutating func plan(_ id: TaskID, at due: Duration) {
         lastPlan += 1

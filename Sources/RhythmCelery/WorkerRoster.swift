@@ -28,6 +28,8 @@ struct WorkerRoster {
         var lastHeard: Duration
         var goodbye: Duration?
         var mailboxIsGone = false
+        /// It sends events of its tasks.
+        var tellsOfTasks = false
     }
 
     var patience = Patience()
@@ -38,23 +40,41 @@ struct WorkerRoster {
     var names: [String] { workers.keys.sorted() }
     var isEmpty: Bool { workers.isEmpty }
 
-    /// It sent something: an event, or an answer.
+    /// It is there: it came up, or gave a sign of life.
     ///
     /// - Returns: whether it was not known, or believed to be away.
     @discardableResult
     mutating func heard(_ name: String, at now: Duration) -> Bool {
         let known = workers[name]
-        workers[name] = Worker(lastHeard: max(now, known?.lastHeard ?? now))
+        workers[name] = Worker(
+            lastHeard: max(now, known?.lastHeard ?? now), tellsOfTasks: known?.tellsOfTasks ?? false)
         return known == nil || known?.goodbye != nil || known?.mailboxIsGone == true
     }
 
-    /// It sent an event of a task: one that shuts down does so too, so a goodbye stands.
+    /// It sent an event of a task.
     ///
     /// - Returns: as ``heard(_:at:)``.
     mutating func worked(_ name: String, at now: Duration) -> Bool {
+        defer { workers[name]?.tellsOfTasks = true }
+        return answered(name, at: now)
+    }
+
+    /// It answered. One that shuts down does so too, and answers travel another way than its goodbye: that stands.
+    ///
+    /// - Returns: as ``heard(_:at:)``.
+    mutating func answered(_ name: String, at now: Duration) -> Bool {
         guard workers[name]?.goodbye != nil else { return heard(name, at: now) }
         workers[name]?.lastHeard = now
         return false
+    }
+
+    /// It said that it sends events of its tasks, or it began anew and has yet to be told to.
+    mutating func tellsOfTasks(_ name: String, _ tells: Bool) { workers[name]?.tellsOfTasks = tells }
+
+    /// Whether every worker that may run something sends events of its tasks.
+    func allTellOfTasks(at now: Duration) -> Bool {
+        let expected = expected(at: now)
+        return !expected.isEmpty && expected.allSatisfy { workers[$0]?.tellsOfTasks == true }
     }
 
     /// Nobody could be heard until now: silence counts from here.
@@ -62,6 +82,7 @@ struct WorkerRoster {
         for name in workers.keys where workers[name]?.goodbye == nil {
             workers[name]?.lastHeard = now
             workers[name]?.mailboxIsGone = false
+            workers[name]?.tellsOfTasks = false
         }
     }
 

@@ -78,6 +78,16 @@ public enum Input: Sendable {
     case changedElsewhere(WorkflowID)
     /// A workflow of another orchestrator becomes ours.
     case adopt(Adoption, reply: @Sendable (Result<Workflow, RhythmError>) -> Void)
+
+    /// The workflow that it is about; nil for one that does not exist yet.
+    var workflow: WorkflowID? {
+        switch self {
+        case .command(let command, _, _): command.workflow
+        case .report(let report): report.workflowID
+        case .changedElsewhere(let id): id
+        case .adopt(let adoption, _): adoption.record.workflow.id
+        }
+    }
 }
 
 /// What one cycle of the engine changed, for whoever shows it to others.

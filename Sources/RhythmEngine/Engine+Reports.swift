@@ -39,10 +39,16 @@ extension Engine {
         }
     }
 
+    /// Applies what waits for company: something happens to the workflow.
+    func applyLingering(of id: WorkflowID, _ cycle: inout Cycle) {
+        for report in lingering.take(id) { apply(report, &cycle) }
+    }
+
     func wakeUp(_ cycle: inout Cycle) {
         while let next = deadlines.min, next.at <= cycle.now {
             deadlines.removeMin()
             guard scheduled[next.id] == next.at else { continue }
+            applyLingering(of: next.id, &cycle)
             scheduled[next.id] = nil
             guard doubtful[next.id] == nil,
                 var workflow = cycle.works[next.id]?.workflow ?? active[next.id]

@@ -15,6 +15,9 @@ public import RhythmCore
 public final class Engine {
     /// Progress is stored at most this often.
     static let progressInterval = Duration.seconds(1)
+    /// How long the report that a step has begun waits for the next one, so that one commit stores both. Longer than no
+    /// step at all takes, shorter than anybody sees.
+    public static let usualLinger = Duration.milliseconds(20)
     /// How often an input is tried when another server changes the same workflow at the same time.
     static let conflictTries = 8
     /// How long to wait after a store refused, before trying again.
@@ -37,6 +40,8 @@ public final class Engine {
     var deadlines = Heap<Deadline>()
     /// The deadline that each workflow has in the heap; other entries of it there are outdated.
     var scheduled: [WorkflowID: Timestamp] = [:]
+    /// Reports that wait for the next of their workflow.
+    var lingering: LingeringReports
     /// Reports that could not be stored yet.
     var heldReports: [Report] = []
     /// Workflows whose last commit has an unknown outcome: to be read again before anything else is done to them.
@@ -50,9 +55,10 @@ public final class Engine {
     /// - Parameters:
     ///   - makeID: gives a fresh id (a lower-case UUIDv4) for every workflow and attempt.
     ///   - publish: takes what each cycle changed, after it is stored; called on the engine's lane, must not block.
+    ///   - linger: how long the report that a step has begun may wait for the next one of its workflow.
     public init(
         store: any Store, runner: any TaskRunner, clock: any EngineClock, makeID: @escaping @Sendable () -> String,
-        publish: @escaping @Sendable (Publication) -> Void, logger: Logger
+        publish: @escaping @Sendable (Publication) -> Void, logger: Logger, linger: Duration = Engine.usualLinger
     ) {
         self.store = store
         shared = (store as? any SharedStore).flatMap { $0.isShared ? $0 : nil }
@@ -61,6 +67,7 @@ public final class Engine {
         self.makeID = makeID
         self.publish = publish
         self.logger = logger
+        lingering = LingeringReports(patience: linger)
     }
 
     /// How many workflows are not settled.
@@ -73,7 +80,8 @@ public final class Engine {
     public var nextWakeUp: Timestamp? {
         // While the store refuses, what is due cannot be done: no sooner than the next try.
         let lease = leaseDueAt
-        return [retryAt ?? [deadlines.min?.at, progressDueAt].compactMap(\.self).min(), lease].compactMap(\.self).min()
+        return [retryAt ?? [deadlines.min?.at, progressDueAt, lingering.due].compactMap(\.self).min(), lease]
+            .compactMap(\.self).min()
     }
 
     /// Reads every workflow that is not settled and gives the runner what is outstanding. Called once, first.
@@ -128,6 +136,8 @@ public final class Engine {
         heldReports = []
         for report in held { apply(report, &cycle) }
         for input in inputs {
+            if case .report(let report) = input, lingering.keep(report, now: cycle.now) { continue }
+            if let id = input.workflow { applyLingering(of: id, &cycle) }
             switch input {
             case .command(let command, let scope, let reply): apply(command, scope, reply, &cycle)
             case .report(let report): apply(report, &cycle)
@@ -135,6 +145,7 @@ public final class Engine {
             case .adopt(let adoption, let reply): apply(adoption, reply, &cycle)
             }
         }
+        for report in lingering.takeDue(now: cycle.now) { apply(report, &cycle) }
         wakeUp(&cycle)
         return finish(&cycle)
     }

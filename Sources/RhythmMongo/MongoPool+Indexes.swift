@@ -6,19 +6,26 @@ package struct MongoIndex: Sendable, Hashable {
     /// Fields with 1 or -1.
     package var keys: BSONDocument
     package var isUnique: Bool
+    /// Only documents that have one of the fields are in it.
+    package var isSparse: Bool
     /// Only documents that this filter means are in it.
     package var partialFilter: BSONDocument?
 
-    package init(_ name: String, keys: BSONDocument, isUnique: Bool = false, partialFilter: BSONDocument? = nil) {
+    package init(
+        _ name: String, keys: BSONDocument, isUnique: Bool = false, isSparse: Bool = false,
+        partialFilter: BSONDocument? = nil
+    ) {
         self.name = name
         self.keys = keys
         self.isUnique = isUnique
+        self.isSparse = isSparse
         self.partialFilter = partialFilter
     }
 
     fileprivate var description: BSONDocument {
         var document: BSONDocument = ["key": .document(keys), "name": .string(name)]
         if isUnique { document["unique"] = true }
+        if isSparse { document["sparse"] = true }
         document["partialFilterExpression"] = partialFilter.map { .document($0) }
         return document
     }

@@ -2,11 +2,18 @@ import RhythmCore
 import RhythmEngine
 import RhythmMongo
 
-/// An event as a document in the array `rhythm.events`, oldest first.
+/// An event as a folded document in `rhythm.events`, under its version: so a write adds some and drops others without
+/// the server looking at the rest.
 enum EventDocument {
-    static func make(_ event: Event) -> BSONDocument {
+    static func name(_ version: Int64) -> String { String(version) }
+
+    static func makeElement(_ event: Event) -> BSONDocument.Element {
+        .init(name(event.version), BSONValue.document(make(event)).folded)
+    }
+
+    private static func make(_ event: Event) -> BSONDocument {
         var document: BSONDocument = [
-            "version": .int64(event.version), "at_us": .exact(event.at), "kind": .string(event.kind.rawValue),
+            "at_us": .exact(event.at), "kind": .string(event.kind.rawValue),
             "status": .string(event.status.rawValue), "steps_done": .exact(event.stepsDone),
         ]
         if !event.step.isEmpty { document.append("step", .string(event.step)) }
@@ -16,9 +23,9 @@ enum EventDocument {
         return document
     }
 
-    static func read(_ fields: Fields, of id: WorkflowID) throws(StoreError) -> Event {
+    static func read(_ fields: Fields, version: Int64, of id: WorkflowID) throws(StoreError) -> Event {
         Event(
-            workflowID: id, version: try fields.int64("version"), at: try fields.timestamp("at_us"),
+            workflowID: id, version: version, at: try fields.timestamp("at_us"),
             kind: try fields.word("kind"), status: try fields.word("status"), stepsDone: try fields.int("steps_done"),
             step: try fields.textIfAny("step") ?? "", taskID: try fields.textIfAny("task_id").map { TaskID($0) },
             attempt: try fields.int64IfAny("attempt").map { Int($0) } ?? 0,

@@ -1,12 +1,18 @@
 import RhythmCore
+import RhythmMongo
 
 /// What a write of a workflow must name, and how large its document is.
 struct KnownWorkflow {
     var revision: Int64
+    /// The workflow's version at that revision.
+    var version: Int64
     var writer: String
     /// Bytes; never less than it really has.
     var size: Int
     var isSettled: Bool
+    /// Its ``WorkflowDocument/mutableFields(_:writer:)`` as they are stored; empty if that is not known. Of a settled one
+    /// they are not kept: it hardly changes again.
+    var fields: BSONDocument = [:]
 }
 
 /// The workflows that this server read or wrote and may change.

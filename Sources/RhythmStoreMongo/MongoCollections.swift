@@ -21,9 +21,8 @@ package struct MongoCollections: Sendable, Hashable {
             MongoIndex(name, keys: BSONDocument([.init(field, 1)] + created))
         }
         return [
-            MongoIndex(
-                requestIndex, keys: ["rhythm.request_id": 1], isUnique: true,
-                partialFilter: ["rhythm.request_id": ["$exists": true]]),
+            // Sparse and not partial: not every server uses a partial index for a plain comparison.
+            MongoIndex(requestIndex, keys: ["rhythm.request_id": 1], isUnique: true, isSparse: true),
             MongoIndex(
                 "rhythm_unsettled", keys: ["rhythm.writer": 1], partialFilter: ["rhythm.settled": false]),
             MongoIndex("rhythm_created", keys: BSONDocument(created)),

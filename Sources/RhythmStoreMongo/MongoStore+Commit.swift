@@ -46,7 +46,7 @@ extension MongoStore {
         for document in documents { _ = try remember(document) }
     }
 
-    /// The write of a change; nil if the workflow to be changed is not there.
+    /// The write of a change; nil if the workflow to be changed is not there, or not at the version it was made from.
     ///
     /// - Throws: ``StoreError`` `full` if the record is too large for a document, even without its older events.
     private func part(of change: WorkflowChange) throws(StoreError) -> Part? {
@@ -57,17 +57,20 @@ extension MongoStore {
                 change, writer: serverID, writeID: writeID, eventsKept: eventsKept)
             let size = document.encodedSize
             guard size <= documentLimit else { throw tooLarge(workflow.id, size) }
-            let outcome = KnownWorkflow(revision: 1, writer: serverID, size: size, isSettled: workflow.isSettled)
+            let outcome = stored(workflow, revision: 1, size: size)
             return Part(id: workflow.id, write: .insert(document), outcome: outcome)
         }
         if let stamp = change.adopts { return try adoption(of: change, stamp, writeID) }
-        guard let base = known[workflow.id] else { return nil }
-        var outcome = KnownWorkflow(
-            revision: base.revision + 1, writer: serverID, size: 0, isSettled: workflow.isSettled)
-        func makeUpdate(_ events: [BSONValue]?) -> BSONDocument {
+        // Every write counts the revision up: naming it names the version too.
+        guard let base = known[workflow.id], base.version == workflow.version - Int64(change.events.count) else {
+            return nil
+        }
+        var outcome = stored(workflow, revision: base.revision + 1, size: 0)
+        let fields = WorkflowDocument.mutableFields(workflow, writer: serverID)
+        func makeUpdate(_ events: BSONDocument?) -> BSONDocument {
             WorkflowDocument.update(
-                change, revision: outcome.revision, writer: serverID, writeID: writeID, eventsKept: eventsKept,
-                events: events)
+                change, fields, stored: base.fields, revision: base.revision + 1, writeID: writeID,
+                eventsKept: eventsKept, events: events)
         }
         var update = makeUpdate(nil)
         outcome.size = base.size + update.encodedSize
@@ -76,8 +79,7 @@ extension MongoStore {
             (update, outcome.size) = try fitting(change, document, makeUpdate)
         }
         let filter: BSONDocument = [
-            "_id": .string(workflow.id.rawValue), "version": .int64(workflow.version - Int64(change.events.count)),
-            "rhythm.revision": .int64(base.revision),
+            "_id": .string(workflow.id.rawValue), "rhythm.revision": .int64(base.revision),
         ]
         return Part(
             id: workflow.id, write: .update(filter: filter, update: update), outcome: outcome, writeID: writeID)
@@ -94,30 +96,39 @@ extension MongoStore {
         // The filter holds what stays of the document.
         let size = update.encodedSize + filter.encodedSize
         guard size <= documentLimit else { throw tooLarge(change.workflow.id, size) }
-        let outcome = KnownWorkflow(
-            revision: 1, writer: serverID, size: size, isSettled: change.workflow.isSettled)
+        let outcome = stored(change.workflow, revision: 1, size: size)
         return Part(
             id: change.workflow.id, write: .update(filter: filter, update: update), outcome: outcome, writeID: writeID)
     }
 
+    /// What is known of a workflow that this server has stored.
+    private func stored(_ workflow: Workflow, revision: Int64, size: Int) -> KnownWorkflow {
+        KnownWorkflow(
+            revision: revision, version: workflow.version, writer: serverID, size: size,
+            isSettled: workflow.isSettled,
+            fields: workflow.isSettled ? [:] : WorkflowDocument.mutableFields(workflow, writer: serverID))
+    }
+
     /// The update with as many of the stored events as there is room for, and the size of what comes of it.
     private func fitting(
-        _ change: WorkflowChange, _ document: BSONDocument, _ makeUpdate: ([BSONValue]?) -> BSONDocument
+        _ change: WorkflowChange, _ document: BSONDocument, _ makeUpdate: (BSONDocument?) -> BSONDocument
     ) throws(StoreError) -> (update: BSONDocument, size: Int) {
-        let stored = document["rhythm"]?.documentValue?["events"]?.arrayValue ?? []
-        let new = change.events.map { BSONValue.document(EventDocument.make($0)) }
+        let stored = document["rhythm"]?.documentValue?["events"]?.documentValue ?? [:]
+        let new = BSONDocument(change.events.suffix(eventsKept).map(EventDocument.makeElement))
         // What the update replaces is counted twice: better a few events too many dropped than a write refused.
-        let least = document.encodedSize - BSONValue.array(stored).encodedSize + makeUpdate(new).encodedSize
+        let least =
+            document.encodedSize - BSONValue.document(stored).encodedSize + makeUpdate(new).encodedSize
         guard least <= documentLimit else { throw tooLarge(change.workflow.id, least) }
         var room = documentLimit - least
-        var kept: [BSONValue] = []
-        for event in stored.reversed().prefix(max(0, eventsKept - new.count)) {
-            // Type, index and NUL beside the event itself.
-            room -= event.encodedSize + 16
+        var kept: [BSONDocument.Element] = []
+        let newestFirst = stored.elements.sorted { (Int64($0.key) ?? 0) > (Int64($1.key) ?? 0) }
+        for element in newestFirst.prefix(max(0, eventsKept - new.count)) {
+            // Type, name and NUL beside the text itself.
+            room -= element.value.encodedSize + element.key.utf8.count + 2
             if room < 0 { break }
-            kept.append(event)
+            kept.append(element)
         }
-        let update = makeUpdate(kept.reversed() + new)
+        let update = makeUpdate(BSONDocument(kept.reversed() + new.elements))
         return (update, documentLimit - max(0, room))
     }
 

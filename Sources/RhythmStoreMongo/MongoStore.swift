@@ -105,10 +105,16 @@ package final class MongoStore: SharedStore {
     /// Reads a document of ours and keeps what a write of it must name.
     func remember(_ document: BSONDocument) throws(StoreError) -> Workflow {
         let stored = try WorkflowDocument.read(document)
-        known[stored.workflow.id] = KnownWorkflow(
-            revision: stored.revision, writer: stored.writer, size: document.encodedSize,
-            isSettled: stored.workflow.isSettled)
-        return stored.workflow
+        let workflow = stored.workflow
+        var found = KnownWorkflow(
+            revision: stored.revision, version: workflow.version, writer: stored.writer, size: document.encodedSize,
+            isSettled: workflow.isSettled)
+        if !workflow.isSettled {
+            let fields = WorkflowDocument.mutableFields(workflow, writer: stored.writer)
+            found.fields = WorkflowDocument.mutableFields(in: document, like: fields)
+        }
+        known[workflow.id] = found
+        return workflow
     }
 }
 

@@ -2,8 +2,8 @@ import RhythmCore
 import RhythmEngine
 import RhythmMongo
 
-/// A step in two forms: in the array `steps` as the Python library has it, and in `rhythm.steps` exactly as it was
-/// asked for.
+/// A step in two forms: in the array `steps` as the Python library has it, and folded in `rhythm.steps`, exactly as
+/// it was asked for.
 enum StepDocument {
     /// For the library's readers.
     static func makeShown(_ step: Step) -> BSONDocument {

@@ -20,7 +20,7 @@ extension WorkflowDocument {
         let fields = try outer.fields("rhythm")
         try check(fields)
         var steps: [StepSpec] = []
-        for step in try fields.list("steps") { steps.append(try StepDocument.readExact(step)) }
+        for step in try fields.unfoldedList("steps") { steps.append(try StepDocument.readExact(step)) }
         var labels: [String: String] = [:]
         for element in try outer.fields("labels").document.elements {
             guard let value = element.value.stringValue else { throw outer.corrupt("labels") }
@@ -43,7 +43,9 @@ extension WorkflowDocument {
         if let from, !steps.indices.contains(from) { throw fields.corrupt("resume_from", "points to no step") }
         workflow.control = try fields.word("control", ControlWord.self)
             .control(ResumePlan(from: from, args: try fields.jsonIfAny("resume_args")))
-        for request in try fields.list("requests") { workflow.requests.append(try RequestDocument.read(request)) }
+        for request in try fields.unfoldedList("requests") {
+            workflow.requests.append(try RequestDocument.read(request))
+        }
         try readAttempts(fields, into: &workflow)
         return StoredWorkflow(
             workflow: workflow, revision: try fields.int64("revision"), writer: try fields.text("writer"))
@@ -62,10 +64,10 @@ extension WorkflowDocument {
 
     private static func readAttempts(_ fields: Fields, into workflow: inout Workflow) throws(StoreError) {
         var attempts: [(step: Int, attempt: Attempt)] = []
-        for element in try fields.fields("attempts").document.elements {
-            guard let document = element.value.documentValue else { throw fields.corrupt("attempts.\(element.key)") }
+        let stored = try fields.fields("attempts")
+        for name in stored.document.elements.map(\.key) {
             attempts.append(
-                try AttemptDocument.read(Fields(document, "attempt \(element.key) of \(fields.what)")))
+                try AttemptDocument.read(stored.unfoldedFields(name, "attempt \(name) of \(fields.what)")))
         }
         attempts.sort { ($0.step, $0.attempt.number) < ($1.step, $1.attempt.number) }
         for (step, attempt) in attempts {
@@ -84,10 +86,13 @@ extension WorkflowDocument {
     ) throws(StoreError) -> [Event] {
         guard !isLegacy(document), limit > 0 else { return [] }
         let fields = try Fields(document, "workflow \(id)").fields("rhythm")
+        let stored = try fields.fields("events")
+        let versions = stored.document.elements.compactMap { Int64($0.key) }.filter { $0 > version }.sorted()
         var events: [Event] = []
-        for event in try fields.list("events") where try event.int64("version") > version {
-            events.append(try EventDocument.read(event, of: id))
-            if events.count == limit { break }
+        for version in versions.prefix(limit) {
+            let name = EventDocument.name(version)
+            let event = try stored.unfoldedFields(name, "event \(name) of \(fields.what)")
+            events.append(try EventDocument.read(event, version: version, of: id))
         }
         return events
     }

@@ -14,7 +14,8 @@ import RhythmMongo
 /// - `write_id`: a number of the latest write of a record and of no other.
 /// - `settled`, `steps_total`, `steps_done`, `pending_step`: copies of what ``Workflow`` derives, for lists.
 /// - `label_pairs`: the labels in a form that one index serves, see ``labelPair(_:_:)``.
-/// - `attempts`: by name, see ``AttemptDocument``; `events`: the latest ones, oldest first.
+/// - `steps`, `requests`: folded (see FoldedDocument.swift), like each of `attempts`, by name (``AttemptDocument``), and of
+///   `events`, the latest ones by version (``EventDocument``).
 enum WorkflowDocument {
     static let schema: Int64 = 1
 
@@ -73,24 +74,24 @@ enum WorkflowDocument {
             "schema": .int64(schema), "revision": .int64(1), "writer": .string(writer), "write_id": .int64(writeID),
             "created_us": .exact(workflow.createdAt), "args": .string(workflow.args.text),
             "kwargs": .string(workflow.kwargs.text),
-            "steps": .array(workflow.steps.map { .document(StepDocument.makeExact($0.spec)) }),
+            "steps": BSONValue.array(workflow.steps.map { .document(StepDocument.makeExact($0.spec)) }).folded,
             "steps_total": .exact(workflow.steps.count),
             "label_pairs": .array(
                 workflow.labels.map { labelPair($0.key, $0.value) }.sorted().map { .string($0) }),
         ]
         // Absent rather than empty: the unique index holds only those that are there.
         if !workflow.requestID.isEmpty { exact.append("request_id", .string(workflow.requestID)) }
-        exact.elements += changing(workflow)
+        exact.elements += changing(workflow).map { .init(String($0.key.dropFirst(7)), $0.value) }
         var attempts = BSONDocument()
         for (index, step) in workflow.steps.enumerated() {
             for attempt in step.attempts {
                 attempts.append(
                     AttemptDocument.name(step: index, number: attempt.number),
-                    .document(AttemptDocument.make(attempt, step: index)))
+                    BSONValue.document(AttemptDocument.make(attempt, step: index)).folded)
             }
         }
         exact.append("attempts", .document(attempts))
-        exact.append("events", .array(change.events.suffix(eventsKept).map { .document(EventDocument.make($0)) }))
+        exact.append("events", .document(BSONDocument(change.events.suffix(eventsKept).map(EventDocument.makeElement))))
         return exact
     }
 
@@ -104,32 +105,59 @@ enum WorkflowDocument {
             resumeArgs = plan.args.map { .string($0.text) } ?? .null
         }
         return [
-            .init("settled", .bool(workflow.isSettled)), .init("steps_done", .exact(pending)),
-            .init("pending_step", .string(pending < workflow.steps.count ? workflow.steps[pending].spec.name : "")),
-            .init("control", .string(ControlWord(workflow.control).rawValue)), .init("resume_from", resumeFrom),
-            .init("resume_args", resumeArgs), .init("deletes", .bool(workflow.deletesWhenSettled)),
-            .init("updated_us", .exact(workflow.updatedAt)),
-            .init("started_us", workflow.startedAt.map { .exact($0) } ?? .null),
-            .init("ended_us", workflow.endedAt.map { .exact($0) } ?? .null),
-            .init("requests", .array(workflow.requests.map { .document(RequestDocument.make($0)) })),
+            .init("rhythm.settled", .bool(workflow.isSettled)), .init("rhythm.steps_done", .exact(pending)),
+            .init(
+                "rhythm.pending_step", .string(pending < workflow.steps.count ? workflow.steps[pending].spec.name : "")),
+            .init("rhythm.control", .string(ControlWord(workflow.control).rawValue)),
+            .init("rhythm.resume_from", resumeFrom),
+            .init("rhythm.resume_args", resumeArgs), .init("rhythm.deletes", .bool(workflow.deletesWhenSettled)),
+            .init("rhythm.updated_us", .exact(workflow.updatedAt)),
+            .init("rhythm.started_us", workflow.startedAt.map { .exact($0) } ?? .null),
+            .init("rhythm.ended_us", workflow.endedAt.map { .exact($0) } ?? .null),
+            .init(
+                "rhythm.requests",
+                workflow.requests.isEmpty
+                    ? .null : BSONValue.array(workflow.requests.map { .document(RequestDocument.make($0)) }).folded),
         ]
+    }
+
+    /// The fields that writes change, by their paths, but for attempts and events.
+    static func mutableFields(_ workflow: Workflow, writer: String) -> BSONDocument {
+        BSONDocument(
+            [
+                .init("updated_at", .date(workflow.updatedAt)), .init("_status", .string(workflow.status.rawValue)),
+                .init("version", .int64(workflow.version)), .init("started_at", .date(workflow.startedAt)),
+                .init("ended_at", .date(workflow.endedAt)), .init("rhythm.writer", .string(writer)),
+            ] + changing(workflow))
+    }
+
+    /// The same fields as a document has them.
+    static func mutableFields(in document: BSONDocument, like fields: BSONDocument) -> BSONDocument {
+        let inner = document["rhythm"]?.documentValue ?? [:]
+        return BSONDocument(
+            fields.elements.compactMap { field in
+                let value =
+                    field.key.hasPrefix("rhythm.") ? inner[String(field.key.dropFirst(7))] : document[field.key]
+                return value.map { .init(field.key, $0) }
+            })
     }
 
     /// The update that brings a stored workflow to what the change says.
     ///
-    /// - Parameter events: all events to keep, the new ones included; nil to add the new ones to what is stored.
+    /// - Parameters:
+    ///   - fields: what ``mutableFields(_:writer:)`` gives for it.
+    ///   - stored: the same as they are stored, as far as that is known: these are not written again.
+    ///   - events: all events to keep, the new ones included; nil to add the new ones to what is stored.
     static func update(
-        _ change: WorkflowChange, revision: Int64, writer: String, writeID: Int64, eventsKept: Int,
-        events: [BSONValue]? = nil
+        _ change: WorkflowChange, _ fields: BSONDocument, stored: BSONDocument, revision: Int64, writeID: Int64,
+        eventsKept: Int, events: BSONDocument? = nil
     ) -> BSONDocument {
         let workflow = change.workflow
-        var set: BSONDocument = [
-            "updated_at": .date(workflow.updatedAt), "_status": .string(workflow.status.rawValue),
-            "version": .int64(workflow.version), "started_at": .date(workflow.startedAt),
-            "ended_at": .date(workflow.endedAt), "rhythm.revision": .int64(revision),
-            "rhythm.writer": .string(writer), "rhythm.write_id": .int64(writeID),
-        ]
-        set.elements += changing(workflow).map { .init("rhythm." + $0.key, $0.value) }
+        var set: BSONDocument = ["rhythm.revision": .int64(revision), "rhythm.write_id": .int64(writeID)]
+        // Both have them in the same order, if at all.
+        set.elements +=
+            stored.count == fields.count
+            ? zip(fields.elements, stored.elements).filter { $0 != $1 }.map(\.0) : fields.elements
         for step in Set(change.touched.map(\.step)).sorted() {
             set.append("steps.\(step).task_runs", StepDocument.taskRuns(of: workflow.steps[step]))
         }
@@ -138,21 +166,23 @@ enum WorkflowDocument {
             precondition(attempt.number == position.attempt + 1, "attempt \(attempt.id) at \(position)")
             set.append(
                 "rhythm.attempts." + AttemptDocument.name(step: position.step, number: attempt.number),
-                .document(AttemptDocument.make(attempt, step: position.step)))
+                BSONValue.document(AttemptDocument.make(attempt, step: position.step)).folded)
         }
-        var update = BSONDocument()
-        if let events { set.append("rhythm.events", .array(events)) }
-        update.append("$set", .document(set))
-        if events == nil, !change.events.isEmpty {
-            update.append(
-                "$push",
-                [
-                    "rhythm.events": [
-                        "$each": .array(change.events.map { .document(EventDocument.make($0)) }),
-                        "$slice": .exact(-eventsKept),
-                    ]
-                ])
+        var dropped = BSONDocument()
+        if let events {
+            set.append("rhythm.events", .document(events))
+        } else {
+            for event in change.events.suffix(eventsKept) {
+                let element = EventDocument.makeElement(event)
+                set.append("rhythm.events." + element.key, element.value)
+            }
+            // Every version has one event, and only the latest are kept.
+            for event in change.events where event.version > eventsKept {
+                dropped.append("rhythm.events." + EventDocument.name(event.version - Int64(eventsKept)), "")
+            }
         }
+        var update: BSONDocument = ["$set": .document(set)]
+        if !dropped.isEmpty { update.append("$unset", .document(dropped)) }
         return update
     }
 }

@@ -105,7 +105,8 @@ extension RunnerContract {
         place.marks.openGate(of: first.taskID)
         for dispatch in waiting { _ = try await runner.end(of: dispatch.taskID) }
         let expected = [2, 1, 4, 0, 5, 3].map { waiting[$0].taskID }
-        let order = place.marks.order.filter { $0 != first.taskID }
+        // The place may have run others' attempts as well.
+        let order = place.marks.order.filter { expected.contains($0) }
         #expect(order == expected)
     }
 

@@ -79,16 +79,18 @@ final class EngineRig {
     let batches = Record<CommitBatch>()
     let published = Record<Publication>()
     private let ids = Record<Int>()
+    private let linger: Duration
     private(set) var engine: Engine
 
-    init() throws {
-        engine = Self.makeEngine(clock, disk, machine, order, batches, published, ids)
+    init(linger: Duration = .zero) throws {
+        self.linger = linger
+        engine = Self.makeEngine(clock, disk, machine, order, batches, published, ids, linger)
         try engine.start { _ in }
     }
 
     private static func makeEngine(
         _ clock: SimulationClock, _ disk: SimulationDisk, _ machine: SimulationMachine, _ order: Record<String>,
-        _ batches: Record<CommitBatch>, _ published: Record<Publication>, _ ids: Record<Int>
+        _ batches: Record<CommitBatch>, _ published: Record<Publication>, _ ids: Record<Int>, _ linger: Duration
     ) -> Engine {
         let store = ProbedStore(SimulationStore(disk)) { batch in
             order.add("commit")
@@ -104,13 +106,13 @@ final class EngineRig {
             publish: { publication in
                 order.add("publish")
                 published.add(publication)
-            }, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+            }, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), linger: linger)
     }
 
     /// The process is killed and another one starts.
     func restart() throws {
         machine.disconnect(attemptsDie: false)
-        engine = Self.makeEngine(clock, disk, machine, order, batches, published, ids)
+        engine = Self.makeEngine(clock, disk, machine, order, batches, published, ids, linger)
         try engine.start { _ in }
     }
 
@@ -173,6 +175,7 @@ final class EngineRig {
     func succeed(_ task: TaskID) {
         machine.end(task, [.succeeded(result: .array(of: [.string("out")]), at: clock.now())])
     }
+    func begin(_ task: TaskID) { machine.say(.started(at: clock.now(), worker: "w"), of: task) }
     func progress(_ task: TaskID, _ done: Double) {
         machine.say(.progress(ProgressReport(done: done, total: 100, at: clock.now())), of: task)
     }

@@ -69,7 +69,8 @@ import Testing
         var late = try #require(try store.load(id))
         let lateChange = change(&late, &samples)
         let update = WorkflowDocument.update(
-            lateChange, revision: 2, writer: "a", writeID: 77, eventsKept: 10)
+            lateChange, WorkflowDocument.mutableFields(late, writer: "a"), stored: [:], revision: 2, writeID: 77,
+            eventsKept: 10)
         _ = try fixture.pool.update("workflow_meta", filter: ["_id": .string(id.rawValue)], update: update)
         var next = started.workflow
         #expect(try store.commit(CommitBatch(changes: [change(&next, &samples)])) == [id])

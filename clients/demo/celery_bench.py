@@ -1,11 +1,13 @@
 """The Celery application of bench-celery, and its side that speaks Python: the original library, a plain chain, figures.
 
 Steps do nothing but write down when they ran. Whatever orchestrates them is measured by these marks alone: nobody asks
-the database meanwhile.
+the database meanwhile but for its counter of requests, before and after.
 
+    celery_bench.py begin                                      forgets marks and results, remembers the counters
     celery_bench.py library|chain WORKFLOWS STEPS IN_FLIGHT    runs them, prints figures as a line of JSON
     celery_bench.py marks WORKFLOWS STEPS BEGAN                figures of what somebody else has run
-    celery_bench.py clear                                      forgets marks and results
+    celery_bench.py status READS                               reads the status of a workflow of the library
+    celery_bench.py reads READS MS                             figures of what somebody else has read
     celery_bench.py report FILE                                the table of all figures (NAME LOAD JSON a line)
 """
 import json
@@ -22,6 +24,8 @@ app.conf.update(
     task_track_started=True, result_extended=True, result_expires=None, broker_connection_retry_on_startup=True,
 )
 MARKS = os.environ.get("DEMO_MARKS", "marks")
+# A line for every process group: its name and the id of its leader.
+PROCESSES = os.environ.get("DEMO_PROCESSES", "processes")
 QUEUE = "bench"
 
 
@@ -73,6 +77,48 @@ def ended(steps):
         return 0
 
 
+def cpu_seconds():
+    """CPU seconds of every process group so far, by name."""
+    with open(PROCESSES, encoding="utf-8") as lines:
+        names = {int(line.split()[1]): line.split()[0] for line in lines}
+    used = dict.fromkeys(names.values(), 0.0)
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{process}/stat", encoding="utf-8") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        # After the name: state, parent, process group, and from the twelfth on user and system time, own and children's.
+        group = int(fields[2])
+        if group in names:
+            used[names[group]] += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return used
+
+
+def counters():
+    status = app.backend.database.client.admin.command("serverStatus")
+    return {"requests": status["network"]["numRequests"], "cpu": cpu_seconds()}
+
+
+def begin():
+    clear()
+    with open(MARKS + ".before", "w", encoding="utf-8") as file:
+        json.dump(counters(), file)
+
+
+def costs(count):
+    """What was used since `begin`, for each of `count`: database requests, and CPU in ms (that is: s per 1,000)."""
+    with open(MARKS + ".before", encoding="utf-8") as file:
+        before = json.load(file)
+    now = counters()
+    used = {name: now["cpu"][name] - before["cpu"].get(name, 0) for name in now["cpu"]}
+    workers = used.pop("bench", 0)
+    return {
+        "requests": (now["requests"] - before["requests"]) / count,
+        "cpu_ms": 1000 * sum(used.values()) / count, "worker_cpu_ms": 1000 * workers / count,
+    }
+
+
 def figures(workflows, steps, began):
     end = time.time() + 300
     while not is_over(workflows, steps):
@@ -89,7 +135,26 @@ def figures(workflows, steps, began):
         (runs[number, step + 1][0] - runs[number, step][1]) * 1000
         for number in range(workflows) for step in range(steps - 1)
     ]
-    return {"workflows_per_s": workflows / took, "took_ms": took * 1000, "gap_p50_ms": statistics.median(gaps)}
+    each = costs(workflows * steps)
+    return {
+        "workflows_per_s": workflows / took, "gap_p50_ms": statistics.median(gaps),
+        "gap_p95_ms": statistics.quantiles(gaps, n=20)[-1], "requests_per_step": each["requests"],
+        "cpu_ms_per_step": each["cpu_ms"], "worker_cpu_ms_per_step": each["worker_cpu_ms"],
+    }
+
+
+def read_status(reads):
+    """Of the workflow that ran last, as the library's service reads it."""
+    newest = app.backend.database["workflow_meta"].find_one({"app_id": "bench"}, sort=[("created_at", -1)])
+    before = counters()["requests"]
+    times = []
+    for _ in range(reads):
+        began = time.perf_counter()
+        Workflow(app, newest["_id"]).get_embellished_workflow()
+        times.append((time.perf_counter() - began) * 1000)
+    # The counter was asked once.
+    requests = (counters()["requests"] - before - 1) / reads
+    return {"status_ms": statistics.median(times), "requests_per_status": requests}
 
 
 def start_library(number, steps):
@@ -117,6 +182,12 @@ def clear():
         app.backend.database[name].delete_many({})
 
 
+def ratio(key, ours, other):
+    """How much better ours is."""
+    over, under = (ours, other) if key == "workflows_per_s" else (other, ours)
+    return f"{over / under:.2f}" if over is not None and under else "-"
+
+
 def report(path):
     """Medians, and the ratios that count. Higher is better for workflows_per_s, lower for the others."""
     values = {}
@@ -125,17 +196,15 @@ def report(path):
             name, load, text = line.split(" ", 2)
             for key, value in json.loads(text).items():
                 values.setdefault((load, key), {}).setdefault(name, []).append(value)
-    print(f"{'load':8} {'figure':16} {'rhythm':>18} {'sca-rhythm':>18} {'plain chain':>18} {'vs sca-rhythm':>14} {'vs chain':>9}")
+    print(f"{'load':8} {'figure':22} {'rhythm':>18} {'sca-rhythm':>18} {'plain chain':>18} {'vs sca-rhythm':>14} {'vs chain':>9}")
     for (load, key), found in sorted(values.items()):
         middle = {name: statistics.median(each) for name, each in found.items()}
         cells = [
-            f"{middle[name]:.1f} ({min(found[name]):.1f}-{max(found[name]):.1f})" for name in ("rhythm", "library", "chain")
+            f"{middle[name]:.1f} ({min(found[name]):.1f}-{max(found[name]):.1f})" if name in middle else "-"
+            for name in ("rhythm", "library", "chain")
         ]
-        better = [
-            middle["rhythm"] / middle[name] if key == "workflows_per_s" else middle[name] / middle["rhythm"]
-            for name in ("library", "chain")
-        ]
-        print(f"{load:8} {key:16} " + " ".join(f"{cell:>18}" for cell in cells) + f" {better[0]:14.2f} {better[1]:9.2f}")
+        better = [ratio(key, middle["rhythm"], middle.get(name)) for name in ("library", "chain")]
+        print(f"{load:8} {key:22} " + " ".join(f"{cell:>18}" for cell in cells) + f" {better[0]:>14} {better[1]:>9}")
     print("medians (least-most); a ratio above 1 says that rhythm is better; chain keeps no record of its workflows")
 
 
@@ -143,8 +212,12 @@ if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
     if command == "report":
         report(arguments[0])
-    elif command == "clear":
-        clear()
+    elif command == "begin":
+        begin()
+    elif command == "status":
+        print(json.dumps(read_status(int(arguments[0]))))
+    elif command == "reads":
+        print(json.dumps({"status_ms": float(arguments[1]), "requests_per_status": costs(int(arguments[0]))["requests"]}))
     elif command == "marks":
         print(json.dumps(figures(int(arguments[0]), int(arguments[1]), float(arguments[2]))))
     else:

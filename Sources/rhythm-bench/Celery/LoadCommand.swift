@@ -16,10 +16,13 @@ struct LoadCommand: AsyncParsableCommand {
     @Option var workflows = 200
     @Option var steps = 5
     @Option var inFlight = 200
+    /// Reads the status of the newest workflow so often instead.
+    @Option var reads: Int?
 
     func run() async throws {
         let client = try RhythmClient(endpoint: server)
         _ = try await client.ping()
+        if let reads { return try await readStatus(client, reads) }
         let began = Date().timeIntervalSince1970
         let (inFlight, workflows) = (min(inFlight, workflows), workflows)
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -38,6 +41,21 @@ struct LoadCommand: AsyncParsableCommand {
         }
         var result = Measurements()
         result["began"] = began
+        print(try result.line())
+    }
+
+    private func readStatus(_ client: RhythmClient, _ reads: Int) async throws {
+        guard let newest = try await client.list(ListQuery(limit: 1)).rows.first else {
+            throw ValidationError("there is no workflow whose status could be read")
+        }
+        var times: [Double] = []
+        for _ in 0..<reads {
+            let began = ContinuousClock.now
+            _ = try await client.status(newest.id)
+            times.append((ContinuousClock.now - began) / .milliseconds(1))
+        }
+        var result = Measurements()
+        result["status_ms"] = times.sorted()[times.count / 2]
         print(try result.line())
     }
 
