@@ -92,12 +92,12 @@ extension Connection {
             isFlushing = false
             server.account(for: self)
         }
-        repeat {
-            while !isCongested, !isOver, let stream = readyStreams.next() {
-                if stream.sendNext() { readyStreams.add(stream) }
-            }
-            guard !isOver, write() else { return }
-        } while !readyStreams.isEmpty
+        while !isCongested, !isOver, let stream = readyStreams.next() {
+            if stream.sendNext() { readyStreams.add(stream) }
+        }
+        guard !isOver, write() else { return }
+        // However fast the peer takes it: others want to be served too.
+        guard readyStreams.isEmpty else { return server.goOnLater(self) }
         if phase == .leaving { closeIfIdle() }
     }
 

@@ -67,6 +67,8 @@ final class Connection {
     var blockedSince: UInt64?
     var lastPingAt: UInt64 = 0
     var isFlushing = false
+    /// Its streams go on in a later turn of the lane.
+    var isUnfinished = false
     /// Calls that have ended while the engine or the store still works for them. They count, or whoever opens and cancels
     /// calls could have any number of them under way.
     var abandonedCalls = 0
@@ -146,6 +148,9 @@ final class Connection {
         isIntroduced = true
         server.crowd.introduced()
     }
+
+    /// Nothing waits for the peer but what its streams have yet to make.
+    var hasOnlyStreams: Bool { output.isEmpty && !readyStreams.isEmpty }
 
     /// Bytes wait for the peer beyond what streams may add to.
     var isCongested: Bool { waitingBytes >= ServerConfiguration.streamHighWater }

@@ -1,3 +1,4 @@
+import DequeModule
 @preconcurrency import Dispatch
 import Glibc
 import Logging
@@ -49,6 +50,8 @@ final class ServerCore {
     private var commandsUnderWay: [UInt64: (Result<RhythmEngine.Reply, RhythmError>) -> Void] = [:]
     private var examinations: [UInt64: ([Finding]) -> Void] = [:]
     private var dirty: [Connection] = []
+    private var unfinished = Deque<Connection>()
+    private var unfinishedIsScheduled = false
     private var afterTurn: [() -> Void] = []
     private var whenEmpty: (() -> Void)?
     let startedAt = LaneTimers.now()
@@ -116,13 +119,60 @@ final class ServerCore {
         while !dirty.isEmpty || !afterTurn.isEmpty {
             let connections = dirty
             dirty.removeAll(keepingCapacity: true)
-            for connection in connections { connection.flush() }
+            flush(connections)
             let actions = afterTurn
             afterTurn = []
             for action in actions { action() }
         }
         journal.settle(into: &statistics)
     }
+
+    /// Answers go out at once. What streams have to send waits if this turn has taken long already: a fast run of events
+    /// to many watches must not hold up the calls of others.
+    private func flush(_ connections: [Connection]) {
+        var deadline: UInt64?
+        for connection in connections {
+            if connection.hasOnlyStreams {
+                let now = LaneTimers.now()
+                if let deadline, now >= deadline {
+                    goOnLater(connection)
+                    continue
+                }
+                deadline = deadline ?? now + Self.streamTurn
+            }
+            connection.flush()
+        }
+    }
+
+    /// The connection's streams have more to send than one turn allows for.
+    func goOnLater(_ connection: Connection) {
+        guard !connection.isUnfinished else { return }
+        connection.isUnfinished = true
+        unfinished.append(connection)
+        scheduleUnfinished()
+    }
+
+    /// Behind everything that waits for the lane by now.
+    private func scheduleUnfinished() {
+        guard !unfinishedIsScheduled, !unfinished.isEmpty else { return }
+        unfinishedIsScheduled = true
+        lane.queue.async(execute: handler { $0.goOn() })
+    }
+
+    private func goOn() {
+        let deadline = LaneTimers.now() + Self.streamTurn
+        // Those that come back are for the next time.
+        for _ in 0..<unfinished.count {
+            guard LaneTimers.now() < deadline, let connection = unfinished.popFirst() else { break }
+            connection.isUnfinished = false
+            connection.flush()
+        }
+        unfinishedIsScheduled = false
+        scheduleUnfinished()
+    }
+
+    /// How long streams may keep the lane at a time (nanoseconds).
+    private static let streamTurn: UInt64 = 2_000_000
 
     /// The connection has something to send at the end of this turn.
     func markDirty(_ connection: Connection) {

@@ -10,6 +10,9 @@ import RhythmWire
 final class Topic {
     /// How many transitions are kept for watches that are a little behind.
     static let keptEvents = 64
+    /// So many more for each watch: where many are behind, each would read the same from the store.
+    private static let keptEventsPerWatch = 8
+    private static let keptEventsMax = 4096
 
     /// The latest progress of one step.
     struct ProgressItem {
@@ -56,7 +59,8 @@ final class Topic {
         events.append(
             EventItem(
                 version: event.version, status: event.status, encoded: EncodedBody(.watchEvent(.transition(event)))))
-        if events.count > Self.keptEvents { events.removeFirst() }
+        let kept = min(Self.keptEvents + Self.keptEventsPerWatch * followers.count, Self.keptEventsMax)
+        while events.count > kept { events.removeFirst() }
     }
 
     func update(_ update: Publication.ProgressUpdate) {

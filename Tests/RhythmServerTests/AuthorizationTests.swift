@@ -150,6 +150,8 @@ extension ServerTests {
                     let id = WorkflowID("w-\(number / 10)\(number % 10)")
                     _ = try await admin.start(Rig.gated(id: id, appID: appID))
                     if appID != "foreign" { own.append(id) }
+                    // Nothing moves while pages are read.
+                    try await admin.until(id, is: .started)
                 }
                 for ascending in [true, false] {
                     for sort in ListQuery.Sort.allCases {
