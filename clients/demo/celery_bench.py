@@ -10,6 +10,8 @@ the database meanwhile but for its counter of requests, before and after.
     celery_bench.py reads READS MS                             figures of what somebody else has read
     celery_bench.py report FILE                                the table of all figures (NAME LOAD JSON a line)
 """
+import contextlib
+import io
 import json
 import os
 import statistics
@@ -148,10 +150,12 @@ def read_status(reads):
     newest = app.backend.database["workflow_meta"].find_one({"app_id": "bench"}, sort=[("created_at", -1)])
     before = counters()["requests"]
     times = []
-    for _ in range(reads):
-        began = time.perf_counter()
-        Workflow(app, newest["_id"]).get_embellished_workflow()
-        times.append((time.perf_counter() - began) * 1000)
+    # With newer Celery the library prints a line for every step.
+    with contextlib.redirect_stdout(io.StringIO()):
+        for _ in range(reads):
+            began = time.perf_counter()
+            Workflow(app, newest["_id"]).get_embellished_workflow()
+            times.append((time.perf_counter() - began) * 1000)
     # The counter was asked once.
     requests = (counters()["requests"] - before - 1) / reads
     return {"status_ms": statistics.median(times), "requests_per_status": requests}
