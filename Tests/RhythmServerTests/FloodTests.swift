@@ -109,7 +109,8 @@ extension ServerTests {
                         ClientFrame(callID: UInt64(number), body: .call(.getStatus(GetStatus(workflowID: id)))))
                 }
                 for _ in 0..<50 { _ = try await other.status(id) }
-                #expect(Rig.residentBytes - before < 40 << 20)
+                // All of them at once take twice as much; 30 MiB or so come and go with the others' answers.
+                #expect(Rig.residentBytes - before < 80 << 20)
                 // Once it listens, it gets them all.
                 for number in 1...120 {
                     guard case .getStatus = try await peer.reply(of: UInt64(number)) else { return }
