@@ -11,8 +11,8 @@ extension CeleryDesk {
     /// How long the database may be away before anybody is told.
     private static let patience: Duration = .seconds(3)
 
-    /// Reads what is due, if no read is under way. A pause of twice its length follows every read: a busy database is
-    /// asked less often, for more attempts at once.
+    /// Reads what is due, if no read is under way. A pause as long as the read itself follows each: a busy database
+    /// is asked less often, for more attempts at once.
     func poll() {
         guard !isPolling, now >= nextRead else { return }
         let due = polls.takeDue(now: now, limit: Self.batch)

@@ -15,8 +15,8 @@ public import RhythmCore
 public final class Engine {
     /// Progress is stored at most this often.
     static let progressInterval = Duration.seconds(1)
-    /// How long the report that a step has begun waits for the next one, so that one commit stores both. Longer than no
-    /// step at all takes, shorter than anybody sees.
+    /// How long the report that a step has begun waits for the next one, so that one commit stores both. Longer than a
+    /// step takes that does nothing, shorter than anybody sees.
     public static let usualLinger = Duration.milliseconds(20)
     /// How often an input is tried when another server changes the same workflow at the same time.
     static let conflictTries = 8

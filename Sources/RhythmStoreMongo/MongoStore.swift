@@ -5,8 +5,8 @@ package import RhythmMongo
 /// Keeps workflows in a MongoDB database, for one server or for several.
 ///
 /// One workflow is one document (``WorkflowDocument``) and one write of it: state and intent are stored together or not
-/// at all. Each write names the version and the revision that it was made from, so of two servers that change a
-/// workflow one finds that the other was faster. A batch goes out as one unordered bulk; its workflows are stored each
+/// at all. Each write names the revision that it was made from, which every write counts up and which stands for one
+/// version, so of two servers that change a workflow one finds that the other was faster. A batch goes out as one unordered bulk; its workflows are stored each
 /// for itself.
 ///
 /// Durable as far as the database is: writes wait for a majority of the replica set to have them in their journals (see
