@@ -11,8 +11,8 @@ final class Call {
     /// It waits for what may never come: a stream, or a status that is to change. A server that goes ends it at once,
     /// and so does a client that has sent its last.
     var isOpenEnded: Bool
-    /// Weak, because a call may outlive its connection in the hands of the engine.
-    private(set) weak var connection: Connection?
+    /// A call in the hands of the engine may outlive its connection's socket; what it says then goes nowhere.
+    let connection: Connection
     /// What is to be undone when it ends, however it ends.
     var onEnd: (() -> Void)?
     /// The timer of its deadline.
@@ -38,14 +38,14 @@ final class Call {
 
     func workEnded() {
         work -= 1
-        if isEnded, work == 0 { connection?.abandonedCalls -= 1 }
+        if isEnded, work == 0 { connection.abandonedCalls -= 1 }
     }
 
     /// Marks it as ended. Called by its connection, which then sends the last frame.
     func end() {
         guard !isEnded else { return }
         isEnded = true
-        if work > 0 { connection?.abandonedCalls += 1 }
+        if work > 0 { connection.abandonedCalls += 1 }
         onEnd?()
         onEnd = nil
         whenOverdue = nil

@@ -1,4 +1,3 @@
-@preconcurrency import Dispatch
 import Logging
 import RhythmAuth
 import RhythmCore
@@ -11,8 +10,8 @@ extension Connection {
     func turnAway(_ error: RhythmError) {
         if let frameTimer { server.timers.cancel(frameTimer) }
         frameTimer = nil
-        readIsCancelled = true
-        readSource?.cancel()
+        readIsOver = true
+        askPoller()
         switch server.failures.fail(address, at: LaneTimers.now()) {
         case .hangUp:
             logFailure(error)
@@ -20,9 +19,9 @@ extension Connection {
         case .answer(let delay):
             phase = .turnedAway
             logFailure(error)
-            frameTimer = server.timers.schedule(after: delay) { [weak self] in
-                self?.send(.status(error), call: 0)
-                self?.hangUp(error.reason, error.message)
+            frameTimer = server.schedule(after: delay, for: self) {
+                $0.send(.status(error), call: 0)
+                $0.hangUp(error.reason, error.message)
             }
         }
     }

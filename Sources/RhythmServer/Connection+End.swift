@@ -1,5 +1,4 @@
 import DequeModule
-@preconcurrency import Dispatch
 import Glibc
 import Logging
 import RhythmAuth
@@ -11,8 +10,8 @@ import RhythmWire
 extension Connection {
     /// The peer has sent all it wants to send: what it asked for is still answered, watches end.
     func peerLeft() {
-        readIsCancelled = true
-        readSource?.cancel()
+        readIsOver = true
+        askPoller()
         guard phase != .awaitingHello else {
             close()
             return
@@ -20,7 +19,7 @@ extension Connection {
         leave()
         for call in Array(calls.values) where call.isOpenEnded { _ = finish(call, Self.peerIsGone) }
         closeIfIdle()
-        server.timers.schedule(after: .seconds(5)) { [weak self] in self?.close() }
+        server.schedule(after: .seconds(5), for: self) { $0.close() }
     }
 
     /// Takes no further calls.
@@ -104,27 +103,21 @@ extension Connection {
         introduced()
         phase = .parting
         held = []
+        readyStreams.removeAll()
         readsToCome = []
         if let frameTimer { server.timers.cancel(frameTimer) }
         frameTimer = nil
         for call in Array(calls.values) { _ = finish(call, Self.peerIsGone) }
         sayEndOfTLS()
-        // The peer has closed already, or is not to be listened to.
-        lingers = !readIsCancelled
-        cancelSources()
-        if openSources == 0 { linger() }
-    }
-
-    /// Only when no source is left on the descriptor: once both ways are closed the system reports a hang-up, and a hang-up
-    /// that meets the cancellation of a source brings Dispatch's event loop down on Linux.
-    private func linger() {
         shutdown(descriptor, Int32(SHUT_WR))
-        lingersUntil = LaneTimers.now() &+ UInt64(server.configuration.lingerTimeout.wholeMicroseconds) * 1000
         throwAwayWhatComes()
+        // A peer that has closed already, or is not to be listened to, has no more to say.
+        guard !readIsOver else { return close() }
+        askPoller()
+        server.schedule(after: server.configuration.lingerTimeout, for: self) { $0.close() }
     }
 
-    private func throwAwayWhatComes() {
-        guard phase == .parting else { return }
+    func throwAwayWhatComes() {
         while phase == .parting {
             let count = recv(descriptor, server.readBuffer.baseAddress, server.readBuffer.count, 0)
             if count > 0 {
@@ -137,27 +130,9 @@ extension Connection {
                 return close()
             }
         }
-        guard phase == .parting else { return }
-        guard lingers, LaneTimers.now() < lingersUntil else { return close() }
-        server.timers.schedule(after: .milliseconds(10)) { [weak self] in self?.throwAwayWhatComes() }
     }
 
-    /// Their cancel handlers run when they are really gone. A suspended source has to be resumed for that.
-    private func cancelSources() {
-        readIsCancelled = true
-        readSource?.cancel()
-        if readIsSuspended { readSource?.resume() }
-        readIsSuspended = false
-        readSource = nil
-        if let writeSource {
-            writeSource.cancel()
-            if !writeIsArmed { writeSource.resume() }
-        }
-        writeIsArmed = false
-        writeSource = nil
-    }
-
-    func throwAway(_ count: Int) {
+    private func throwAway(_ count: Int) {
         thrownAway += count
         if thrownAway > Self.mostThrownAway { close() }
     }
@@ -181,27 +156,12 @@ extension Connection {
         introduced()
         phase = .closed
         held = []
+        readyStreams.removeAll()
         readsToCome = []
         server.account(for: self)
         if let frameTimer { server.timers.cancel(frameTimer) }
         for call in Array(calls.values) { _ = finish(call, Self.peerIsGone) }
-        // The descriptor is closed, and with that the peer told, when both sources are gone.
-        cancelSources()
-        finishClosing()
-    }
-
-    func sourceGone() -> @Sendable () -> Void {
-        server.handler { [id] core in core.connections[id]?.oneSourceIsGone() }
-    }
-
-    func oneSourceIsGone() {
-        openSources -= 1
-        if phase == .parting, openSources == 0 { linger() }
-        finishClosing()
-    }
-
-    func finishClosing() {
-        guard phase == .closed, openSources == 0 else { return }
+        server.poller.remove(descriptor)
         Glibc.close(descriptor)
         server.forget(self)
     }
@@ -224,7 +184,7 @@ extension Connection {
         } else if now >= oldAt {
             let grace = server.configuration.ageGrace
             goAway(.connectionAge, grace: grace)
-            server.timers.schedule(after: grace) { [weak self] in self?.part() }
+            server.schedule(after: grace, for: self) { $0.part() }
         } else if silence > pingInterval, now &- lastPingAt > pingInterval, blockedSince == nil {
             lastPingAt = now
             server.statistics.pingsSent += 1

@@ -1,4 +1,3 @@
-@preconcurrency import Dispatch
 import Glibc
 import Logging
 import RhythmAuth
@@ -9,7 +8,7 @@ import RhythmWire
 
 /// How bytes become frames, and frames calls.
 extension Connection {
-    /// Reads until nothing is left: after a hang-up the source may fire only once.
+    /// Reads what is there. What is left, the poller tells of again.
     func readable() {
         if !held.isEmpty, !readIsSuspended {
             let bytes = held
@@ -17,9 +16,22 @@ extension Connection {
             bytes.withUnsafeBytes { take($0) }
         }
         if let tls { decrypt(tls) }
+        receive()
+        flush()
+    }
+
+    /// Nothing can be sent any more. What was asked before that still counts, and nothing comes after it.
+    func lost() {
+        guard !isLost else { return }
+        isLost = true
+        receive()
+        close()
+    }
+
+    private func receive() {
         let size = tls == nil ? server.readBuffer.count : Self.ciphertextBytes
         var rounds = 0
-        while phase != .closed, !readIsCancelled, !readIsSuspended {
+        while takesFrames, !readIsOver, !readIsSuspended {
             let count = recv(descriptor, server.readBuffer.baseAddress, size, 0)
             if count > 0 {
                 bytesIn += count
@@ -32,11 +44,8 @@ extension Connection {
                     take(bytes)
                 }
                 rounds += 1
-                if rounds == 16 {
-                    // Others want to be served too; come back for the rest.
-                    server.lane.queue.async(execute: server.handler { [id] core in core.connections[id]?.readable() })
-                    break
-                }
+                // A short request comes alone; of something long there is more. But others want to be served too.
+                if (rounds == 1 && count < size) || rounds == 16, !isLost { break }
             } else if count == 0 {
                 peerLeft()
             } else if errno == EINTR {
@@ -47,7 +56,6 @@ extension Connection {
                 close()
             }
         }
-        flush()
     }
 
     /// So much is read at once where it has to be decrypted: one whole record, so that the session's buffer stays small.
@@ -57,7 +65,7 @@ extension Connection {
     /// stays in the session.
     private func decrypt(_ tls: TLSSession) {
         withUnsafeTemporaryAllocation(byteCount: 16 * 1024, alignment: 16) { buffer in
-            while takesFrames, !readIsCancelled, !readIsSuspended {
+            while takesFrames, !readIsOver, !readIsSuspended {
                 do throws(TLSError) {
                     switch try tls.read(into: buffer) {
                     case .bytes(let count): take(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
@@ -111,12 +119,12 @@ extension Connection {
             frameTimer = nil
         }
         guard hasBegun, frameTimer == nil else { return }
-        frameTimer = server.timers.schedule(after: server.configuration.frameTimeout) { [weak self] in
-            guard let self else { return }
-            frameTimer = nil
+        frameTimer = server.schedule(after: server.configuration.frameTimeout, for: self) { connection in
+            connection.frameTimer = nil
             // While nothing is read, it is not the peer who keeps its rest back.
-            if readIsSuspended { return watchFrame(hasBegun: true, isNew: false) }
-            refuse("FRAME_TIMEOUT", "a frame was not complete within \(server.configuration.frameTimeout)")
+            if connection.readIsSuspended { return connection.watchFrame(hasBegun: true, isNew: false) }
+            let limit = connection.server.configuration.frameTimeout
+            connection.refuse("FRAME_TIMEOUT", "a frame was not complete within \(limit)")
         }
     }
 

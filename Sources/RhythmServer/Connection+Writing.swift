@@ -1,5 +1,4 @@
 import DequeModule
-@preconcurrency import Dispatch
 import RhythmCore
 import RhythmLane
 import RhythmTLS
@@ -38,16 +37,15 @@ extension Connection {
         guard !call.isEnded else { return false }
         if calls.removeValue(forKey: call.id) != nil { server.callCount -= 1 }
         if let deadline = call.deadline { server.timers.cancel(deadline) }
-        readyStreams.remove(call.id)
         call.end()
         server.journal.add(call, peer: peer, error)
-        if phase == .leaving { server.later { [weak self] in self?.closeIfIdle() } }
+        if phase == .leaving { server.later { [self] in closeIfIdle() } }
         return !isOver
     }
 
     /// Appends a frame; it goes out with the next flush, together with all others of this turn.
     func send(_ body: ServerBody, call: UInt64) {
-        guard !isOver else { return }
+        guard !isOver, !isLost else { return }
         switch body {
         case .pong, .status: waitingControlFrames += 1
         default: break
@@ -63,7 +61,7 @@ extension Connection {
 
     /// Appends a frame around a body that many watches share.
     func send(_ shared: EncodedBody, call: UInt64) {
-        guard !isOver else { return }
+        guard !isOver, !isLost else { return }
         let length = shared.frameLength(callID: call)
         if length <= server.configuration.maxResponseBytes {
             shared.append(callID: call, to: &output.bytes)
@@ -103,28 +101,28 @@ extension Connection {
 
     /// - Returns: whether everything is gone.
     func write() -> Bool {
+        guard !isLost else { return false }
         switch flushBytes() {
         case .drained:
             blockedSince = nil
             waitingControlFrames = 0
-            disarmWrite()
-            if !readsToCome.isEmpty { server.later { [weak self] in self?.startReads() } }
-            if readIsSuspended, phase != .closed {
-                readIsSuspended = false
-                readSource?.resume()
-                if !held.isEmpty || tls != nil { server.later { [weak self] in self?.readable() } }
+            waitsToWrite = false
+            let mayReadAgain = readIsSuspended && !isOver
+            if mayReadAgain { readIsSuspended = false }
+            askPoller()
+            if !readsToCome.isEmpty { server.later { [self] in startReads() } }
+            if mayReadAgain {
+                if !held.isEmpty || tls != nil { server.later { [self] in readable() } }
             }
             return true
         case .blocked:
             if blockedSince == nil { blockedSince = LaneTimers.now() }
-            armWrite()
-            if hasEnoughToTake, !readIsSuspended, !readIsCancelled {
-                readIsSuspended = true
-                readSource?.suspend()
-            }
+            waitsToWrite = true
+            if hasEnoughToTake, !readIsOver { readIsSuspended = true }
+            askPoller()
             return false
         case .failed:
-            close()
+            lost()
             return false
         }
     }
@@ -145,7 +143,7 @@ extension Connection {
         }
     }
 
-    private func writable() {
+    func writable() {
         let before = output.totalSent + sealed.totalSent
         flush()
         guard output.totalSent + sealed.totalSent > before else { return }
@@ -168,26 +166,5 @@ extension Connection {
             readsUnderWay += 1
             begin()
         }
-    }
-
-    private func armWrite() {
-        guard !writeIsArmed else { return }
-        writeIsArmed = true
-        if let writeSource {
-            writeSource.resume()
-            return
-        }
-        let source = DispatchSource.makeWriteSource(fileDescriptor: descriptor, queue: server.lane.queue)
-        source.setEventHandler(handler: server.handler { [id] core in core.connections[id]?.writable() })
-        source.setCancelHandler(handler: sourceGone())
-        openSources += 1
-        writeSource = source
-        source.activate()
-    }
-
-    func disarmWrite() {
-        guard writeIsArmed else { return }
-        writeIsArmed = false
-        writeSource?.suspend()
     }
 }

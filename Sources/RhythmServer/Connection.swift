@@ -1,6 +1,5 @@
 import CRhythmShims
 import DequeModule
-@preconcurrency import Dispatch
 import Glibc
 import Logging
 import RhythmAuth
@@ -15,8 +14,8 @@ import RhythmWire
 /// `parting` (everything is said; what still comes is read and thrown away) -> `closed`; or `awaitingHello` ->
 /// `turnedAway` (its credentials are wrong, which it is told after a while) -> `closed`. Each leads to `closed` at once
 /// when the peer is gone.
-/// One read source and at most one write source serve the descriptor for its whole life; it is closed only
-/// after the cancel handlers of both have run.
+/// It holds its server and its calls hold it, strongly: weak references cost more than all else that is done with them.
+/// The circles end when it is closed.
 final class Connection {
     enum Phase { case awaitingHello, ready, leaving, turnedAway, parting, closed }
 
@@ -35,14 +34,11 @@ final class Connection {
     let oldAt: UInt64
     var callsBegun: UInt64 = 0
     var bytesIn = 0
-    /// While it is parting, whether and until when (uptime, nanoseconds) it waits for the peer to close too.
-    var lingers = false
-    var lingersUntil: UInt64 = 0
     /// What was read and thrown away since it is parting.
     var thrownAway = 0
     var clientName = ""
 
-    unowned let server: ServerCore
+    let server: ServerCore
     let descriptor: Int32
     private let isUnix: Bool
     private let uid: UInt32?
@@ -56,12 +52,16 @@ final class Connection {
     /// What was read and not looked at, because too much waits for the peer.
     var held: [UInt8] = []
     var lastCallID: UInt64 = 0
-    var readSource: (any DispatchSourceRead)?
-    var writeSource: (any DispatchSourceWrite)?
-    var writeIsArmed = false
+    /// Nothing is read for now: too much waits for the peer.
     var readIsSuspended = false
-    var readIsCancelled = false
-    var openSources = 1
+    /// Nothing can be sent any more.
+    var isLost = false
+    /// Nothing is read any more.
+    var readIsOver = false
+    /// The socket is full.
+    var waitsToWrite = false
+    /// What the poller was asked about the socket last.
+    private var asked: Poller.Interest = []
     /// The timer for the Hello, and later for a frame that has begun.
     var frameTimer: UInt64?
     var blockedSince: UInt64?
@@ -132,14 +132,39 @@ final class Connection {
 
     /// Begins to read. Called once.
     func start() {
-        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: server.lane.queue)
-        source.setEventHandler(handler: server.handler { [id] core in core.connections[id]?.readable() })
-        source.setCancelHandler(handler: sourceGone())
-        readSource = source
-        frameTimer = server.timers.schedule(after: server.configuration.helloTimeout) { [weak self] in
-            self?.refuse("HELLO_TIMEOUT", "no Hello came within \(self?.server.configuration.helloTimeout ?? .zero)")
+        frameTimer = server.schedule(after: server.configuration.helloTimeout, for: self) {
+            $0.refuse("HELLO_TIMEOUT", "no Hello came within \($0.server.configuration.helloTimeout)")
         }
-        source.activate()
+        asked = .reading
+        guard server.poller.add(descriptor, id: id, asked) else {
+            server.logger.error("connection refused", metadata: ["peer": "\(peer)", "reason": "NO_POLLER"])
+            return close()
+        }
+    }
+
+    /// The socket has something to say.
+    func ready(_ news: Poller.News) {
+        if news.isWritable, waitsToWrite { writable() }
+        guard news.isReadable, phase != .closed else { return }
+        if phase == .parting {
+            throwAwayWhatComes()
+        } else if !readIsOver, !readIsSuspended {
+            readable()
+        } else if news.isGone {
+            // Nobody is there to be answered, and this would be said without end.
+            close()
+        }
+    }
+
+    /// Has the poller tell what is of interest now.
+    func askPoller() {
+        guard phase != .closed else { return }
+        var interest: Poller.Interest = []
+        if phase == .parting || !(readIsOver || readIsSuspended) { interest.insert(.reading) }
+        if waitsToWrite, phase != .parting { interest.insert(.writing) }
+        guard interest != asked else { return }
+        asked = interest
+        server.poller.change(descriptor, id: id, interest)
     }
 
     /// No longer one that has yet to say an acceptable Hello: it has, or it goes.

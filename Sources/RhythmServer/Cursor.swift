@@ -13,7 +13,7 @@ final class Cursor {
     }
 
     let id: WorkflowID
-    unowned let watch: Watch
+    let watch: Watch
     /// What it follows; nil before and after. Kept here as well as in the hub, which lets go of it with its workflow:
     /// a new workflow of the same id has a topic of its own.
     var topic: Topic?
@@ -43,6 +43,13 @@ final class Cursor {
     init(id: WorkflowID, watch: Watch) {
         self.id = id
         self.watch = watch
+    }
+
+    /// There may be something to be sent. Never false when there is.
+    var mayHaveMore: Bool {
+        guard case .live = state, let topic else { return false }
+        return snapshot != nil || gap != nil || !backlog.isEmpty || next <= max(topic.version, storedVersion)
+            || topic.lastSequence > sentProgress || topic.isDeleted
     }
 
     /// The watch knows that the workflow is done, or gone.

@@ -17,9 +17,9 @@ final class LaneTimers {
     private var lastID: UInt64 = 0
     private var armedFor: UInt64 = .max
 
-    /// `fire` must call ``runDue()`` on the lane.
-    init(queue: DispatchQueue, fire: @escaping @Sendable () -> Void) {
-        source = DispatchSource.makeTimerSource(queue: queue)
+    /// `fire` must have ``runDue()`` called on the lane; it is called elsewhere.
+    init(fire: @escaping @Sendable () -> Void) {
+        source = DispatchSource.makeTimerSource(queue: .global(qos: .userInitiated))
         source.setEventHandler(handler: fire)
         source.activate()
     }

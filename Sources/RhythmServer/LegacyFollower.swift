@@ -22,7 +22,7 @@ final class LegacyFollower {
     func start() { scheduleLook() }
 
     private func scheduleLook() {
-        server.timers.schedule(after: Self.interval) { [weak self] in self?.look() }
+        server.timers.schedule(after: Self.interval) { [self] in look() }
     }
 
     private func look() {
@@ -41,8 +41,7 @@ final class LegacyFollower {
             }
             let joining = Set(found.joined()).subtracting(ids).subtracting(followed)
             return .legacy(try desk.states(ids + joining.sorted()))
-        } then: { [weak self] result in
-            guard let self else { return }
+        } then: { [self] result in
             if case .legacy(let states) = result { take(ids, states) }
             scheduleLook()
         }

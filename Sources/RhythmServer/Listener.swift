@@ -3,22 +3,33 @@ import CRhythmShims
 import Glibc
 import RhythmCore
 import RhythmWire
+import Synchronization
 
-/// One listening socket. Accepts until the system says that nobody waits; survives running out of descriptors.
-final class Listener {
+/// One listening socket. Accepts, on a queue of its own, until the system says that nobody waits; survives running out of
+/// descriptors. May be used from any thread.
+final class Listener: Sendable {
+    private struct State {
+        var isPaused = false
+        var isClosed = false
+        /// Held back, so that with no descriptor left a peer can still be accepted and closed instead of being left in
+        /// the backlog, which would wake the source without end.
+        var spare = open("/dev/null", O_RDONLY | O_CLOEXEC)
+    }
+
     /// Where it really listens: with the port that the system chose.
     let endpoint: Endpoint
     private let descriptor: Int32
     private let source: any DispatchSourceRead
-    private var isSuspended = false
-    /// Held back, so that with no descriptor left a peer can still be accepted and closed instead of being left in
-    /// the backlog, which would wake this source without end.
-    private var spare: Int32
+    private let state = Mutex(State())
+    private static let retryInterval = DispatchTimeInterval.seconds(1)
 
-    /// - Parameter accepted: called on the queue with each new descriptor and the peer's address.
+    /// - Parameters:
+    ///   - accepted: called with each new descriptor, which is the receiver's to close, and the peer's address.
+    ///   - exhausted: called when descriptors have run out; new peers wait then until there may be one again.
     /// - Throws: UNAVAILABLE naming the address and what the system said.
     init(
-        _ endpoint: Endpoint, unixSocketMode: UInt32, queue: DispatchQueue, fire: @escaping @Sendable () -> Void
+        _ endpoint: Endpoint, unixSocketMode: UInt32, accepted: @escaping @Sendable (Int32, String) -> Void,
+        exhausted: @escaping @Sendable () -> Void
     ) throws(RhythmError) {
         var error = [CChar](repeating: 0, count: 256)
         switch endpoint {
@@ -38,18 +49,22 @@ final class Listener {
             let why = String(decoding: error.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
             throw RhythmError(.unavailable, reason: "CANNOT_LISTEN", "cannot listen on \(endpoint): \(why)")
         }
-        spare = open("/dev/null", O_RDONLY | O_CLOEXEC)
-        source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-        source.setEventHandler(handler: fire)
+        source = DispatchSource.makeReadSource(
+            fileDescriptor: descriptor, queue: DispatchQueue(label: "rhythm.listener", qos: .userInitiated))
+        source.setEventHandler { [weak self] in
+            guard let self, !acceptAll(accepted) else { return }
+            exhausted()
+            pause()
+        }
         let descriptor = descriptor
         source.setCancelHandler { Glibc.close(descriptor) }
         source.activate()
     }
 
-    /// Accepts everybody who waits, up to a number that keeps the lane free for others.
+    /// Accepts everybody who waits; who comes meanwhile makes the source fire again.
     ///
-    /// - Returns: false if descriptors ran out; then call ``pause()`` and later ``resume()``.
-    func acceptAll(_ accepted: (Int32, String) -> Void) -> Bool {
+    /// - Returns: false if descriptors ran out.
+    private func acceptAll(_ accepted: (Int32, String) -> Void) -> Bool {
         for _ in 0..<256 {
             var peer = [CChar](repeating: 0, count: 128)
             let client = rhythm_accept(descriptor, &peer, peer.count)
@@ -70,32 +85,45 @@ final class Listener {
     }
 
     private func turnOneAway() {
-        guard spare >= 0 else { return }
-        Glibc.close(spare)
-        var peer = [CChar](repeating: 0, count: 8)
-        let client = rhythm_accept(descriptor, &peer, peer.count)
-        if client >= 0 { Glibc.close(client) }
-        spare = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        state.withLock { state in
+            guard state.spare >= 0 else { return }
+            Glibc.close(state.spare)
+            var peer = [CChar](repeating: 0, count: 8)
+            let client = rhythm_accept(descriptor, &peer, peer.count)
+            if client >= 0 { Glibc.close(client) }
+            state.spare = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        }
     }
 
-    func pause() {
-        guard !isSuspended else { return }
-        isSuspended = true
-        source.suspend()
+    private func pause() {
+        state.withLock { state in
+            guard !state.isPaused, !state.isClosed else { return }
+            state.isPaused = true
+            source.suspend()
+        }
+        DispatchQueue.global().asyncAfter(deadline: .now() + Self.retryInterval) { [weak self] in self?.resume() }
     }
 
+    /// A descriptor is free again.
     func resume() {
-        guard isSuspended else { return }
-        isSuspended = false
-        source.resume()
+        state.withLock { state in
+            guard state.isPaused else { return }
+            state.isPaused = false
+            source.resume()
+        }
     }
 
     /// Stops listening; the descriptor is closed by the source's cancel handler.
     func close() {
-        source.cancel()
-        resume()
-        if spare >= 0 { Glibc.close(spare) }
-        spare = -1
+        state.withLock { state in
+            guard !state.isClosed else { return }
+            state.isClosed = true
+            source.cancel()
+            if state.isPaused { source.resume() }
+            state.isPaused = false
+            if state.spare >= 0 { Glibc.close(state.spare) }
+            state.spare = -1
+        }
         if case .unix(let path) = endpoint { unlink(path) }
     }
 }

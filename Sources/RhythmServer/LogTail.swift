@@ -9,7 +9,7 @@ final class LogTail: OutgoingStream {
     /// How often a log that is being followed is looked at.
     private static let pollInterval = Duration.milliseconds(200)
 
-    let callID: UInt64
+    var isQueued = false
     private let request: TailLog
     private let attempt: TaskID
     private let logs: any LogSource
@@ -26,7 +26,6 @@ final class LogTail: OutgoingStream {
         self.logs = logs
         self.call = call
         self.server = server
-        callID = call.id
         offset = request.offset
         left = request.maxBytes > 0 ? request.maxBytes : .max
     }
@@ -37,9 +36,10 @@ final class LogTail: OutgoingStream {
     }
 
     func sendNext() -> Bool {
-        guard let data = piece, !call.isEnded, let connection = call.connection else { return false }
+        guard let data = piece, !call.isEnded else { return false }
+        let connection = call.connection
         piece = nil
-        connection.send(.logData(data), call: callID)
+        connection.send(.logData(data), call: call.id)
         server.statistics.eventsSent += 1
         left -= Int64(data.data.count)
         offset = data.offset + Int64(data.data.count)
@@ -73,7 +73,7 @@ final class LogTail: OutgoingStream {
             if request.follow, isStillExpected {
                 server.timers.schedule(after: Self.pollInterval) { [self] in readMore() }
             } else {
-                call.connection?.complete(call)
+                call.connection.complete(call)
             }
             return
         }
@@ -85,8 +85,8 @@ final class LogTail: OutgoingStream {
         piece = LogData(
             taskID: attempt, offset: chunk.offset, data: chunk.bytes, endOffset: chunk.end,
             isComplete: chunk.isComplete)
-        call.connection?.readyStreams.add(self)
-        if let connection = call.connection { server.markDirty(connection) }
+        call.connection.readyStreams.add(self)
+        server.markDirty(call.connection)
     }
 
     /// The attempt may still begin.

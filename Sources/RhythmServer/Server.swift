@@ -85,7 +85,7 @@ private actor ServerDriver {
     }
 
     func start() throws(RhythmError) -> [Endpoint] {
-        let core = ServerCore(engine: engine, configuration: configuration, logger: logger, lane: lane) {
+        let core = try ServerCore(engine: engine, configuration: configuration, logger: logger, lane: lane) {
             [weak self] body in
             self?.assumeIsolated { driver in
                 if let core = driver.core { body(core) }

@@ -9,7 +9,7 @@ extension ServerCore {
     /// Whatever the table does not allow ends here; the rest finds what its scope allows.
     func handle(_ request: Request, of caller: Caller, call: Call, timeoutMilliseconds: UInt32) {
         switch AuthorizationTable.decide(request.name, appID: request.appID, for: caller) {
-        case .refused(let error): call.connection?.fail(call, error)
+        case .refused(let error): call.connection.fail(call, error)
         case .allowed(let scope):
             call.scope = scope
             onBehalf(of: call) { carryOut(request, call: call, timeoutMilliseconds: timeoutMilliseconds) }
@@ -45,10 +45,10 @@ extension ServerCore {
         case .resolveID(let resolve): resolveID(resolve, call)
         case .watchProgress(let watch): hub.open(watch, call: call)
         case .tailLog(let tail): tailLog(tail, call)
-        case .getServerInfo: call.connection?.reply(call, .getServerInfo(info))
+        case .getServerInfo: call.connection.reply(call, .getServerInfo(info))
         case .diagnose: examine(call)
-        case .getConnections: call.connection?.reply(call, .getConnections(connectionList))
-        case .getStats: call.connection?.reply(call, .getStats(stats))
+        case .getConnections: call.connection.reply(call, .getConnections(connectionList))
+        case .getStats: call.connection.reply(call, .getStats(stats))
         case .adoptWorkflows(let request): adopt(request, call)
         }
     }
@@ -68,10 +68,9 @@ extension ServerCore {
         } else {
             limit = configuration.defaultTimeout
         }
-        call.deadline = timers.schedule(after: limit) { [weak call] in
-            guard let call else { return }
+        call.deadline = timers.schedule(after: limit) {
             if let answer = call.whenOverdue { return answer() }
-            call.connection?.fail(
+            call.connection.fail(
                 call,
                 RhythmError(
                     .deadlineExceeded, reason: "DEADLINE", "the call was not answered within \(limit)",
@@ -86,22 +85,22 @@ extension ServerCore {
             switch result {
             case .success(let reply):
                 if let reply = answer(reply) {
-                    call.connection?.reply(call, reply)
+                    call.connection.reply(call, reply)
                 } else {
-                    call.connection?.fail(
+                    call.connection.fail(
                         call,
                         RhythmError(
                             .internal, reason: "WRONG_REPLY", "the engine answered something else",
                             effect: .unknown))
                 }
-            case .failure(let error): call.connection?.fail(call, error)
+            case .failure(let error): call.connection.fail(call, error)
             }
         }
     }
 
     private func adopt(_ request: AdoptionRequest, _ call: Call) {
         guard !request.ids.isEmpty || request.filter != nil else {
-            call.connection?.fail(
+            call.connection.fail(
                 call,
                 RhythmError(
                     .invalidArgument, reason: "IDS_OR_FILTER", "name workflows to adopt, or give a filter",
@@ -109,7 +108,7 @@ extension ServerCore {
             return
         }
         guard request.ids.count <= ListQuery.maximumLimit else {
-            call.connection?.fail(
+            call.connection.fail(
                 call,
                 RhythmError(
                     .invalidArgument, reason: "TOO_MANY",
@@ -119,50 +118,50 @@ extension ServerCore {
         }
         adopt(request, within: call.scope) { result in
             switch result {
-            case .success(let reply): call.connection?.reply(call, .adoptWorkflows(reply))
-            case .failure(let error): call.connection?.fail(call, error)
+            case .success(let reply): call.connection.reply(call, .adoptWorkflows(reply))
+            case .failure(let error): call.connection.fail(call, error)
             }
         }
     }
 
     private func getStatus(_ get: GetStatus, _ call: Call) {
         if let answer = statusAnswers.answer(to: get, within: call.scope) {
-            call.connection?.reply(call, answer)
+            call.connection.reply(call, answer)
             return
         }
         if get.waitAfterVersion == nil, let workflow = active(get.workflowID, within: call.scope) {
             let reply = GetStatusReply(workflow: workflow.shown(for: get))
             if let answer = statusAnswers.keep(reply, to: get, limit: configuration.maxResponseBytes) {
-                call.connection?.reply(call, answer)
+                call.connection.reply(call, answer)
             } else {
-                call.connection?.reply(call, .getStatus(reply))
+                call.connection.reply(call, .getStatus(reply))
             }
             return
         }
         if get.waitAfterVersion != nil {
             // A long poll: looked at again when the workflow changes, and a last time when its time is over. It waits
             // before it looks, so that no change falls in between.
-            hub.waitForChange(of: get.workflowID, call: call) { [weak self] in self?.getStatus(get, call) }
+            hub.waitForChange(of: get.workflowID, call: call) { [unowned self] in getStatus(get, call) }
             call.isOpenEnded = true
-            call.whenOverdue = { [weak self, unowned call] in
+            call.whenOverdue = { [unowned self, unowned call] in
                 var now = get
                 now.waitAfterVersion = nil
-                self?.getStatus(now, call)
+                getStatus(now, call)
             }
         }
         find(get.workflowID, within: call.scope) { result in
             switch result {
             case .success(let workflow):
                 if let after = get.waitAfterVersion, workflow.version <= after { return }
-                call.connection?.reply(call, .getStatus(.init(workflow: workflow.shown(for: get))))
-            case .failure(let error): call.connection?.fail(call, error)
+                call.connection.reply(call, .getStatus(.init(workflow: workflow.shown(for: get))))
+            case .failure(let error): call.connection.fail(call, error)
             }
         }
     }
 
     private func listWorkflows(_ list: ListWorkflows, _ call: Call) {
         guard (1...ListQuery.maximumLimit).contains(list.query.limit) else {
-            call.connection?.fail(
+            call.connection.fail(
                 call,
                 RhythmError(
                     .invalidArgument, reason: "OUT_OF_RANGE",
@@ -177,8 +176,8 @@ extension ServerCore {
         } then: { result in
             switch result {
             case .list(let page, let counts):
-                call.connection?.reply(call, .listWorkflows(ListReply(page: page, counts: counts)))
-            case .failed(let error): call.connection?.fail(call, error)
+                call.connection.reply(call, .listWorkflows(ListReply(page: page, counts: counts)))
+            case .failed(let error): call.connection.fail(call, error)
             default: break
             }
         }
@@ -191,8 +190,8 @@ extension ServerCore {
             .ids(try reader.ids(withPrefix: resolve.prefix, within: scope, limit: limit))
         } then: { result in
             switch result {
-            case .ids(let ids): call.connection?.reply(call, .resolveID(ResolveReply(workflowIDs: ids)))
-            case .failed(let error): call.connection?.fail(call, error)
+            case .ids(let ids): call.connection.reply(call, .resolveID(ResolveReply(workflowIDs: ids)))
+            case .failed(let error): call.connection.fail(call, error)
             default: break
             }
         }
@@ -200,27 +199,27 @@ extension ServerCore {
 
     private func examine(_ call: Call) {
         examine(within: call.scope) { findings in
-            call.connection?.reply(call, .diagnose(DiagnoseReply(findings: findings)))
+            call.connection.reply(call, .diagnose(DiagnoseReply(findings: findings)))
         }
     }
 
     private func tailLog(_ tail: TailLog, _ call: Call) {
         guard let logs = engine.logs else {
-            call.connection?.fail(
+            call.connection.fail(
                 call, RhythmError(.unimplemented, reason: "NO_LOGS", "the runner of this server keeps no logs"))
             return
         }
-        find(tail.workflowID, within: call.scope) { [weak self] result in
-            guard let self, !call.isEnded else { return }
+        find(tail.workflowID, within: call.scope) { [unowned self] result in
+            guard !call.isEnded else { return }
             switch result {
             case .success(let workflow):
                 do throws(RhythmError) {
                     let attempt = try workflow.attempt(for: tail)
                     LogTail(tail, attempt: attempt, logs: logs, call: call, server: self).begin()
                 } catch {
-                    call.connection?.fail(call, error)
+                    call.connection.fail(call, error)
                 }
-            case .failure(let error): call.connection?.fail(call, error)
+            case .failure(let error): call.connection.fail(call, error)
             }
         }
     }

@@ -16,6 +16,7 @@ final class ServerCore {
     let logger: Logger
     let lane: Lane
     let timers: LaneTimers
+    let poller: Poller
     private(set) lazy var hub = WatchHub(
         server: self, bookmarkInterval: configuration.bookmarkInterval,
         maxWorkflows: configuration.maxWatchedWorkflows)
@@ -57,10 +58,12 @@ final class ServerCore {
     let startedAt = LaneTimers.now()
 
     /// - Parameter enter: runs a closure with this core on the lane; called on the lane.
+    /// - Throws: UNAVAILABLE if there are no descriptors left.
     init(
         engine: EngineService, configuration: ServerConfiguration, logger: Logger, lane: Lane,
         enter: @escaping @Sendable (@Sendable (ServerCore) -> Void) -> Void
-    ) {
+    ) throws(RhythmError) {
+        poller = try Poller(queue: lane.queue) { enter { $0.serve() } }
         self.engine = engine
         self.configuration = configuration
         security = configuration.security
@@ -69,11 +72,11 @@ final class ServerCore {
         peersThrottle = LogThrottle(perSecond: UInt64(configuration.logLinesPerSecond))
         self.lane = lane
         self.enter = enter
-        timers = LaneTimers(queue: lane.queue) { enter { $0.turn { $0.timers.runDue() } } }
-        let mailbox = Mailbox<LaneMessage>(lane: lane) { messages in
+        let mailbox = Mailbox<LaneMessage>(lane: lane, bell: poller.bell) { messages in
             enter { core in core.turn { $0.deliver(messages) } }
         }
         self.mailbox = mailbox
+        timers = LaneTimers { mailbox.put(.timersAreDue) }
         reads = StoreReads { ticket, result in mailbox.put(.read(ticket, result)) }
     }
 
@@ -89,11 +92,12 @@ final class ServerCore {
                     throw RhythmError(
                         .failedPrecondition, reason: "NO_CERTIFICATE", "\(endpoint) needs a certificate")
                 }
-                let index = listeners.count
                 listeners.append(
-                    try Listener(
-                        endpoint, unixSocketMode: security.unixSocketMode, queue: lane.queue,
-                        fire: handler { core in core.accept(at: index) }))
+                    try Listener(endpoint, unixSocketMode: security.unixSocketMode) { descriptor, peer in
+                        mailbox.put(.accepted(descriptor, peer, endpoint))
+                    } exhausted: {
+                        mailbox.put(.descriptorsRanOut)
+                    })
             }
         } catch {
             for listener in listeners { listener.close() }
@@ -108,10 +112,31 @@ final class ServerCore {
         return listeners.map(\.endpoint)
     }
 
-    /// A handler for sources and queues: enters the core, runs `body`, and writes what it left to be written.
-    func handler(_ body: @escaping @Sendable (ServerCore) -> Void) -> @Sendable () -> Void {
-        { [enter] in enter { core in core.turn(body) } }
+    /// Serves sockets and mailbox as long as one of them has something, and for a moment longer: what comes while the lane
+    /// still waits here costs no change of threads. Whatever else is to be done on the lane waits meanwhile, so it does not
+    /// go on for ever.
+    private func serve() {
+        let end = LaneTimers.now() + Self.servingTime
+        repeat {
+            let messages = mailbox.take()
+            if !messages.isEmpty { turn { $0.deliver(messages) } }
+            let mayWait = messages.isEmpty && !unfinishedIsScheduled
+            if poller.wait(atMost: mayWait ? Self.patience : 0) {
+                turn { core in
+                    core.poller.forEachReady { core.connections[$0.id]?.ready($0) }
+                }
+            } else if messages.isEmpty {
+                break
+            }
+        } while LaneTimers.now() < end
+        mailbox.leave()
     }
+
+    /// How long sockets and mailbox may keep the lane at a time (nanoseconds).
+    private static let servingTime: UInt64 = 2_000_000
+    /// How long the lane waits for the next thing before it goes (nanoseconds). Longer than the tick of the system's clock:
+    /// a shorter wait has the processor's timer set anew each time, which in a virtual machine takes 5 us.
+    private static let patience: UInt64 = 20_000_000
 
     /// One turn of the lane: whatever it leaves to be sent goes out at its end, in one write a connection.
     func turn(_ body: (ServerCore) -> Void) {
@@ -156,7 +181,7 @@ final class ServerCore {
     private func scheduleUnfinished() {
         guard !unfinishedIsScheduled, !unfinished.isEmpty else { return }
         unfinishedIsScheduled = true
-        lane.queue.async(execute: handler { $0.goOn() })
+        lane.queue.async { [enter] in enter { core in core.turn { $0.goOn() } } }
     }
 
     private func goOn() {
@@ -198,6 +223,10 @@ enum LaneMessage: Sendable {
     case adoption(UInt64, Result<AdoptionReply, RhythmError>)
     case read(UInt64, ReadResult)
     case examined(UInt64, [Finding])
+    case timersAreDue
+    /// A new connection: its descriptor, which is the receiver's to close, its peer, and where it came in.
+    case accepted(Int32, String, Endpoint)
+    case descriptorsRanOut
 }
 
 // MARK: The engine and the store
@@ -235,14 +264,15 @@ extension ServerCore {
     func read(
         _ work: @escaping @Sendable () throws(StoreError) -> ReadResult, then: @escaping (ReadResult) -> Void
     ) {
-        guard let owner = current, let connection = owner.connection else { return start(work, then: then) }
+        guard let owner = current else { return start(work, then: then) }
+        let connection = owner.connection
         owner.workBegan()
-        connection.read { [unowned self, weak connection] in
-            start(work) { [unowned self, weak connection] result in
-                connection?.readsUnderWay -= 1
+        connection.read { [unowned self] in
+            start(work) { [unowned self] result in
+                connection.readsUnderWay -= 1
                 onBehalf(of: owner) { then(result) }
                 owner.workEnded()
-                connection?.startReads()
+                connection.startReads()
             }
         }
     }
@@ -313,6 +343,11 @@ extension ServerCore {
             case .adoption(let ticket, let result): adoptionsUnderWay.removeValue(forKey: ticket)?(result)
             case .read(let ticket, let result): readsUnderWay.removeValue(forKey: ticket)?(result)
             case .examined(let ticket, let findings): examinations.removeValue(forKey: ticket)?(findings)
+            case .timersAreDue: timers.runDue()
+            case .accepted(let descriptor, let peer, let endpoint): accept(descriptor, peer, endpoint)
+            case .descriptorsRanOut:
+                statistics.descriptorShortages += 1
+                logOfPeers("out of descriptors: new connections wait until one is closed", [:], level: .error)
             }
         }
     }
@@ -321,42 +356,32 @@ extension ServerCore {
 // MARK: Connections
 
 extension ServerCore {
-    private func accept(at index: Int) {
-        guard listeners.indices.contains(index) else { return }
-        let listener = listeners[index]
-        let hasMore = listener.acceptAll { descriptor, peer in
-            guard !isDraining else {
+    private func accept(_ descriptor: Int32, _ peer: String, _ endpoint: Endpoint) {
+        guard !isDraining else {
+            Glibc.close(descriptor)
+            return
+        }
+        lastConnectionID += 1
+        statistics.connectionsAccepted += 1
+        var session: TLSSession?
+        if case .tls = endpoint {
+            // Whatever goes wrong here: a connection that is to be encrypted is never plain.
+            guard let tls = security.tls, let made = try? TLSSession(tls, .server) else {
+                logger.error("connection refused", metadata: ["peer": "\(peer)", "reason": "NO_TLS"])
                 Glibc.close(descriptor)
                 return
             }
-            lastConnectionID += 1
-            statistics.connectionsAccepted += 1
-            var session: TLSSession?
-            if case .tls = listener.endpoint {
-                // Whatever goes wrong here: a connection that is to be encrypted is never plain.
-                guard let tls = security.tls, let made = try? TLSSession(tls, .server) else {
-                    logger.error("connection refused", metadata: ["peer": "\(peer)", "reason": "NO_TLS"])
-                    Glibc.close(descriptor)
-                    return
-                }
-                session = made
-            }
-            let connection = Connection(
-                id: lastConnectionID, descriptor: descriptor, peer: peer, endpoint: listener.endpoint, tls: session,
-                server: self)
-            if let limit = crowd.refusal(of: connection.address, all: connections.count, configuration) {
-                connection.refuseEntry(limit)
-                return
-            }
-            crowd.came(connection.address)
-            connections[connection.id] = connection
-            connection.start()
+            session = made
         }
-        guard !hasMore else { return }
-        statistics.descriptorShortages += 1
-        logOfPeers("out of descriptors: new connections wait until one is closed", [:], level: .error)
-        listener.pause()
-        timers.schedule(after: .seconds(1)) { [weak listener] in listener?.resume() }
+        let connection = Connection(
+            id: lastConnectionID, descriptor: descriptor, peer: peer, endpoint: endpoint, tls: session, server: self)
+        if let limit = crowd.refusal(of: connection.address, all: connections.count, configuration) {
+            connection.refuseEntry(limit)
+            return
+        }
+        crowd.came(connection.address)
+        connections[connection.id] = connection
+        connection.start()
     }
 
     /// From now on peers are recognised like this. Whoever would not be let in any more, or with other rights, is asked to
@@ -365,6 +390,16 @@ extension ServerCore {
         self.security = security
         for connection in Array(connections.values) where !security.authenticator.stillHolds(connection.caller) {
             connection.credentialsEnded()
+        }
+    }
+
+    /// Does something with a connection when `delay` is over, if it is there then.
+    @discardableResult
+    func schedule(
+        after delay: Duration, for connection: Connection, _ action: @escaping (Connection) -> Void
+    ) -> UInt64 {
+        timers.schedule(after: delay) { [unowned self, id = connection.id] in
+            if let connection = connections[id] { action(connection) }
         }
     }
 
@@ -411,8 +446,7 @@ extension ServerCore {
         let shortest = min(
             configuration.pingInterval, configuration.bookmarkInterval, configuration.stallTimeout,
             configuration.maxConnectionAge ?? .seconds(2), configuration.maxWatchAge ?? .seconds(2))
-        timers.schedule(after: min(.seconds(1), shortest / 2)) { [weak self] in
-            guard let self else { return }
+        timers.schedule(after: min(.seconds(1), shortest / 2)) { [unowned self] in
             let now = LaneTimers.now()
             let interval = UInt64(configuration.pingInterval.wholeMicroseconds) * 1000
             let stall = UInt64(configuration.stallTimeout.wholeMicroseconds) * 1000
@@ -461,10 +495,10 @@ extension ServerCore {
         for listener in listeners { listener.close() }
         listeners = []
         var isDone = false
-        let finish = { [weak self] in
+        let finish = { [unowned self] in
             guard !isDone else { return }
             isDone = true
-            self?.timers.stop()
+            timers.stop()
             done()
         }
         whenEmpty = finish
@@ -475,8 +509,8 @@ extension ServerCore {
             finish()
             return
         }
-        timers.schedule(after: grace) { [weak self] in
-            for connection in Array((self?.connections ?? [:]).values) { connection.close() }
+        timers.schedule(after: grace) { [unowned self] in
+            for connection in Array(connections.values) { connection.close() }
             finish()
         }
     }

@@ -8,7 +8,7 @@ import RhythmWire
 /// For each workflow in order: a gap notice if transitions were lost to it, a snapshot if it needs one, then every
 /// transition once and in version order, with the latest progress in between. What waits is a cursor, never a buffer.
 final class Watch: OutgoingStream {
-    let callID: UInt64
+    var isQueued = false
     let call: Call
     let request: WatchProgress
     private(set) var cursors: [WorkflowID: Cursor] = [:]
@@ -16,20 +16,21 @@ final class Watch: OutgoingStream {
     private(set) var lastSentAt: UInt64
     private var queue = Deque<Cursor>()
     private var owesBookmark = false
-    private unowned let hub: WatchHub
+    private let server: ServerCore
+    private let connection: Connection
     private let progressInterval: UInt64
     /// When it has reached its age (uptime, nanoseconds).
     private let oldAt: UInt64
 
-    init(_ request: WatchProgress, call: Call, hub: WatchHub, progressInterval: Duration) {
+    init(_ request: WatchProgress, call: Call, server: ServerCore) {
         self.request = request
         self.call = call
-        self.hub = hub
-        callID = call.id
+        self.server = server
+        connection = call.connection
         lastSentAt = LaneTimers.now()
-        oldAt = Connection.endOfAge(hub.server.configuration.maxWatchAge, from: lastSentAt)
+        oldAt = Connection.endOfAge(server.configuration.maxWatchAge, from: lastSentAt)
         let wanted = Duration.milliseconds(Int64(request.minProgressIntervalMilliseconds))
-        self.progressInterval = UInt64(max(wanted, progressInterval).wholeMicroseconds) * 1000
+        self.progressInterval = UInt64(max(wanted, server.configuration.progressInterval).wholeMicroseconds) * 1000
     }
 
     func add(_ cursor: Cursor) { cursors[cursor.id] = cursor }
@@ -39,101 +40,111 @@ final class Watch: OutgoingStream {
         cursor.state = .ended
     }
 
+    /// Lets go of everything: its call has ended.
+    func dropAll() {
+        cursors = [:]
+        queue = []
+    }
+
     /// Something of this workflow may be ready to be sent.
     func wake(_ cursor: Cursor) {
-        guard !call.isEnded, !cursor.isQueued, let connection = call.connection else { return }
+        guard !call.isEnded, !cursor.isQueued else { return }
         cursor.isQueued = true
         queue.append(cursor)
         connection.readyStreams.add(self)
-        hub.server.markDirty(connection)
+        server.markDirty(connection)
     }
 
     /// Ends the watch if it has reached its age; its client goes on where it was.
     func endIfOld(now: UInt64) {
-        guard now >= oldAt, !call.isEnded, let connection = call.connection else { return }
-        hub.server.statistics.watchesAged += 1
+        guard now >= oldAt, !call.isEnded else { return }
+        server.statistics.watchesAged += 1
         connection.dismiss(call, .watchAge)
     }
 
     /// Says that the watch is alive, if it has been silent since `deadline`.
     func bookmarkIfSilent(since deadline: UInt64) {
-        guard lastSentAt < deadline, !owesBookmark, !call.isEnded, let connection = call.connection else { return }
+        guard lastSentAt < deadline, !owesBookmark, !call.isEnded else { return }
         owesBookmark = true
         connection.readyStreams.add(self)
-        hub.server.markDirty(connection)
+        server.markDirty(connection)
     }
 
     func sendNext() -> Bool {
-        guard !call.isEnded, let connection = call.connection else { return false }
+        guard !call.isEnded else { return false }
         while let cursor = queue.popFirst() {
             cursor.isQueued = false
-            if sendNext(of: cursor, connection) {
-                lastSentAt = LaneTimers.now()
-                hub.server.statistics.eventsSent += 1
-                owesBookmark = false
-                wake(cursor)
-                return true
+            guard sendNext(of: cursor) else { continue }
+            noteSent()
+            if cursor.mayHaveMore {
+                cursor.isQueued = true
+                queue.append(cursor)
             }
+            if !queue.isEmpty { return true }
         }
         if owesBookmark {
-            owesBookmark = false
-            lastSentAt = LaneTimers.now()
-            hub.server.statistics.eventsSent += 1
-            connection.send(.watchEvent(.bookmark(at: hub.now())), call: callID)
+            connection.send(.watchEvent(.bookmark(at: server.hub.now())), call: call.id)
+            noteSent()
         }
         endIfDone()
         return false
     }
 
+    private func noteSent() {
+        owesBookmark = false
+        lastSentAt = LaneTimers.now()
+        server.statistics.eventsSent += 1
+    }
+
     /// Ends the call if that was asked for and every workflow is done or gone.
     func endIfDone() {
         guard request.untilDone, !call.isEnded, cursors.values.allSatisfy(\.isDone) else { return }
-        call.connection?.complete(call)
+        call.connection.complete(call)
     }
 
     /// - Returns: whether anything was sent.
-    private func sendNext(of cursor: Cursor, _ connection: Connection) -> Bool {
+    private func sendNext(of cursor: Cursor) -> Bool {
         if case .reading = cursor.state { return false }
         if case .ended = cursor.state { return false }
         if let oldest = cursor.gap {
             cursor.gap = nil
-            connection.send(.watchEvent(.gap(cursor.id, oldestVersion: oldest)), call: callID)
+            connection.send(.watchEvent(.gap(cursor.id, oldestVersion: oldest)), call: call.id)
             return true
         }
         guard let topic = cursor.topic else { return false }
         if let kept = cursor.snapshot {
-            sendSnapshot(of: cursor, kept, topic, connection)
+            sendSnapshot(of: cursor, kept, topic)
             return true
         }
-        if sendProgress(of: cursor, topic, connection) { return true }
+        if sendProgress(of: cursor, topic) { return true }
         while let event = cursor.backlog.popLast() {
             guard event.version >= cursor.next else { continue }
             cursor.next = event.version + 1
             cursor.status = event.status
-            connection.send(.watchEvent(.transition(event)), call: callID)
+            connection.send(.watchEvent(.transition(event)), call: call.id)
             return true
         }
         if let item = topic.event(cursor.next) {
             cursor.next += 1
             cursor.status = item.status
-            connection.send(item.encoded, call: callID)
+            connection.send(item.encoded, call: call.id)
             return true
         }
         if topic.isDeleted {
             // What it missed, if anything, is gone with the workflow.
-            hub.unfollow(cursor)
+            server.hub.unfollow(cursor)
             drop(cursor)
-            connection.send(.watchEvent(.deleted(cursor.id)), call: callID)
+            connection.send(.watchEvent(.deleted(cursor.id)), call: call.id)
             return true
         }
-        if cursor.next <= max(topic.version, cursor.storedVersion) { hub.readBacklog(of: cursor) }
+        if cursor.next <= max(topic.version, cursor.storedVersion) { server.hub.readBacklog(of: cursor) }
         return false
     }
 
-    private func sendSnapshot(of cursor: Cursor, _ kept: Workflow, _ topic: Topic, _ connection: Connection) {
+    private func sendSnapshot(of cursor: Cursor, _ kept: Workflow, _ topic: Topic) {
         // What is true now rather than what was true when it began to wait; but after a deletion the id may be another
         // workflow's.
-        let active = topic.isDeleted ? nil : hub.server.active(cursor.id, within: call.scope)
+        let active = topic.isDeleted ? nil : server.active(cursor.id, within: call.scope)
         let workflow = active ?? kept
         cursor.snapshot = nil
         cursor.next = workflow.version + 1
@@ -141,12 +152,12 @@ final class Watch: OutgoingStream {
         cursor.status = workflow.status
         // Memory is never behind the topic, so the snapshot holds all progress that is known here.
         if active != nil { cursor.sentProgress = topic.lastSequence }
-        connection.send(.watchEvent(.snapshot(Snapshot(workflow))), call: callID)
+        connection.send(.watchEvent(.snapshot(Snapshot(workflow))), call: call.id)
     }
 
     /// Progress belongs behind the transition after which it was reported and before the next one, so that the last
     /// progress of an attempt comes before its end.
-    private func sendProgress(of cursor: Cursor, _ topic: Topic, _ connection: Connection) -> Bool {
+    private func sendProgress(of cursor: Cursor, _ topic: Topic) -> Bool {
         guard !request.withoutProgress, topic.lastSequence > cursor.sentProgress,
             let item = topic.progress.first(where: {
                 $0.sequence > cursor.sentProgress && $0.version >= cursor.progressFloor
@@ -155,12 +166,12 @@ final class Watch: OutgoingStream {
         let now = LaneTimers.now()
         // What is followed by a transition already is sent without waiting: it is the last of its attempt.
         if now < cursor.progressNotBefore, cursor.next > topic.version {
-            hub.wakeLater(cursor, after: cursor.progressNotBefore - now)
+            server.hub.wakeLater(cursor, after: cursor.progressNotBefore - now)
             return false
         }
         cursor.sentProgress = item.sequence
         cursor.progressNotBefore = now + progressInterval
-        connection.send(item.encoded, call: callID)
+        connection.send(item.encoded, call: call.id)
         return true
     }
 }

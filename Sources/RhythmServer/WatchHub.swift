@@ -90,8 +90,7 @@ extension WatchHub {
             // More than a topic keeps need not be read: who lacks them reads them for himself.
             let after = max(known, workflow.version - Int64(Topic.keptEvents))
             return .foreign(workflow, try reader.events(of: id, after: after, limit: Topic.keptEvents))
-        } then: { [weak self] result in
-            guard let self else { return }
+        } then: { [unowned self] result in
             let wanted = foreignReads.removeValue(forKey: id)
             switch result {
             case .foreign(let workflow, let events):
@@ -124,8 +123,8 @@ extension WatchHub {
                 if let workflow = try reader.load(row.id) { workflows.append(workflow) }
             }
             return .workflows(workflows)
-        } then: { [weak self, weak watch] result in
-            guard let self, let watch, !watch.call.isEnded, case .workflows(let workflows) = result else { return }
+        } then: { [unowned self] result in
+            guard !watch.call.isEnded, case .workflows(let workflows) = result else { return }
             for workflow in workflows { join(workflow, to: watch) }
             watch.endIfDone()
         }
@@ -138,7 +137,7 @@ extension WatchHub {
     /// Opens a watch: of the workflows it names, and of those that its filter means.
     func open(_ request: WatchProgress, call: Call) {
         guard !request.targets.isEmpty || request.filter != nil else {
-            call.connection?.fail(
+            call.connection.fail(
                 call,
                 RhythmError(
                     .invalidArgument, reason: "TARGETS_OR_FILTER",
@@ -146,17 +145,16 @@ extension WatchHub {
             return
         }
         guard request.targets.count <= maxWorkflows else {
-            call.connection?.fail(
+            call.connection.fail(
                 call,
                 RhythmError(
                     .invalidArgument, reason: "TOO_MANY",
                     "\(request.targets.count) workflows; one watch may follow \(maxWorkflows)", field: "targets"))
             return
         }
-        let watch = Watch(
-            request, call: call, hub: self, progressInterval: server.configuration.progressInterval)
+        let watch = Watch(request, call: call, server: server)
         watches[ObjectIdentifier(watch)] = watch
-        call.onEnd = { [unowned self, unowned watch] in close(watch) }
+        call.onEnd = { [unowned self] in close(watch) }
         for (index, target) in request.targets.enumerated() where watch.cursors[target.workflowID] == nil {
             open(target, at: index, in: watch)
             if call.isEnded { return }
@@ -173,6 +171,7 @@ extension WatchHub {
         watches[ObjectIdentifier(watch)] = nil
         filterWatches[ObjectIdentifier(watch)] = nil
         for cursor in watch.cursors.values { unfollow(cursor) }
+        watch.dropAll()
     }
 
     private func open(_ target: WatchTarget, at index: Int, in watch: Watch) {
@@ -180,8 +179,8 @@ extension WatchHub {
         watch.add(cursor)
         // Follow first, read then: whatever is committed after the read is published to this topic.
         follow(cursor, version: server.engine.active(target.workflowID)?.version)
-        server.find(target.workflowID, within: watch.call.scope) { [weak self, weak watch] result in
-            guard let self, let watch, !watch.call.isEnded else { return }
+        server.find(target.workflowID, within: watch.call.scope) { [unowned self] result in
+            guard !watch.call.isEnded else { return }
             switch result {
             case .success(let workflow): begin(cursor, with: workflow, after: target.afterVersion)
             case .failure(let error) where error.code == .notFound && watch.request.filter != nil:
@@ -195,7 +194,7 @@ extension WatchHub {
                 watch.wake(cursor)
             case .failure(var error):
                 error.field = "targets[\(index)].workflow_id"
-                watch.call.connection?.fail(watch.call, error)
+                watch.call.connection.fail(watch.call, error)
             }
         }
     }
@@ -209,7 +208,7 @@ extension WatchHub {
             return
         }
         guard version >= 0, version <= workflow.version else {
-            cursor.watch.call.connection?.fail(
+            cursor.watch.call.connection.fail(
                 cursor.watch.call,
                 RhythmError(
                     .outOfRange, reason: "VERSION_AHEAD",
@@ -291,8 +290,7 @@ extension WatchHub {
     func wakeLater(_ cursor: Cursor, after nanoseconds: UInt64) {
         guard !cursor.progressTimerIsSet else { return }
         cursor.progressTimerIsSet = true
-        server.timers.schedule(after: .nanoseconds(Int64(nanoseconds) + 1000)) { [weak cursor] in
-            guard let cursor else { return }
+        server.timers.schedule(after: .nanoseconds(Int64(nanoseconds) + 1000)) {
             cursor.progressTimerIsSet = false
             cursor.watch.wake(cursor)
         }
@@ -318,11 +316,11 @@ extension WatchHub {
         let scope = cursor.watch.call.scope
         server.read { () throws(StoreError) in
             .events(try reader.events(of: id, after: after, limit: Self.backlogPage, within: scope))
-        } then: { [weak self, weak cursor] result in
-            guard let self, let cursor, !cursor.watch.call.isEnded else { return }
+        } then: { [unowned self] result in
+            guard !cursor.watch.call.isEnded else { return }
             switch result {
             case .events(let events): take(events, for: cursor)
-            case .failed(let error): cursor.watch.call.connection?.fail(cursor.watch.call, error)
+            case .failed(let error): cursor.watch.call.connection.fail(cursor.watch.call, error)
             default: break
             }
         }
@@ -337,8 +335,8 @@ extension WatchHub {
         }
         // They are no longer kept: start again with what is true now.
         cursor.state = .reading
-        server.find(cursor.id, within: cursor.watch.call.scope) { [weak cursor] result in
-            guard let cursor, !cursor.watch.call.isEnded else { return }
+        server.find(cursor.id, within: cursor.watch.call.scope) { result in
+            guard !cursor.watch.call.isEnded else { return }
             switch result {
             case .success(let workflow):
                 cursor.gap = events.first?.version ?? workflow.version
@@ -350,7 +348,7 @@ extension WatchHub {
                 cursor.next = .max  // Nothing of it is left to be read.
                 cursor.state = .live
                 cursor.watch.wake(cursor)
-            case .failure(let error): cursor.watch.call.connection?.fail(cursor.watch.call, error)
+            case .failure(let error): cursor.watch.call.connection.fail(cursor.watch.call, error)
             }
         }
     }

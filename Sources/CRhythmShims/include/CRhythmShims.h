@@ -1,4 +1,5 @@
 // What Swift cannot call by itself.
 #pragma once
+#include "polling.h"
 #include "process.h"
 #include "sockets.h"
