@@ -56,7 +56,8 @@ extension Connection {
         } catch {
             refuseTooLong(call: call, what: "\(error.rhythmError.message)")
         }
-        server.markDirty(self)
+        // What streams say while they may goes out at the end of that.
+        if !isFlushing { server.markDirty(self) }
     }
 
     /// Appends a frame around a body that many watches share.
@@ -68,7 +69,7 @@ extension Connection {
         } else {
             refuseTooLong(call: call, what: "the event has \(length) bytes")
         }
-        server.markDirty(self)
+        if !isFlushing { server.markDirty(self) }
     }
 
     /// Says so in place of what is too long. A stream ends with that; any other call has ended with its answer.
@@ -90,6 +91,7 @@ extension Connection {
             isFlushing = false
             server.account(for: self)
         }
+        if !readyStreams.isEmpty { server.streamsBegin() }
         while !isCongested, !isOver, let stream = readyStreams.next() {
             if stream.sendNext() { readyStreams.add(stream) }
         }

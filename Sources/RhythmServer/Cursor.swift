@@ -37,8 +37,11 @@ final class Cursor {
     var progressTimerIsSet = false
     /// The status that the watch was told last.
     var status = WorkflowStatus.pending
-    /// It waits in the watch's queue.
+    /// It waits in the watch's queue, in front of `nextQueued`.
     var isQueued = false
+    var nextQueued: Cursor?
+    /// Where it is among those that follow its topic.
+    var place = 0
 
     init(id: WorkflowID, watch: Watch) {
         self.id = id

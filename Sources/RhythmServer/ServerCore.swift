@@ -53,9 +53,13 @@ final class ServerCore {
     private var dirty: [Connection] = []
     private var unfinished = Deque<Connection>()
     private var unfinishedIsScheduled = false
+    /// When streams have had their time in this turn.
+    private var streamsUntil: UInt64?
     private var afterTurn: [() -> Void] = []
     private var whenEmpty: (() -> Void)?
     let startedAt = LaneTimers.now()
+    /// When the streams that are sending began to: near enough for what they need a clock for (uptime, nanoseconds).
+    private(set) var now = LaneTimers.now()
 
     /// - Parameter enter: runs a closure with this core on the lane; called on the lane.
     /// - Throws: UNAVAILABLE if there are no descriptors left.
@@ -140,7 +144,9 @@ final class ServerCore {
 
     /// One turn of the lane: whatever it leaves to be sent goes out at its end, in one write a connection.
     func turn(_ body: (ServerCore) -> Void) {
+        streamsUntil = nil
         body(self)
+        hub.spreadNews()
         while !dirty.isEmpty || !afterTurn.isEmpty {
             let connections = dirty
             dirty.removeAll(keepingCapacity: true)
@@ -148,6 +154,7 @@ final class ServerCore {
             let actions = afterTurn
             afterTurn = []
             for action in actions { action() }
+            hub.spreadNews()
         }
         journal.settle(into: &statistics)
     }
@@ -155,19 +162,25 @@ final class ServerCore {
     /// Answers go out at once. What streams have to send waits if this turn has taken long already: a fast run of events
     /// to many watches must not hold up the calls of others.
     private func flush(_ connections: [Connection]) {
-        var deadline: UInt64?
         for connection in connections {
-            if connection.hasOnlyStreams {
-                let now = LaneTimers.now()
-                if let deadline, now >= deadline {
-                    goOnLater(connection)
-                    continue
-                }
-                deadline = deadline ?? now + Self.streamTurn
-            }
-            connection.flush()
+            if connection.hasOnlyStreams, !mayStream() { goOnLater(connection) } else { connection.flush() }
         }
     }
+
+    /// Lets a connection's streams send before the turn ends, if there is time left for streams in it.
+    func flushStreams(of connection: Connection) {
+        if mayStream() { connection.flush() }
+    }
+
+    private func mayStream() -> Bool {
+        let now = LaneTimers.now()
+        if let streamsUntil { return now < streamsUntil }
+        streamsUntil = now + Self.streamTurn
+        return true
+    }
+
+    /// The streams of a connection begin to send.
+    func streamsBegin() { now = LaneTimers.now() }
 
     /// The connection's streams have more to send than one turn allows for.
     func goOnLater(_ connection: Connection) {
@@ -446,11 +459,15 @@ extension ServerCore {
         let shortest = min(
             configuration.pingInterval, configuration.bookmarkInterval, configuration.stallTimeout,
             configuration.maxConnectionAge ?? .seconds(2), configuration.maxWatchAge ?? .seconds(2))
-        timers.schedule(after: min(.seconds(1), shortest / 2)) { [unowned self] in
+        let period = min(.seconds(1), shortest / 2)
+        let due = LaneTimers.now() &+ UInt64(period.wholeMicroseconds) * 1000
+        timers.schedule(after: period) { [unowned self] in
             let now = LaneTimers.now()
+            // A server that was stopped for a while itself has not listened: nobody is to blame for his silence.
+            let hasListened = now < due &+ UInt64(period.wholeMicroseconds) * 1000
             let interval = UInt64(configuration.pingInterval.wholeMicroseconds) * 1000
             let stall = UInt64(configuration.stallTimeout.wholeMicroseconds) * 1000
-            for connection in Array(connections.values) {
+            for connection in Array(connections.values) where hasListened {
                 connection.lookAfter(now: now, pingInterval: interval, stallTimeout: stall)
             }
             hub.endOldWatches(now: now)

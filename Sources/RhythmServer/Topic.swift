@@ -40,7 +40,10 @@ final class Topic {
     /// The highest version that was published.
     private(set) var version: Int64
     private(set) var isDeleted = false
-    var followers: [ObjectIdentifier: Cursor] = [:]
+    private(set) var followers: [Cursor] = []
+    private var isGrouped = true
+    /// Its followers have yet to be woken for what has happened.
+    var hasNews = false
     /// Calls that wait for the next transition.
     var waiters: [UInt64: () -> Void] = [:]
 
@@ -80,6 +83,28 @@ final class Topic {
         events.removeAll()
         progress.removeAll()
         self.version = version
+    }
+
+    func add(_ follower: Cursor) {
+        if let last = followers.last, last.watch.connection.id > follower.watch.connection.id { isGrouped = false }
+        follower.place = followers.count
+        followers.append(follower)
+    }
+
+    /// Puts those of one connection next to each other.
+    func groupFollowers() {
+        guard !isGrouped else { return }
+        isGrouped = true
+        followers.sort { $0.watch.connection.id < $1.watch.connection.id }
+        for (place, follower) in followers.enumerated() { follower.place = place }
+    }
+
+    func remove(_ follower: Cursor) {
+        guard followers.indices.contains(follower.place), followers[follower.place] === follower else { return }
+        if follower.place < followers.count - 1 { isGrouped = false }
+        followers.swapAt(follower.place, followers.count - 1)
+        followers[follower.place].place = follower.place
+        followers.removeLast()
     }
 
     func markDeleted() { isDeleted = true }

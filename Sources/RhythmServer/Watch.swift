@@ -1,4 +1,3 @@
-import DequeModule
 import RhythmCore
 import RhythmEngine
 import RhythmWire
@@ -10,14 +9,19 @@ import RhythmWire
 final class Watch: OutgoingStream {
     var isQueued = false
     let call: Call
+    let callID: UInt64
+    /// Its call has ended.
+    private var isOver = false
     let request: WatchProgress
     private(set) var cursors: [WorkflowID: Cursor] = [:]
     /// When it last sent anything (uptime, nanoseconds).
     private(set) var lastSentAt: UInt64
-    private var queue = Deque<Cursor>()
+    /// Those that may have something to send, a chain: most watches follow one workflow, and need no more than that.
+    private var firstQueued: Cursor?
+    private var lastQueued: Cursor?
     private var owesBookmark = false
     private let server: ServerCore
-    private let connection: Connection
+    let connection: Connection
     private let progressInterval: UInt64
     /// When it has reached its age (uptime, nanoseconds).
     private let oldAt: UInt64
@@ -27,6 +31,7 @@ final class Watch: OutgoingStream {
         self.call = call
         self.server = server
         connection = call.connection
+        callID = call.id
         lastSentAt = LaneTimers.now()
         oldAt = Connection.endOfAge(server.configuration.maxWatchAge, from: lastSentAt)
         let wanted = Duration.milliseconds(Int64(request.minProgressIntervalMilliseconds))
@@ -42,15 +47,30 @@ final class Watch: OutgoingStream {
 
     /// Lets go of everything: its call has ended.
     func dropAll() {
+        isOver = true
         cursors = [:]
-        queue = []
+        while takeQueued() != nil {}
+    }
+
+    private func takeQueued() -> Cursor? {
+        guard let cursor = firstQueued else { return nil }
+        firstQueued = cursor.nextQueued
+        if firstQueued == nil { lastQueued = nil }
+        cursor.nextQueued = nil
+        cursor.isQueued = false
+        return cursor
+    }
+
+    private func queue(_ cursor: Cursor) {
+        cursor.isQueued = true
+        if let lastQueued { lastQueued.nextQueued = cursor } else { firstQueued = cursor }
+        lastQueued = cursor
     }
 
     /// Something of this workflow may be ready to be sent.
     func wake(_ cursor: Cursor) {
-        guard !call.isEnded, !cursor.isQueued else { return }
-        cursor.isQueued = true
-        queue.append(cursor)
+        guard !isOver, !cursor.isQueued else { return }
+        queue(cursor)
         connection.readyStreams.add(self)
         server.markDirty(connection)
     }
@@ -71,19 +91,15 @@ final class Watch: OutgoingStream {
     }
 
     func sendNext() -> Bool {
-        guard !call.isEnded else { return false }
-        while let cursor = queue.popFirst() {
-            cursor.isQueued = false
+        guard !isOver else { return false }
+        while let cursor = takeQueued() {
             guard sendNext(of: cursor) else { continue }
             noteSent()
-            if cursor.mayHaveMore {
-                cursor.isQueued = true
-                queue.append(cursor)
-            }
-            if !queue.isEmpty { return true }
+            if cursor.mayHaveMore { queue(cursor) }
+            if firstQueued != nil { return true }
         }
         if owesBookmark {
-            connection.send(.watchEvent(.bookmark(at: server.hub.now())), call: call.id)
+            connection.send(.watchEvent(.bookmark(at: server.hub.now())), call: callID)
             noteSent()
         }
         endIfDone()
@@ -92,7 +108,7 @@ final class Watch: OutgoingStream {
 
     private func noteSent() {
         owesBookmark = false
-        lastSentAt = LaneTimers.now()
+        lastSentAt = server.now
         server.statistics.eventsSent += 1
     }
 
@@ -108,7 +124,7 @@ final class Watch: OutgoingStream {
         if case .ended = cursor.state { return false }
         if let oldest = cursor.gap {
             cursor.gap = nil
-            connection.send(.watchEvent(.gap(cursor.id, oldestVersion: oldest)), call: call.id)
+            connection.send(.watchEvent(.gap(cursor.id, oldestVersion: oldest)), call: callID)
             return true
         }
         guard let topic = cursor.topic else { return false }
@@ -121,20 +137,20 @@ final class Watch: OutgoingStream {
             guard event.version >= cursor.next else { continue }
             cursor.next = event.version + 1
             cursor.status = event.status
-            connection.send(.watchEvent(.transition(event)), call: call.id)
+            connection.send(.watchEvent(.transition(event)), call: callID)
             return true
         }
         if let item = topic.event(cursor.next) {
             cursor.next += 1
             cursor.status = item.status
-            connection.send(item.encoded, call: call.id)
+            connection.send(item.encoded, call: callID)
             return true
         }
         if topic.isDeleted {
             // What it missed, if anything, is gone with the workflow.
             server.hub.unfollow(cursor)
             drop(cursor)
-            connection.send(.watchEvent(.deleted(cursor.id)), call: call.id)
+            connection.send(.watchEvent(.deleted(cursor.id)), call: callID)
             return true
         }
         if cursor.next <= max(topic.version, cursor.storedVersion) { server.hub.readBacklog(of: cursor) }
@@ -152,7 +168,7 @@ final class Watch: OutgoingStream {
         cursor.status = workflow.status
         // Memory is never behind the topic, so the snapshot holds all progress that is known here.
         if active != nil { cursor.sentProgress = topic.lastSequence }
-        connection.send(.watchEvent(.snapshot(Snapshot(workflow))), call: call.id)
+        connection.send(.watchEvent(.snapshot(Snapshot(workflow))), call: callID)
     }
 
     /// Progress belongs behind the transition after which it was reported and before the next one, so that the last
@@ -163,7 +179,7 @@ final class Watch: OutgoingStream {
                 $0.sequence > cursor.sentProgress && $0.version >= cursor.progressFloor
             }), item.version < cursor.next
         else { return false }
-        let now = LaneTimers.now()
+        let now = server.now
         // What is followed by a transition already is sent without waiting: it is the last of its attempt.
         if now < cursor.progressNotBefore, cursor.next > topic.version {
             server.hub.wakeLater(cursor, after: cursor.progressNotBefore - now)
@@ -171,7 +187,7 @@ final class Watch: OutgoingStream {
         }
         cursor.sentProgress = item.sequence
         cursor.progressNotBefore = now + progressInterval
-        connection.send(item.encoded, call: call.id)
+        connection.send(item.encoded, call: callID)
         return true
     }
 }

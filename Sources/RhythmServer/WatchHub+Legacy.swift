@@ -30,7 +30,7 @@ extension WatchHub {
     /// Its whole history is known; what watches have seen of it is passed over.
     func show(_ workflow: Workflow, _ history: [Event]) {
         take(workflow, history)
-        for cursor in topics[workflow.id]?.followers.values.map(\.self) ?? [] {
+        for cursor in topics[workflow.id]?.followers ?? [] {
             let told = cursor.next - 1
             // It was told of what was written over before this server looked for the first time.
             if told > workflow.version || (told == workflow.version && cursor.status != workflow.status) {
@@ -42,14 +42,14 @@ extension WatchHub {
     func show(_ update: Publication.ProgressUpdate) {
         guard let topic = topics[update.workflowID] else { return }
         topic.update(update)
-        wakeFollowers(of: topic)
+        tellFollowers(of: topic)
     }
 
     /// What watches have seen of it is no longer true: they begin anew.
     func restart(with workflow: Workflow) {
         guard let topic = topics[workflow.id] else { return }
         topic.reset(version: workflow.version)
-        for cursor in topic.followers.values.map(\.self) { restart(cursor, with: workflow) }
+        for cursor in topic.followers { restart(cursor, with: workflow) }
         wakeWaiters(of: topic)
     }
 

@@ -1,3 +1,4 @@
+import DequeModule
 import RhythmCore
 import RhythmEngine
 import RhythmWire
@@ -14,6 +15,11 @@ final class WatchHub {
     private var lastWaiter: UInt64 = 0
     /// Workflows of other servers that are being read, with the version that was heard of last.
     private var foreignReads: [WorkflowID: Int64] = [:]
+
+    /// Topics whose followers have yet to be woken.
+    private var news = Deque<Topic>()
+    /// So many watches on one connection are worth a write of their own.
+    private static let manyWatches = 32
 
     /// Transitions read from the store at once.
     private static let backlogPage = 256
@@ -38,7 +44,7 @@ final class WatchHub {
         for update in publication.progress {
             guard let topic = topics[update.workflowID] else { continue }
             topic.update(update)
-            wakeFollowers(of: topic)
+            tellFollowers(of: topic)
         }
         for id in publication.deleted { removed(id) }
     }
@@ -46,7 +52,7 @@ final class WatchHub {
     func take(_ workflow: Workflow, _ events: [Event]) {
         if let topic = topics[workflow.id] {
             for event in events { topic.append(event) }
-            wakeFollowers(of: topic)
+            tellFollowers(of: topic)
             wakeWaiters(of: topic)
             discardIfUnused(topic)
         }
@@ -56,7 +62,7 @@ final class WatchHub {
     private func removed(_ id: WorkflowID) {
         guard let topic = topics.removeValue(forKey: id) else { return }
         topic.markDeleted()
-        wakeFollowers(of: topic)
+        tellFollowers(of: topic)
         wakeWaiters(of: topic)
     }
 
@@ -261,14 +267,14 @@ extension WatchHub {
     private func follow(_ cursor: Cursor, version: Int64?) {
         let topic = topics[cursor.id] ?? Topic(id: cursor.id, version: version ?? 0)
         topics[cursor.id] = topic
-        topic.followers[ObjectIdentifier(cursor)] = cursor
+        topic.add(cursor)
         cursor.topic = topic
     }
 
     func unfollow(_ cursor: Cursor) {
         guard let topic = cursor.topic else { return }
         cursor.topic = nil
-        topic.followers[ObjectIdentifier(cursor)] = nil
+        topic.remove(cursor)
         discardIfUnused(topic)
     }
 
@@ -276,8 +282,32 @@ extension WatchHub {
         if topic.isUnused, topics[topic.id] === topic { topics[topic.id] = nil }
     }
 
-    func wakeFollowers(of topic: Topic) {
-        for cursor in topic.followers.values { cursor.watch.wake(cursor) }
+    /// Something has happened that its followers may want to know; they are woken at the end of this turn, once however
+    /// much it was.
+    func tellFollowers(of topic: Topic) {
+        guard !topic.hasNews else { return }
+        topic.hasNews = true
+        news.append(topic)
+    }
+
+    /// Wakes those who follow what has happened. Where many watches of one connection do, they send at once, while they
+    /// are in the processor's caches and others have yet to be woken.
+    func spreadNews() {
+        while let topic = news.popFirst() {
+            topic.hasNews = false
+            topic.groupFollowers()
+            var woken = 0
+            var connection: Connection?
+            for cursor in topic.followers {
+                if cursor.watch.connection !== connection {
+                    if let connection, woken >= Self.manyWatches { server.flushStreams(of: connection) }
+                    connection = cursor.watch.connection
+                    woken = 0
+                }
+                cursor.watch.wake(cursor)
+                woken += 1
+            }
+        }
     }
 
     func wakeWaiters(of topic: Topic) {

@@ -90,13 +90,15 @@ private func callIDBytes(_ callID: UInt64) -> Int {
 }
 
 private func appendHead(length: Int, callID: UInt64, to output: inout [UInt8]) {
-    withUnsafeBytes(of: UInt32(truncatingIfNeeded: length).bigEndian) { output.append(contentsOf: $0) }
-    guard callID != 0 else { return }
-    output.append(callIDTag)
-    var rest = callID
-    while rest >= 0x80 {
-        output.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-        rest >>= 7
+    output.append(addingCapacity: 4 + callIDBytes(callID)) { span in
+        withUnsafeBytes(of: UInt32(truncatingIfNeeded: length).bigEndian) { for byte in $0 { span.append(byte) } }
+        guard callID != 0 else { return }
+        span.append(callIDTag)
+        var rest = callID
+        while rest >= 0x80 {
+            span.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+            rest >>= 7
+        }
+        span.append(UInt8(truncatingIfNeeded: rest))
     }
-    output.append(UInt8(truncatingIfNeeded: rest))
 }
