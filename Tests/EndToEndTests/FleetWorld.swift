@@ -25,7 +25,7 @@ final class FleetWorld: Sendable {
         marks = RunnerMarks(directory: try ProcessGuard.shared.get().makeFolder("marks"))
         results = database.address("celery")
         var workers: [CeleryWorker] = []
-        for (index, version) in CeleryWorker.Version.allCases.enumerated() {
+        for (index, version) in CeleryWorker.Version.oldestAndNewest.enumerated() {
             var configuration = CeleryWorker.Configuration(
                 version, broker: broker.address, backend: results, queues: ["fleet"], name: "fleet\(index)")
             configuration.concurrency = 3

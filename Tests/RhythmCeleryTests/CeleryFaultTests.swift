@@ -33,46 +33,11 @@ import Testing
         // Now the queue is there and nobody listens.
         try await worker.stop()
         let second = try dispatch("nothing", queue: "late")
-        let third = try dispatch("nothing", queue: "late")
-        runner.perform([.dispatch(second), .dispatch(third)])
+        runner.perform([.dispatch(second)])
         try await runner.wait { _ in waits(runner, second.taskID).last == "no worker takes from queue late" }
-        runner.perform([.revoke(second.taskID, of: "w-1")])
-        try await runner.expectRevoked(of: second.taskID)
-        runner.perform([.settle(second.taskID)])
-        // Workers that start later are told, even by a server that has been restarted in between.
-        runner.stop()
-        let next = try world.runner()
-        next.start([.dispatch(third)])
-        defer { next.stop() }
-        let again = try await world.startWorker(.celery57, name: "later", queues: ["late"])
-        try await next.expectSuccess(of: third.taskID, nil)
-        #expect(world.marks.runs(of: second.taskID) == 0)
-        #expect(world.marks.runs(of: third.taskID) == 1)
-        try await again.stop()
     }
 
-    /// A worker that is gone takes what it ran with it; nobody but the server can notice.
-    @Test func noticesADeadWorker() async throws {
-        let world = try await world()
-        let runner = try world.runner()
-        runner.start([])
-        defer { runner.stop() }
-        let worker = try await world.startWorker(.celery57, name: "doomed", queues: ["doomed"])
-        let running = try dispatch("hold", queue: "doomed")
-        runner.perform([.dispatch(running)])
-        try await world.marks.waitForRun(of: running.taskID)
-        let begun = ContinuousClock.now
-        try await worker.kill()
-        guard case .lost(let detail, _) = try await runner.end(of: running.taskID) else {
-            Issue.record("\(runner.ends(of: running.taskID))")
-            return
-        }
-        #expect(detail.contains("STARTED") && detail.contains("doomed@localhost"), "\(detail)")
-        #expect(ContinuousClock.now - begun >= .seconds(7), "it may only have been slow")
-        #expect(waits(runner, running.taskID).contains { $0.contains("doomed@localhost does not answer") })
-    }
-
-    /// One that comes back under its name says itself that it does not have it.
+    /// A dead worker that comes back under its name says itself that it does not have what it ran.
     @Test func noticesARestartedWorker() async throws {
         let world = try await world()
         let runner = try world.runner { $0.times.workerLost = .seconds(3600) }
