@@ -9,7 +9,7 @@ import Testing
 
 /// Workers that go away and come back, and attempts of which nobody knows whether they exist.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct CeleryFaultTests {
-    private static let shared = Task { try await CeleryWorld() }
+    private static let shared = Task { try await CeleryWorld.make() }
 
     private func world() async throws -> CeleryWorld { try await Self.shared.value }
 

@@ -5,7 +5,7 @@ import Testing
 
 /// Workers that start late and workers that die, of every version: what they are told and what they leave behind differs.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct CeleryGenerationTests {
-    private static let shared = Task { try await CeleryWorld() }
+    private static let shared = Task { try await CeleryWorld.make() }
 
     private func world() async throws -> CeleryWorld { try await Self.shared.value }
 

@@ -11,7 +11,7 @@ import Testing
 /// How soon the runner knows, and what it does while the broker or the database is away. One worker for all of it.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct CeleryOutageTests {
     private static let shared = Task {
-        let world = try await CeleryWorld(.replicaSet)
+        let world = try await CeleryWorld.make(.replicaSet)
         world.keep([try await world.startWorker(.celery57, name: "steady", queues: ["steady"])])
         return world
     }
