@@ -75,6 +75,36 @@ import Testing
         try await stopped
     }
 
+    // MARK: Quorum queues
+
+    /// Attempts run from a queue that knows no priorities, in the order in which they came; one that waits there is
+    /// withdrawn.
+    @Test func worksWithQuorumQueues() async throws {
+        let world = try await world()
+        let worker = try await world.startWorker(
+            .celery57, name: "voter", queues: ["votes"], settings: ["QUEUE_TYPE": "quorum", "MAX_PRIORITY": ""])
+        let queues = try await world.broker.control(["list_queues", "name", "type"])
+        #expect(queues.contains("votes\tquorum"))
+        let runner = try world.runner()
+        runner.start([])
+        defer { runner.stop() }
+        let running = try dispatch("hold", queue: "votes", priority: 9)
+        runner.perform([.dispatch(running)])
+        try await world.marks.waitForRun(of: running.taskID)
+        let waiting = try [1, 9, 5, 0].map { try dispatch("nothing", queue: "votes", priority: $0) }
+        runner.perform(waiting.map { .dispatch($0) })
+        try await runner.wait { runner in waiting.allSatisfy { runner.isQueued($0.taskID) } }
+        runner.perform([.revoke(waiting[2].taskID, of: "w-1")])
+        try await runner.expectRevoked(of: waiting[2].taskID)
+        world.marks.openGate(of: running.taskID)
+        try await runner.expectSuccess(of: running.taskID, #"["held"]"#)
+        let others = [waiting[0], waiting[1], waiting[3]].map(\.taskID)
+        for id in others { try await runner.expectSuccess(of: id, nil) }
+        #expect(world.marks.order.filter { others.contains($0) } == others)
+        #expect(world.marks.runs(of: waiting[2].taskID) == 0)
+        try await worker.stop()
+    }
+
     // MARK: Repeated dispatches
 
     /// A dispatch of an earlier life of the server is looked for, never sent again; what is nowhere is lost, and its
