@@ -200,7 +200,7 @@ let package = Package(
             name: "RhythmCeleryTests",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmAMQP", "RhythmMongo", "RhythmStoreMongo", "RhythmStoreSQLite",
-                "RhythmCelery", "RhythmTesting", .product(name: "Logging", package: "swift-log"),
+                "RhythmCelery", "RhythmLane", "RhythmTesting", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(name: "RhythmAuthTests", dependencies: ["RhythmCore", "RhythmAuth"], swiftSettings: house),

@@ -76,7 +76,8 @@ extension CeleryDesk {
         let id = document.id
         guard let entry = entries[id], !entry.isEnded, entry.document != document else { return }
         entries[id]?.document = document
-        entries[id]?.hear(at: now)
+        // Celery 5.6.2 and 5.6.3 write REVOKED anew in every worker that is told, each time: no news of the attempt.
+        if document.status != .revoked || entry.document?.status != .revoked { entries[id]?.hear(at: now) }
         roster.mention(document.node, at: now)
         tellMissedRetries(document)
         if let end = document.end(now: .wallClock) { return self.end(id, end) }

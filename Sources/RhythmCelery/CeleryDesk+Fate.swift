@@ -11,6 +11,8 @@ extension CeleryDesk {
     /// How long to wait for answers when nobody is known who could give one.
     private static let strangers: Duration = .seconds(1)
     private static let scanPause: Duration = .seconds(1)
+    /// How long workers are not told to stop attempts while the documents of these are being read.
+    private static let forethought: Duration = .milliseconds(500)
 
     /// When something is to be done about the fate of attempts.
     var nextFateDue: Duration? {
@@ -19,6 +21,7 @@ extension CeleryDesk {
             // After that only an answer of the broker about a queue is waited for.
             return deadline > now || censusQueues.isEmpty ? deadline : nil
         }
+        if let forethought { return forethought.deadline }
         guard isListening, !isExamining else { return nil }
         let look = revoking.compactMap { entries[$0].flatMap { $0.isSent ? $0.nextLook : nil } }.min()
         return wanted.isEmpty ? look : now
@@ -60,15 +63,40 @@ extension CeleryDesk {
             // What was true when the workers answered may have been written since.
             return results.read(ids) { .examined(ids, $0) }
         }
-        guard !isExamining else { return }
+        if let forethought {
+            guard now >= forethought.deadline else { return }
+            self.forethought = nil
+            beginCensus(of: forethought.ids)
+        }
+        guard !isExamining, census == nil else { return }
         for id in revoking where entries[id].map({ $0.isSent && $0.nextLook <= now }) == true { wanted.insert(id) }
         guard !wanted.isEmpty, isListening else { return }
         let ids = Array(wanted.prefix(Self.censusMax))
         wanted.subtract(ids)
-        beginCensus(of: ids)
+        let told = ids.filter { entries[$0]?.revoke?.isToBeTold(now: now) == true }
+        guard !told.isEmpty, databaseTrouble == nil else { return beginCensus(of: ids) }
+        // Workers of Celery 5.6.2 and 5.6.3 write REVOKED over an end that nobody may have read yet.
+        let deadline = now + Self.forethought
+        forethought = (ids, deadline)
+        results.read(told) { .foreseen($0, deadline: deadline) }
     }
 
-    private func beginCensus(of ids: [TaskID]) {
+    /// The documents of attempts that workers are about to be told to stop.
+    func foreseen(_ reading: ResultBackend.Reading, deadline: Duration) {
+        switch reading {
+        case .found(let documents): for document in documents.values { apply(document) }
+        case .failed(let reason): databaseFails(reason)
+        }
+        guard let forethought, forethought.deadline == deadline else { return }
+        self.forethought = nil
+        beginCensus(of: forethought.ids)
+    }
+
+    private func beginCensus(of all: [TaskID]) {
+        guard isListening else { return wanted.formUnion(all) }
+        let ids = all.filter { entries[$0]?.isSent == true }
+        wanted.subtract(ids)
+        guard !ids.isEmpty else { return }
         var told: [ControlRequest.Signal: [TaskID]] = [:]
         let revokes = ids.filter { entries[$0]?.revoke != nil }
         for id in revokes {

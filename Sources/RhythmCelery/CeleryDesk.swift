@@ -67,6 +67,8 @@ actor CeleryDesk {
     /// The census whose documents are being read.
     var lastCensus: Census?
     var isExamining = false
+    /// Attempts whose documents are read before workers are told to stop them, and until when that is waited for.
+    var forethought: (ids: [TaskID], deadline: Duration)?
     var censusQueues: Set<String> = []
     var wanted: Set<TaskID> = []
     var queues: [String: (state: Evidence.Queue, consumers: Int, at: Duration)] = [:]
@@ -130,6 +132,7 @@ actor CeleryDesk {
         case .link(let name, let state): linkChanged(name, state)
         case .polled(let ids, let reading): polled(ids, reading)
         case .examined(let ids, let reading): examined(ids, reading)
+        case .foreseen(let reading, let deadline): foreseen(reading, deadline: deadline)
         case .changed(let ids): for id in ids { polls.wake(id, now: now) }
         case .feedBegan: polls.wakeAll(now: now)
         case .prepared(let ids, let trouble): prepared(ids, trouble: trouble)

@@ -24,6 +24,7 @@ final class DeskInbox: Sendable {
         case polled([TaskID], ResultBackend.Reading)
         /// A read that belongs to a census.
         case examined([TaskID], ResultBackend.Reading)
+        case foreseen(ResultBackend.Reading, deadline: Duration)
         /// The change stream named these.
         case changed([TaskID])
         /// The change stream was away: anything may have changed.

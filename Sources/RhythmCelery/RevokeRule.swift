@@ -58,10 +58,14 @@ struct RevokeRule {
     /// We want it stopped too.
     mutating func takeOver() { isOurs = true }
 
+    /// Whether workers are to be told now.
+    func isToBeTold(now: Duration) -> Bool {
+        isOurs && lastSignal.map { now - $0 >= patience.grace } ?? true
+    }
+
     /// What workers are to be told now; nil if nothing. Counts as told.
     mutating func nextSignal(now: Duration) -> ControlRequest.Signal? {
-        guard isOurs else { return nil }
-        if let lastSignal, now - lastSignal < patience.grace { return nil }
+        guard isToBeTold(now: now) else { return nil }
         lastSignal = now
         signals += 1
         return signals <= 2 && !patience.kills ? .terminate : .kill

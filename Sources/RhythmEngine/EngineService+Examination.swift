@@ -32,6 +32,7 @@ extension StoreError.Code {
         case .corrupt: "keep a copy of it, then restore a backup"
         case .inUse: "stop the other server, or give this one a store of its own"
         case .tooNew: "run the version of the server that wrote it, or a later one"
+        case .tooOld: "give this server a store of its own, or run the version that wrote it"
         case .unavailable, .conflict:
             "see that the database runs and can be reached; the server tries again every second"
         }

@@ -12,7 +12,7 @@ package struct MongoCollections: Sendable, Hashable {
 
     package init() {}
 
-    static let requestIndex = "rhythm_request"
+    static let requestIndex = "rhythm_request_id"
 
     /// Lists begin with what a filter may ask for and go on with their order, see ``ListSelection``.
     static let workflowIndexes: [MongoIndex] = {

@@ -51,7 +51,7 @@ package final class MongoStore: SharedStore {
     ///   - eventsKept: How many events a workflow keeps; the oldest go first.
     ///   - results: Where Celery's result documents are; nil for the same database.
     ///   - documentLimit: The most bytes of a document; nil for what the database says.
-    /// - Throws: ``StoreError``: `inUse`, `tooNew`, `permission` for missing rights, `unavailable`.
+    /// - Throws: ``StoreError``: `inUse`, `tooNew`, `tooOld`, `permission` for missing rights, `unavailable`.
     package init(
         pool: MongoPool, serverID: String, mode: Mode = .exclusive, leaseDuration: Duration = .seconds(15),
         eventsKept: Int = MongoStore.eventsKeptByDefault, results: MongoPool? = nil,

@@ -24,19 +24,16 @@ package final class ServerLeases: Sendable {
         self.isShared = isShared
     }
 
-    /// Refuses a database that a newer version of this program has used, and marks one that none has.
+    /// Refuses a database of another form than this program's, without changing anything; marks one that has none.
     func checkSchema() throws(StoreError) {
         let known = WorkflowDocument.schema
         let stored = try translating(pool.description) { () throws(MongoError) in
             try pool.findOneAndUpdate(
-                collection, filter: ["_id": .string(Self.schemaID)], update: ["$max": ["number": .int64(known)]],
-                upsert: true)
+                collection, filter: ["_id": .string(Self.schemaID)],
+                update: ["$setOnInsert": ["number": .int64(known)]], upsert: true)
         }
-        guard let found = stored?["number"]?.int64Value, found > known else { return }
-        throw StoreError(
-            .tooNew,
-            "\(pool.description) has schema version \(found); this program knows versions up to \(known): use a newer one"
-        )
+        guard let found = stored?["number"]?.int64Value else { return }
+        try WorkflowDocument.check(schema: found, of: pool.description)
     }
 
     /// Proves that this server lives.

@@ -51,15 +51,19 @@ extension WorkflowDocument {
             workflow: workflow, revision: try fields.int64("revision"), writer: try fields.text("writer"))
     }
 
-    /// Refuses what a newer version of this program wrote.
     private static func check(_ fields: Fields) throws(StoreError) {
-        let found = try fields.int64("schema")
-        guard found <= schema else {
-            throw StoreError(
-                .tooNew,
-                "\(fields.what) has schema version \(found); this program knows versions up to \(schema): use a newer one"
-            )
-        }
+        try check(schema: try fields.int64("schema"), of: fields.what)
+    }
+
+    /// Refuses the forms of other versions of this program: there is nothing that converts them.
+    static func check(schema found: Int64, of what: String) throws(StoreError) {
+        if found == schema { return }
+        let both = "\(what) has schema version \(found), this program reads and writes version \(schema) only"
+        guard found < schema else { throw StoreError(.tooNew, both + ": use a newer one") }
+        throw StoreError(
+            .tooOld,
+            both + "; nothing was changed. Let the version that wrote it finish its workflows, and give this one "
+                + "another database")
     }
 
     private static func readAttempts(_ fields: Fields, into workflow: inout Workflow) throws(StoreError) {

@@ -17,7 +17,8 @@ import RhythmMongo
 /// - `steps`, `requests`: folded (see FoldedDocument.swift), like each of `attempts`, by name (``AttemptDocument``), and of
 ///   `events`, the latest ones by version (``EventDocument``).
 enum WorkflowDocument {
-    static let schema: Int64 = 1
+    /// 2: `steps`, `requests`, attempts and events are folded, events by version.
+    static let schema: Int64 = 2
 
     /// The field of documents that are no workflows but belong to an attempt; readers leave them out.
     static let privateMarker = "rhythm_private"

@@ -3,14 +3,19 @@ import Testing
 
 /// A real, unmodified Celery worker that runs the application in `Tests/CeleryApp`.
 ///
-/// Its Python environment is the one that `RHYTHM_PYTHON_CELERY52` or `RHYTHM_PYTHON_CELERY57` names, else
-/// `python/celery52` or `python/celery57` in the build folder, where `.ci/install-python` makes it. It ends with the test
+/// Its Python environment is the one that `RHYTHM_PYTHON_CELERY52` (or `56`, `57`) names, else `python/celery52` in the
+/// build folder, where `.ci/install-python` makes it. It ends with the test
 /// process at the latest. Any thread.
 package final class CeleryWorker: Sendable {
     package enum Version: String, CaseIterable, Sendable {
         /// What the original library pins.
         case celery52
+        /// A worker that is told of a revoke writes REVOKED over whatever the document says.
+        case celery56
         case celery57
+
+        /// For what does not depend on how a version treats revokes and lost processes.
+        package static let oldestAndNewest: [Version] = [.celery52, .celery57]
     }
 
     /// How a worker is set up. `broker` and `backend` are addresses as Celery reads them.

@@ -18,10 +18,7 @@ final class AdoptionWorld: Sendable {
 
     static var shared: AdoptionWorld { get async throws { try await made.value } }
 
-    let broker: RabbitMQServer
-    let mongo: MongoServer
-    /// Where the tasks of the common worker leave their marks.
-    let marks: RunnerMarks
+    let celery: CeleryWorld
     let client: RhythmClient
     let engine: EngineService
     private let server: Server
@@ -31,14 +28,10 @@ final class AdoptionWorld: Sendable {
     static let queues = (1...12).map { "queue\($0)" }
 
     private init() async throws {
-        async let starting = RabbitMQServer()
-        mongo = try MongoServer(.standalone)
-        broker = try await starting
-        marks = RunnerMarks(directory: try ProcessGuard.shared.get().makeFolder("marks"))
-        worker = try await Self.startWorker(
-            broker, mongo, name: "common", queues: Self.queues, concurrency: 3, marks: marks.directory)
-        let pool = try MongoPool(uri: mongo.address("celery"))
-        let runner = try CeleryRunner(Self.configuration(broker, mongo))
+        celery = try await CeleryWorld()
+        worker = try await celery.startWorker(.celery57, name: "common", queues: Self.queues, concurrency: 3)
+        let pool = try MongoPool(uri: celery.results)
+        let runner = try CeleryRunner(Self.configuration(celery))
         engine = EngineService(
             store: try MongoStore(pool: pool, serverID: "s1"), runner: runner,
             logger: Logger(label: "engine") { _ in SwiftLogNoOpLogHandler() })
@@ -52,9 +45,12 @@ final class AdoptionWorld: Sendable {
         client = try RhythmClient(endpoint: try #require(endpoints.first).description, options: .init())
     }
 
-    private static func configuration(_ broker: RabbitMQServer, _ mongo: MongoServer) -> CeleryConfiguration {
+    /// Where the tasks of the common worker leave their marks.
+    var marks: RunnerMarks { celery.marks }
+
+    private static func configuration(_ celery: CeleryWorld) -> CeleryConfiguration {
         var configuration = CeleryConfiguration(
-            broker: broker.address, results: mongo.address("celery"), serverID: "s1")
+            broker: celery.broker.address, results: celery.results, serverID: "s1")
         configuration.times.acquaintance = .seconds(3)
         configuration.times.suspect = .milliseconds(1500)
         configuration.times.ask = .seconds(2)
@@ -65,24 +61,11 @@ final class AdoptionWorld: Sendable {
         return configuration
     }
 
-    private static func startWorker(
-        _ broker: RabbitMQServer, _ mongo: MongoServer, name: String, queues: [String], concurrency: Int,
-        marks: String, settings: [String: String] = [:]
-    ) async throws -> CeleryWorker {
-        var configuration = CeleryWorker.Configuration(
-            .celery57, broker: broker.address, backend: mongo.address("celery"), queues: queues, name: name)
-        configuration.concurrency = concurrency
-        configuration.marks = marks
-        configuration.settings = settings
-        return try await CeleryWorker(configuration)
-    }
-
     /// A worker that stands still while it hands over, with a marks folder of its own.
     func slowWorker(_ name: String, queue: String, handOff: String) async throws -> (CeleryWorker, RunnerMarks) {
-        let marks = RunnerMarks(directory: try ProcessGuard.shared.get().makeFolder(name))
-        let worker = try await Self.startWorker(
-            broker, mongo, name: name, queues: [queue], concurrency: 2, marks: marks.directory,
-            settings: ["HANDOFF": handOff])
+        let marks = try CeleryWorld.makeMarks(name)
+        let worker = try await celery.startWorker(
+            .celery57, name: name, queues: [queue], concurrency: 2, settings: ["HANDOFF": handOff], marks: marks)
         return (worker, marks)
     }
 }
@@ -110,8 +93,8 @@ extension AdoptionWorld {
         let child = try Processes.Child(
             try CeleryWorker.python(.celery57), ["/\(folder)/CeleryApp/library.py"] + arguments,
             environment: [
-                "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "RHYTHM_APP_BROKER": broker.address,
-                "RHYTHM_APP_BACKEND": backend ?? mongo.address("celery"),
+                "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "RHYTHM_APP_BROKER": celery.broker.address,
+                "RHYTHM_APP_BACKEND": backend ?? celery.results,
             ], output: output)
         try processes.watch(child)
         let end = try await child.end(within: 90)

@@ -10,12 +10,12 @@ struct CommandTests {
     @Test func adoptByCommand() async throws {
         let world = try await AdoptionWorld.shared
         let place = try ProcessGuard.shared.get().makeFolder("command")
-        let database = world.mongo.address("command")
+        let database = world.celery.mongo.address("command")
         let server = try Processes.Child(
             Processes.buildFolder + "/rhythmd",
             [
                 "--data", place + "/data", "--listen", "unix:\(place)/s", "--store", database, "--broker",
-                world.broker.address, "--worker-lost-after", "6",
+                world.celery.broker.address, "--worker-lost-after", "6",
             ], environment: ["PATH": "/usr/bin:/bin", "HOME": place], output: place + "/log")
         try ProcessGuard.shared.get().watch(server)
         defer {

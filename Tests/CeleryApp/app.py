@@ -184,6 +184,19 @@ def slow(self, value=None, seconds=20.0, delay=0.1, **kwargs):
     return [value]
 
 
+def clock(self, value=None, wait=5.0, updates=20, delay=0.15, **kwargs):
+    """Reports the time as its progress, after a while and again and again; returns all that it has reported."""
+    mark(self)
+    time.sleep(wait)
+    reported = []
+    for _ in range(updates):
+        reported.append(time.time())
+        tick(self, reported[-1], 2 * reported[-1], units="s", name="clock")
+        time.sleep(delay)
+    time.sleep(1)
+    return [reported]
+
+
 def sleep(self, value=None, seconds=1.0, **kwargs):
     mark(self)
     time.sleep(seconds)
@@ -264,7 +277,7 @@ def library_progress(self, value=None, total=3, delay=0.05, **kwargs):
 
 PLAIN = {
     "echo": echo, "pass": nothing, "forward": forward, "add": add, "fail": fail, "hold": hold, "stubborn": stubborn,
-    "immune": immune, "count": count, "slow": slow, "sleep": sleep, "retry_twice": retry_twice, "suicide": suicide,
+    "immune": immune, "count": count, "clock": clock, "slow": slow, "sleep": sleep, "retry_twice": retry_twice, "suicide": suicide,
     "huge": huge, "special": special, "ignore": ignore, "unserializable": unserializable, "object": as_object,
     "leave": leave, "nothing": nothing, "reluctant": reluctant,
 }

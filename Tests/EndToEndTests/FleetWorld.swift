@@ -6,12 +6,7 @@ import Testing
 
 /// A broker, a database and Celery workers of both versions, for servers that share them. One for the whole module.
 final class FleetWorld: Sendable {
-    let broker: RabbitMQServer
-    let database: MongoServer
-    let marks: RunnerMarks
-    let workers: [CeleryWorker]
-    /// Each world of workflows has a database of its own, so the workers' results lie in one that all share.
-    let results: String
+    private let celery: CeleryWorld
 
     private static let made = Task { try await FleetWorld() }
 
@@ -20,24 +15,19 @@ final class FleetWorld: Sendable {
     }
 
     private init() async throws {
-        broker = try await RabbitMQServer()
-        database = try MongoServer(.standalone)
-        marks = RunnerMarks(directory: try ProcessGuard.shared.get().makeFolder("marks"))
-        results = database.address("celery")
-        var workers: [CeleryWorker] = []
-        for (index, version) in CeleryWorker.Version.allCases.enumerated() {
-            var configuration = CeleryWorker.Configuration(
-                version, broker: broker.address, backend: results, queues: ["fleet"], name: "fleet\(index)")
-            configuration.concurrency = 3
-            configuration.marks = marks.directory
-            workers.append(try await CeleryWorker(configuration))
+        celery = try await CeleryWorld()
+        for (index, version) in CeleryWorker.Version.oldestAndNewest.enumerated() {
+            celery.keep([
+                try await celery.startWorker(version, name: "fleet\(index)", queues: ["fleet"], concurrency: 3)
+            ])
         }
-        self.workers = workers
     }
 
-    /// Servers that share a database of their own.
+    var marks: RunnerMarks { celery.marks }
+
+    /// Servers that share a database of their own; the workers' results lie in one that all share.
     func with(servers count: Int, _ body: ([ServerProcess]) async throws -> Void) async throws {
-        let store = database.address("fleet\(UInt32.random(in: 0 ... .max))")
+        let store = celery.mongo.address("fleet\(UInt32.random(in: 0 ... .max))")
         try await with(count, store, [], body)
     }
 
@@ -46,7 +36,8 @@ final class FleetWorld: Sendable {
     ) async throws {
         if count == 0 { return try await body(servers) }
         let environment = [
-            "RHYTHM_STORE": store, "RHYTHM_BROKER": broker.address, "RHYTHM_RESULTS": results, "RHYTHM_LEASE": "2",
+            "RHYTHM_STORE": store, "RHYTHM_BROKER": celery.broker.address, "RHYTHM_RESULTS": celery.results,
+            "RHYTHM_LEASE": "2",
         ]
         try await ServerProcess.with(environment: environment) { server in
             try await with(count - 1, store, servers + [server], body)

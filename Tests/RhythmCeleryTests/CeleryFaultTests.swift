@@ -9,7 +9,7 @@ import Testing
 
 /// Workers that go away and come back, and attempts of which nobody knows whether they exist.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct CeleryFaultTests {
-    private static let shared = Task { try await CeleryWorld() }
+    private static let shared = Task { try await CeleryWorld.make() }
 
     private func world() async throws -> CeleryWorld { try await Self.shared.value }
 
@@ -33,46 +33,11 @@ import Testing
         // Now the queue is there and nobody listens.
         try await worker.stop()
         let second = try dispatch("nothing", queue: "late")
-        let third = try dispatch("nothing", queue: "late")
-        runner.perform([.dispatch(second), .dispatch(third)])
+        runner.perform([.dispatch(second)])
         try await runner.wait { _ in waits(runner, second.taskID).last == "no worker takes from queue late" }
-        runner.perform([.revoke(second.taskID, of: "w-1")])
-        try await runner.expectRevoked(of: second.taskID)
-        runner.perform([.settle(second.taskID)])
-        // Workers that start later are told, even by a server that has been restarted in between.
-        runner.stop()
-        let next = try world.runner()
-        next.start([.dispatch(third)])
-        defer { next.stop() }
-        let again = try await world.startWorker(.celery57, name: "later", queues: ["late"])
-        try await next.expectSuccess(of: third.taskID, nil)
-        #expect(world.marks.runs(of: second.taskID) == 0)
-        #expect(world.marks.runs(of: third.taskID) == 1)
-        try await again.stop()
     }
 
-    /// A worker that is gone takes what it ran with it; nobody but the server can notice.
-    @Test func noticesADeadWorker() async throws {
-        let world = try await world()
-        let runner = try world.runner()
-        runner.start([])
-        defer { runner.stop() }
-        let worker = try await world.startWorker(.celery57, name: "doomed", queues: ["doomed"])
-        let running = try dispatch("hold", queue: "doomed")
-        runner.perform([.dispatch(running)])
-        try await world.marks.waitForRun(of: running.taskID)
-        let begun = ContinuousClock.now
-        try await worker.kill()
-        guard case .lost(let detail, _) = try await runner.end(of: running.taskID) else {
-            Issue.record("\(runner.ends(of: running.taskID))")
-            return
-        }
-        #expect(detail.contains("STARTED") && detail.contains("doomed@localhost"), "\(detail)")
-        #expect(ContinuousClock.now - begun >= .seconds(7), "it may only have been slow")
-        #expect(waits(runner, running.taskID).contains { $0.contains("doomed@localhost does not answer") })
-    }
-
-    /// One that comes back under its name says itself that it does not have it.
+    /// A dead worker that comes back under its name says itself that it does not have what it ran.
     @Test func noticesARestartedWorker() async throws {
         let world = try await world()
         let runner = try world.runner { $0.times.workerLost = .seconds(3600) }
@@ -108,6 +73,36 @@ import Testing
         world.marks.openGate(of: running.taskID)
         try await runner.expectSuccess(of: running.taskID, #"["held"]"#)
         try await stopped
+    }
+
+    // MARK: Quorum queues
+
+    /// Attempts run from a queue that knows no priorities, in the order in which they came; one that waits there is
+    /// withdrawn.
+    @Test func worksWithQuorumQueues() async throws {
+        let world = try await world()
+        let worker = try await world.startWorker(
+            .celery57, name: "voter", queues: ["votes"], settings: ["QUEUE_TYPE": "quorum", "MAX_PRIORITY": ""])
+        let queues = try await world.broker.control(["list_queues", "name", "type"])
+        #expect(queues.contains("votes\tquorum"))
+        let runner = try world.runner()
+        runner.start([])
+        defer { runner.stop() }
+        let running = try dispatch("hold", queue: "votes", priority: 9)
+        runner.perform([.dispatch(running)])
+        try await world.marks.waitForRun(of: running.taskID)
+        let waiting = try [1, 9, 5, 0].map { try dispatch("nothing", queue: "votes", priority: $0) }
+        runner.perform(waiting.map { .dispatch($0) })
+        try await runner.wait { runner in waiting.allSatisfy { runner.isQueued($0.taskID) } }
+        runner.perform([.revoke(waiting[2].taskID, of: "w-1")])
+        try await runner.expectRevoked(of: waiting[2].taskID)
+        world.marks.openGate(of: running.taskID)
+        try await runner.expectSuccess(of: running.taskID, #"["held"]"#)
+        let others = [waiting[0], waiting[1], waiting[3]].map(\.taskID)
+        for id in others { try await runner.expectSuccess(of: id, nil) }
+        #expect(world.marks.order.filter { others.contains($0) } == others)
+        #expect(world.marks.runs(of: waiting[2].taskID) == 0)
+        try await worker.stop()
     }
 
     // MARK: Repeated dispatches

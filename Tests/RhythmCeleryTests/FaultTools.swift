@@ -4,11 +4,13 @@ import RhythmTesting
 
 /// A dispatch as the tests of faults use it.
 func dispatch(
-    _ task: String, queue: String, kwargs: String = "{}", isRepeated: Bool = false, queuedAt: Timestamp? = nil
+    _ task: String, queue: String, priority: Int = 0, kwargs: String = "{}", isRepeated: Bool = false,
+    queuedAt: Timestamp? = nil
 ) throws -> Dispatch {
     Dispatch(
         taskID: .random(), workflowID: "w-1", appID: "app", step: "only", task: task, queue: queue,
-        args: .emptyArray, kwargs: try JSON(parsing: kwargs), isRepeated: isRepeated, queuedAt: queuedAt)
+        priority: priority, args: .emptyArray, kwargs: try JSON(parsing: kwargs), isRepeated: isRepeated,
+        queuedAt: queuedAt)
 }
 
 /// The waits that were told of an attempt, in order.

@@ -80,6 +80,44 @@ import Testing
         #expect(try store.load("w") == workflow)
     }
 
+    /// A write leaves alone what it does not change: what somebody else put there is still there. Both after a write of
+    /// the store's own and after a read.
+    @Test(arguments: [false, true]) func writesOnlyWhatChanges(_ isReadBefore: Bool) throws {
+        let fixture = try MongoFixture()
+        var store = try fixture.openMongo()
+        var samples = WorkflowSamples(SeededGenerator(seed: 1))
+        let spec = WorkflowSpec(id: "w", name: "n", appID: "a", steps: [StepSpec(name: "s", task: "t")])
+        let start = samples.start(spec)
+        try store.commit(CommitBatch(changes: [start]))
+        if isReadBefore {
+            try fixture.close()
+            store = try fixture.openMongo()
+            #expect(try store.load("w") == start.workflow)
+        }
+        let unchanged = [
+            "ended_at", "rhythm.writer", "rhythm.settled", "rhythm.steps_done", "rhythm.pending_step",
+            "rhythm.control", "rhythm.resume_from", "rhythm.resume_args", "rhythm.deletes", "rhythm.ended_us",
+            "rhythm.requests",
+        ]
+        let marks = BSONDocument(unchanged.map { .init($0, "left alone") })
+        _ = try fixture.pool.update("workflow_meta", filter: ["_id": "w"], update: ["$set": .document(marks)])
+        var workflow = start.workflow
+        var transition = samples.transition()
+        workflow.observe(
+            .started(at: transition.now, worker: "w1"), of: workflow.steps[0].attempts[0].id, in: &transition)
+        let change = WorkflowChange(
+            workflow: workflow, isNew: false, touched: transition.touched, events: transition.events)
+        #expect(try store.commit(CommitBatch(changes: [change])) == [])
+        let document = try self.document(fixture, "w")
+        #expect(document["_status"] == "STARTED" && document["version"]?.int64Value == workflow.version)
+        let rhythm = try #require(document["rhythm"]?.documentValue)
+        for path in unchanged {
+            let name = path.split(separator: ".").last.map { String($0) } ?? ""
+            let value = path.hasPrefix("rhythm.") ? rhythm[name] : document[name]
+            #expect(value == "left alone", "\(path)")
+        }
+    }
+
     /// The labels that a server's index must tell apart.
     @Test func labelPairsAreUnambiguous() {
         let pairs = [("a", "b"), ("ab", ""), ("a:b", ""), ("", "ab"), ("1:a", "b"), ("ä", "b")]

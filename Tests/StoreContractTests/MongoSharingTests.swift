@@ -185,21 +185,42 @@ import Testing
         #expect(ServerLeases.share(of: "x", among: []) == nil)
     }
 
-    @Test func aDatabaseOfANewerVersionIsRefused() throws {
+    @Test(arguments: [StoreError.Code.tooNew, .tooOld])
+    func aDocumentOfAnotherSchemaIsRefused(_ code: StoreError.Code) throws {
         let store = try fixture.openShared("a")
         var samples = WorkflowSamples(.unseeded())
         let change = samples.start()
         try store.commit(CommitBatch(changes: [change]))
         _ = try fixture.pool.update(
             "workflow_meta", filter: ["_id": .string(change.workflow.id.rawValue)],
-            update: ["$set": ["rhythm.schema": 2]])
+            update: ["$inc": ["rhythm.schema": code == .tooNew ? 1 : -1]])
         var error = #expect(throws: StoreError.self) { _ = try store.load(change.workflow.id) }
-        #expect(error?.code == .tooNew)
+        #expect(error?.code == code)
         error = #expect(throws: StoreError.self) { _ = try store.reader.list(ListQuery()) }
-        #expect(error?.code == .tooNew)
-        _ = try fixture.pool.update("rhythm_servers", filter: ["_id": ":schema"], update: ["$set": ["number": 2]])
-        error = #expect(throws: StoreError.self) { _ = try fixture.openShared("b") }
-        #expect(error?.code == .tooNew)
+        #expect(error?.code == code)
+    }
+
+    /// What is there stays as it is, down to the servers and indexes.
+    @Test(arguments: [
+        (Int64(1), StoreError.Code.tooOld, "nothing was changed. Let the version that wrote it"),
+        (3, .tooNew, "use a newer one"),
+    ])
+    func aDatabaseOfAnotherSchemaIsRefused(_ number: Int64, _ code: StoreError.Code, _ advice: String) throws {
+        #expect(WorkflowDocument.schema == 2)
+        let servers: [BSONDocument] = [["_id": ":schema", "number": .int64(number)]]
+        let workflows: [BSONDocument] = [["_id": "w", "rhythm": ["schema": .int64(number), "events": .array([])]]]
+        try fixture.pool.insert("rhythm_servers", servers)
+        try fixture.pool.insert("workflow_meta", workflows)
+        for open in [fixture.openMongo, { try fixture.openShared("b") }] {
+            let error = #expect(throws: StoreError.self) { _ = try open() }
+            #expect(error?.code == code)
+            #expect(
+                error?.message.contains("schema version \(number), this program reads and writes version 2") == true)
+            #expect(error?.message.contains(advice) == true && error?.outcomeUnknown == false)
+        }
+        #expect(try fixture.pool.find("rhythm_servers", filter: [:]) == servers)
+        #expect(try fixture.pool.find("workflow_meta", filter: [:]) == workflows)
+        #expect(try fixture.pool.indexNames("workflow_meta") == ["_id_"])
     }
 
     /// Something that happens to the workflow.

@@ -114,11 +114,12 @@ extension Diagnosis {
             return [
                 Finding(
                     .notice, "version", worker.subject,
-                    "it runs Celery \(version), which writes REVOKED over finished"
-                        + " results",
-                    consequence: "a step that ends while it is being stopped may read REVOKED in the database; this"
-                        + " server goes by what it saw first",
-                    remedy: "use 5.7")
+                    "it runs Celery \(version), which writes REVOKED over any result when it is told to stop a task, and"
+                        + " nothing when a task exits",
+                    consequence: "a step that succeeds in the very moment in which it is stopped may count as stopped,"
+                        + " and resume repeats it; one whose task calls sys.exit is noticed only when no worker has it"
+                        + " any more",
+                    remedy: "use 5.7 if that matters")
             ]
         }
         return []

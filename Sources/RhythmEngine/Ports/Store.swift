@@ -140,6 +140,8 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
         case inUse = "in_use"
         /// It was written by a newer version of this program.
         case tooNew = "too_new"
+        /// It was written by an older version of this program, in a form that this one does not read.
+        case tooOld = "too_old"
         /// It is away, or did not answer in time.
         case unavailable
         /// Somebody else changed what was to be changed.
@@ -176,7 +178,7 @@ extension RhythmError {
             case .full: .resourceExhausted
             case .corrupt: .dataLoss
             case .conflict: .aborted
-            case .readOnly, .permission, .inUse, .tooNew, .unavailable: .unavailable
+            case .readOnly, .permission, .inUse, .tooNew, .tooOld, .unavailable: .unavailable
             }
         self.init(
             code, reason: "STORE_\(error.code.rawValue.uppercased())", error.message,

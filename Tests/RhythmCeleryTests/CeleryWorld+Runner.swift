@@ -9,42 +9,14 @@ import RhythmTesting
 import Synchronization
 import Testing
 
-/// A broker, a database and Celery workers, for the tests of this module that need real ones.
-final class CeleryWorld: Sendable {
-    let broker: RabbitMQServer
-    let mongo: MongoServer
-    /// Where the workers' tasks leave their marks.
-    let marks: RunnerMarks
-    private let host: Mutex<[CeleryWorker]> = Mutex([])
-
-    init(_ topology: MongoServer.Topology = .standalone) async throws {
-        async let broker = RabbitMQServer()
-        mongo = try MongoServer(topology)
-        self.broker = try await broker
-        marks = RunnerMarks(directory: try ProcessGuard.shared.get().makeFolder("marks"))
+extension CeleryWorld {
+    /// As the tests of this module want it: queues with priorities.
+    static func make(_ topology: MongoServer.Topology = .standalone) async throws -> CeleryWorld {
+        try await CeleryWorld(topology, settings: ["MAX_PRIORITY": "10"])
     }
-
-    var results: String { mongo.address("celery") }
 
     /// Looks into the database as anybody could.
     func pool() throws -> MongoPool { try MongoPool(uri: results) }
-
-    /// Starts a worker on some queues.
-    func startWorker(
-        _ version: CeleryWorker.Version, name: String, queues: [String], concurrency: Int = 1,
-        settings: [String: String] = [:], arguments: [String] = []
-    ) async throws -> CeleryWorker {
-        var configuration = CeleryWorker.Configuration(
-            version, broker: broker.address, backend: results, queues: queues, name: name)
-        configuration.concurrency = concurrency
-        configuration.marks = marks.directory
-        configuration.settings = settings.merging(["MAX_PRIORITY": "10"]) { first, _ in first }
-        configuration.arguments = arguments
-        return try await CeleryWorker(configuration)
-    }
-
-    /// Keeps workers until the world ends.
-    func keep(_ workers: [CeleryWorker]) { host.withLock { $0 += workers } }
 
     /// Times for tests: nothing that has to be waited for takes longer than seconds.
     func configuration(server: String = "s1") -> CeleryConfiguration {
@@ -85,7 +57,7 @@ enum Worlds {
         try await worlds.withLock { worlds in
             if let world = worlds[version] { return world }
             let task = Task {
-                let world = try await CeleryWorld()
+                let world = try await CeleryWorld.make()
                 // Late acknowledgement: nothing is prefetched, so the priority decides alone.
                 async let narrow = world.startWorker(
                     version, name: "narrow", queues: ["narrow"], settings: ["ACKS_LATE": "1"])

@@ -1,0 +1,88 @@
+import Logging
+import RhythmAMQP
+import RhythmCore
+import RhythmEngine
+import RhythmLane
+import RhythmMongo
+import RhythmTesting
+import Testing
+
+@testable import RhythmCelery
+
+/// A desk that is told by hand what workers and links say; there is no broker and no database.
+@Suite(.timeLimit(.minutes(1))) struct DeskTellingTests {
+    private let desk: CeleryDesk
+
+    init() throws {
+        let configuration = CeleryConfiguration(
+            broker: "amqp://127.0.0.1:1//", results: "mongodb://127.0.0.1:1/celery", serverID: "s1")
+        let lane = Lane(label: "desk")
+        let inbox = DeskInbox(lane: lane)
+        let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        let broker = try AMQPAddress(parsing: configuration.broker)
+        desk = CeleryDesk(
+            configuration, lane: lane, links: Links(broker, configuration, inbox: inbox, logger: quiet),
+            results: ResultBackend(try MongoPool(uri: configuration.results), configuration, inbox: inbox),
+            logger: quiet)
+    }
+
+    /// How long an attempt among 200 that no worker has begun is left alone, 5 ms after it was sent.
+    private func pause() async -> Duration {
+        var polls = await desk.polls
+        for number in 0..<200 { polls.insert(TaskID("t\(number)"), since: .zero) }
+        return polls.interval(age: .milliseconds(5), hasBegun: false)
+    }
+
+    /// Waits until that is as long as wanted; the desk looks at it every few visits.
+    private func wait(for wanted: Duration, sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while await pause() != wanted {
+            try #require(ContinuousClock.now < deadline, "not \(wanted)", sourceLocation: sourceLocation)
+            await desk.process([])
+            await Task.yield()
+        }
+    }
+
+    /// A worker answers the roll call.
+    private func confirm(_ node: String) async throws {
+        let ticket = await desk.questions.first { if case .roll = $0.value { true } else { false } }?.key
+        let reply = ControlReply(
+            headers: ["ticket": .string(try #require(ticket))],
+            body: Array(#"{"\#(node)": {"ok": "task events enabled"}}"#.utf8))
+        await desk.process([.reply(try #require(reply))])
+    }
+
+    /// What no worker has begun is read often until all of them have said that they tell of their tasks, and again as soon
+    /// as one is there that has not.
+    @Test func readsRarelyWhatWaitsOnceAllWorkersTell() async throws {
+        let often = Duration.milliseconds(1)
+        let rarely = Duration.milliseconds(100)
+        let links: [Links.Name] = [.control, .events, .mailbox]
+        await desk.process(links.map { .link($0, .ready(again: false)) })
+        await desk.process([.events([.alive("w1", .init()), .alive("w2", .init())])])
+        try await confirm("w1")
+        try await stays(often)
+        try await confirm("w2")
+        try await wait(for: rarely)
+        // A new one, and one that has begun anew.
+        for event: EventBatch.Event in [.alive("w3", .init()), .online("w1", .init())] {
+            await desk.process([.events([event])])
+            try await wait(for: often)
+            try await confirm(event == .alive("w3", .init()) ? "w3" : "w1")
+            try await wait(for: rarely)
+        }
+        // Whatever was told while the events were away is lost.
+        await desk.process([.link(.events, .down(reason: "cut", retryIn: .seconds(1)))])
+        try await wait(for: often)
+    }
+
+    /// Many looks later nothing has changed.
+    private func stays(_ wanted: Duration) async throws {
+        let looks = ContinuousClock.now + .milliseconds(200)
+        while ContinuousClock.now < looks {
+            await desk.process([])
+            try #require(await pause() == wanted)
+            await Task.yield()
+        }
+    }
+}
