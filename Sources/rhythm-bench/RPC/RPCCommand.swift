@@ -7,7 +7,7 @@ import RhythmWire
 struct RPCCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rpc",
-        abstract: "Measures unary calls: one thread, raw frames, on one and on eight connections.",
+        abstract: "Measures unary calls: one thread, raw frames, on 1, 8 and 64 connections.",
         discussion: """
             The call is GetStatus of an active workflow of three steps. Without --server a server is started in a \
             process of its own. Exits with 1 if a bar does not hold.
@@ -34,7 +34,7 @@ struct RPCCommand: AsyncParsableCommand {
     @Option(help: "The process of that server, for its processor time.")
     var serverPid: Int32?
 
-    private static let loads = [(1, 1), (1, 16), (1, 64), (8, 1), (8, 16), (8, 64)]
+    private static let loads = [1, 8, 64].flatMap { connections in [1, 16, 64, 256].map { (connections, $0) } }
 
     func run() async throws {
         let folder = try ScratchFolder(in: FileManager.default.temporaryDirectory.path)
