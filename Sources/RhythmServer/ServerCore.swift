@@ -172,7 +172,9 @@ final class ServerCore {
         if mayStream() { connection.flush() }
     }
 
+    /// Not while others wait for their turn, and not for ever.
     private func mayStream() -> Bool {
+        guard unfinished.isEmpty else { return false }
         let now = LaneTimers.now()
         if let streamsUntil { return now < streamsUntil }
         streamsUntil = now + Self.streamTurn
