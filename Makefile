@@ -1,7 +1,7 @@
 # Rhythm: `make demo` runs the main job, `make test` passes the tests; both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps python build demo demo-celery test sim chaos fuzz tsan asan bench bench-celery proto format check clean
+.PHONY: help deps python build demo demo-celery test sim chaos fuzz mutate tsan asan bench bench-celery proto format check clean
 
 BUILD ?= .build
 SWIFT_BUILD = swift build --scratch-path $(BUILD)
@@ -47,6 +47,11 @@ chaos: deps ## Kill the server at random under 100 workflows, round after round 
 
 fuzz: deps ## Feed the decoders what libFuzzer thinks of (SECONDS=60 for each)
 	@SECONDS_EACH=$(or $(SECONDS),60) .ci/fuzz
+
+mutate: deps ## Feed the decoders a million frames with changed bytes
+	@$(SWIFT_BUILD) --build-tests
+	@SWIFT_BACKTRACE=enable=no RHYTHM_MUTATIONS=1000000 swift test --scratch-path $(BUILD) --skip-build \
+	    --filter '^RhythmWireTests\.HostileInputTests/mutatedFramesDoNoHarm'
 
 tsan: deps ## Run the tests of wire, server, client and engine under the thread sanitizer
 	@.ci/sanitize thread

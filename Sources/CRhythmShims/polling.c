@@ -44,8 +44,8 @@ void rhythm_bell_ring(int bell) {
 static int wait_for(int poller, struct epoll_event *events, int capacity, int64_t nanoseconds) {
     struct timespec limit = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
     int count = epoll_pwait2(poller, events, capacity, &limit, NULL);
-    // Kernels before 5.11 know whole milliseconds only.
-    if (count < 0 && errno == ENOSYS) count = epoll_wait(poller, events, capacity, (int)(nanoseconds / 1000000));
+    // Kernels before 5.11 know whole milliseconds only, and so do sandboxes that are older: they do not permit the call.
+    if (count < 0 && (errno == ENOSYS || errno == EPERM)) count = epoll_wait(poller, events, capacity, (int)(nanoseconds / 1000000));
     return count;
 }
 

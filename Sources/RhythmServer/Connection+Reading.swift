@@ -10,6 +10,7 @@ import RhythmWire
 extension Connection {
     /// Reads what is there. What is left, the poller tells of again.
     func readable() {
+        isReading = true
         if !held.isEmpty, !readIsSuspended {
             let bytes = held
             held = []
@@ -17,15 +18,18 @@ extension Connection {
         }
         if let tls { decrypt(tls) }
         receive()
-        flush()
+        isReading = false
+        if isLost { close() } else { flush() }
     }
 
     /// Nothing can be sent any more. What was asked before that still counts, and nothing comes after it.
     func lost() {
         guard !isLost else { return }
         isLost = true
-        receive()
-        close()
+        // Nobody is waited for any more.
+        readIsSuspended = false
+        // Found out while something is looked at that was read: the rest of that comes first.
+        if !isReading { readable() }
     }
 
     private func receive() {

@@ -56,6 +56,8 @@ final class Connection {
     var readIsSuspended = false
     /// Nothing can be sent any more.
     var isLost = false
+    /// What came is being looked at.
+    var isReading = false
     /// Nothing is read any more.
     var readIsOver = false
     /// The socket is full.
@@ -152,7 +154,7 @@ final class Connection {
             readable()
         } else if news.isGone {
             // Nobody is there to be answered, and this would be said without end.
-            close()
+            lost()
         }
     }
 

@@ -11,13 +11,19 @@ package import RhythmWire
 /// engine's lane in batches and come back in batches; watches are cursors into what the engine publishes.
 package final class Server: Sendable {
     private let lane = Lane(label: "rhythm.server")
-    private let driver: ServerDriver
+    let driver: ServerDriver
 
     /// Makes a server; nothing happens until ``start()``.
     package init(
         engine: EngineService, configuration: ServerConfiguration, logger: Logger = Logger(label: "rhythm.server")
     ) {
         driver = ServerDriver(engine: engine, configuration: configuration, logger: logger, lane: lane)
+    }
+
+    deinit {
+        // Its connections and its core hold each other, and sockets that nobody asks about call without end.
+        let driver = driver
+        lane.queue.async { driver.assumeIsolated { $0.end() } }
     }
 
     /// Listens. Called once, when the engine has started.
@@ -68,12 +74,12 @@ package final class Server: Sendable {
 }
 
 /// Keeps the core on its lane.
-private actor ServerDriver {
+actor ServerDriver {
     private let lane: Lane
     private let engine: EngineService
     private let configuration: ServerConfiguration
     private let logger: Logger
-    private var core: ServerCore?
+    private(set) var core: ServerCore?
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { lane.asUnownedSerialExecutor() }
 
@@ -96,6 +102,11 @@ private actor ServerDriver {
     }
 
     func stats() -> ServerStats { core?.stats ?? ServerStats(metrics: [], calls: []) }
+
+    func end() {
+        core?.turn { $0.end() }
+        core = nil
+    }
 
     func replace(_ security: Security) { core?.turn { $0.replace(security) } }
 

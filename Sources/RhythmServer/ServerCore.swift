@@ -507,12 +507,28 @@ extension ServerCore {
             serverID: configuration.serverID, epoch: configuration.epoch, authenticationFailures: failures.total)
     }
 
-    /// Stops listening, tells every peer, lets open calls finish, and calls `done` when the last connection is closed
-    /// or the grace is over.
-    func drain(grace: Duration, done: @escaping () -> Void) {
+    /// Stops at once: nobody is told.
+    func end() {
+        stopListening()
+        timers.stop()
+        for connection in Array(connections.values) { connection.close() }
+        // What the engine and the store still answer comes to nobody.
+        commandsUnderWay = [:]
+        adoptionsUnderWay = [:]
+        readsUnderWay = [:]
+        examinations = [:]
+    }
+
+    private func stopListening() {
         isDraining = true
         for listener in listeners { listener.close() }
         listeners = []
+    }
+
+    /// Stops listening, tells every peer, lets open calls finish, and calls `done` when the last connection is closed
+    /// or the grace is over.
+    func drain(grace: Duration, done: @escaping () -> Void) {
+        stopListening()
         var isDone = false
         let finish = { [unowned self] in
             guard !isDone else { return }

@@ -7,20 +7,27 @@ import Synchronization
 /// What a store is to refuse, and with what.
 final class Faults: Sendable {
     private let commitFault = Mutex<StoreError?>(nil)
-    private let holds = Mutex(false)
+    private let holds = Mutex((isOn: false, waiting: 0))
     private let released = DispatchSemaphore(value: 0)
 
     /// Lists wait from now on.
-    func holdReads() { holds.withLock { $0 = true } }
+    func holdReads() { holds.withLock { $0.isOn = true } }
 
     func releaseReads() {
-        holds.withLock { $0 = false }
-        released.signal()
+        let waiting = holds.withLock { holds in
+            defer { holds = (false, 0) }
+            return holds.waiting
+        }
+        for _ in 0..<waiting { released.signal() }
     }
 
-    /// One reader at a time waits here.
+    /// Readers wait here.
     func waitIfHeld() {
-        if holds.withLock({ $0 }) { _ = released.wait(timeout: .now() + 20) }
+        let isHeld = holds.withLock { holds in
+            if holds.isOn { holds.waiting += 1 }
+            return holds.isOn
+        }
+        if isHeld { _ = released.wait(timeout: .now() + 20) }
     }
 
     var commit: StoreError? {

@@ -129,6 +129,15 @@ final class RawPeer {
     /// Says that nothing more will be sent.
     func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
+    /// The end, when it comes, is to be a reset.
+    func endWithReset() {
+        var now = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    /// Takes nothing any more, and sends on.
+    func stopTaking() { shutdown(descriptor, Int32(SHUT_RD)) }
+
     static func bytes(_ frame: ClientFrame) throws -> [UInt8] {
         var bytes: [UInt8] = []
         try frame.append(to: &bytes)

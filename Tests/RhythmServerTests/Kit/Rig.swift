@@ -94,6 +94,9 @@ final class Rig {
         engine = nil
     }
 
+    /// Lets go of the server as it is.
+    func abandonServer() { server = nil }
+
     /// Engine, store and server go and come again over the same file.
     func restart() async throws {
         await stop()
