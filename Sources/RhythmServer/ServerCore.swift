@@ -297,7 +297,11 @@ extension ServerCore {
     ) {
         lastTicket += 1
         readsUnderWay[lastTicket] = then
-        reads.run(ticket: lastTicket, work)
+        let engine = engine
+        reads.run(ticket: lastTicket) { () throws(StoreError) in
+            // A store that nobody holds closes, and that must not happen under a reader of it.
+            try withExtendedLifetime(engine) { () throws(StoreError) in try work() }
+        }
     }
 
     /// Does something on behalf of a call.

@@ -7,6 +7,7 @@ final class SQLiteReader: StoreReader {
     private let pool: DatabasePool
     private let path: String
     private let fewMatches: Int
+    private let gate = ReadGate()
 
     /// `fewMatches`: so many matches of a filter are looked up and sorted without a second thought.
     init(pool: DatabasePool, path: String, fewMatches: Int) {
@@ -139,8 +140,13 @@ final class SQLiteReader: StoreReader {
 
 extension SQLiteReader {
     private func read<Value>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
-        try translating(path) { try pool.read(body) }
+        guard gate.enter() else { throw StoreError(.unavailable, "\(path) was closed") }
+        defer { gate.leave() }
+        return try translating(path) { try pool.read(body) }
     }
+
+    /// Reads that are under way end first; all later ones throw `unavailable`.
+    func close() { gate.close() }
 
     /// From the connection's cache, or made.
     private static func statement(_ db: Database, _ sql: String) throws -> Statement {

@@ -81,6 +81,7 @@ public final class SQLiteStore: Store {
         checkpointer = nil
         // They hold the connection open, which then would not be closed but abandoned.
         statements = nil
+        sqliteReader.close()
         try? pool.close()
         lock = nil
     }

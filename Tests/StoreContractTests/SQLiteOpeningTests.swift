@@ -1,9 +1,11 @@
+import Dispatch
 import Foundation
 import GRDB
 import Glibc
 import RhythmCore
 import RhythmEngine
 import RhythmTesting
+import Synchronization
 import Testing
 
 @testable import RhythmStoreSQLite
@@ -25,6 +27,33 @@ import Testing
         #expect(try setting("busy_timeout") == "5000")
         #expect(try setting("application_id") == "\(Schema.applicationID)")
         #expect(try setting("user_version") == "\(Schema.version)")
+    }
+
+    /// More of them than there are connections, so that some wait for one when the store closes.
+    @Test func readsThatMeetTheCloseAreRefused() throws {
+        for _ in 0..<40 {
+            let store = try fixture.openSQLite()
+            let reader = store.reader
+            let (begun, ended) = (DispatchSemaphore(value: 0), DispatchGroup())
+            let errors = Mutex<[StoreError]>([])
+            for _ in 0..<12 {
+                ended.enter()
+                Thread.detachNewThread {
+                    defer { ended.leave() }
+                    do throws(StoreError) {
+                        _ = try reader.load("nobody")
+                        begun.signal()
+                        while true { _ = try reader.load("nobody") }
+                    } catch {
+                        errors.withLock { $0.append(error) }
+                    }
+                }
+            }
+            for _ in 0..<12 { begun.wait() }
+            try fixture.close()
+            #expect(ended.wait(timeout: .now() + 30) == .success)
+            #expect(errors.withLock { $0.map(\.code) } == Array(repeating: .unavailable, count: 12))
+        }
     }
 
     @Test func migratesFromNothingOnce() throws {

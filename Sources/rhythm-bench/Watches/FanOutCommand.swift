@@ -13,8 +13,9 @@ struct FanOutCommand: AsyncParsableCommand {
             run fails otherwise. Those that read nothing do so until the workflow is over, and then get all of it.
 
             Examples:
-              rhythm-bench fanout --watches 1000 --connections 10 --steps 20 --reports 5 --pause 100000
-                  one update in 100 ms: how long until the last watch has it
+              rhythm-bench fanout --steps 20 --reports 5 --pause 100000 --checked 100
+                  one update in 100 ms: how long until the last watch of each connection has it; to look at all \
+            1,000 whole would take this program longer than the server takes to send them
               rhythm-bench fanout --watches 10000 --connections 100 --steps 1000 --reports 36 --checked 100
                   an hour's worth (36,000 reports at 10 a second, 3,000 transitions) at full speed
             """)
