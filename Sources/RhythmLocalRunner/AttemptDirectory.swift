@@ -66,9 +66,10 @@ struct AttemptDirectory {
 
     // MARK: What the supervisor wrote
 
-    /// When the task was begun; nil if it was not.
+    /// When the task was begun; nil if it was not. The file's own time only if nothing better is known: it is that of
+    /// the kernel's last tick, which may lie before the end that made room for this task.
     var startedAt: Timestamp? {
-        Files.info(file("started")).flatMap { $0.size > 0 ? $0.modified : nil }
+        leader?.startedAt ?? Files.info(file("started")).flatMap { $0.size > 0 ? $0.modified : nil }
     }
 
     /// How to find the task's processes without their supervisor; nil if there never were any.

@@ -1,4 +1,5 @@
 import Glibc
+import RhythmCore
 
 /// The first process of a task, named so that no later process can be taken for it.
 struct TaskLeader: Equatable {
@@ -8,6 +9,8 @@ struct TaskLeader: Equatable {
     let startTime: UInt64
     /// The boot of the machine that both belong to.
     let bootID: String
+    /// When it was begun, by the same clock as its end; nil from a supervisor that did not say it yet.
+    let startedAt: Timestamp?
 
     /// Reads the supervisor's file `started`; nil if the task was never begun.
     init?(parsing text: String) {
@@ -21,6 +24,7 @@ struct TaskLeader: Equatable {
         self.pid = pid
         startTime = start
         bootID = String(fields["boot_id"] ?? "")
+        startedAt = fields["started_us"].flatMap { Int64($0) }.map(Timestamp.init(microseconds:))
     }
 
     /// The boot that is running now.

@@ -382,7 +382,7 @@ bool attempt_run(const char *task_id) {
         return conclude_unstarted(NULL);
     }
     self.children_left = true;
-    if (!claim_name_task(self.task.pid)) {
+    if (!claim_name_task(self.task.pid, self.outcome.started_us)) {
         // Nobody could ever find this group again: the child ends without having become the task.
         int why = errno;
         close_descriptor(&self.task.go);

@@ -66,11 +66,11 @@ enum claim claim_attempt(void) {
     return CLAIM_TAKEN;
 }
 
-bool claim_name_task(pid_t leader) {
+bool claim_name_task(pid_t leader, int64_t started_us) {
     char boot_id[BOOT_ID_BYTES];
-    char text[160];
+    char text[192];
     read_boot_id(boot_id);
-    int length = snprintf(text, sizeof text, "pid=%d pgid=%d starttime=%" PRIu64 " boot_id=%s\n", (int)getpid(),
-                          (int)leader, group_start_time(leader), boot_id);
+    int length = snprintf(text, sizeof text, "pid=%d pgid=%d starttime=%" PRIu64 " boot_id=%s started_us=%" PRId64 "\n",
+                          (int)getpid(), (int)leader, group_start_time(leader), boot_id, started_us);
     return length > 0 && files_write_all(started_fd, text, (size_t)length, NULL) == 0;
 }
