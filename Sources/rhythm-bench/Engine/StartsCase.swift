@@ -25,9 +25,9 @@ enum StartsCase {
         return result
     }
 
-    /// A runner on which every attempt waits, the first one running.
-    static func heldRunner() -> InProcessRunner {
-        let runner = InProcessRunner(defaultConcurrency: 1)
+    /// A runner on which every attempt of `held` waits, the first one running.
+    static func heldRunner(queues: [String: Int] = [:]) -> InProcessRunner {
+        let runner = InProcessRunner(queues: queues, defaultConcurrency: 1)
         runner.register("held") { _ in
             try await Task.sleep(for: .seconds(86_400))
             return nil

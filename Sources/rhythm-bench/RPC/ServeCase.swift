@@ -9,7 +9,7 @@ import RhythmWire
 /// input ends.
 enum ServeCase {
     static func run(in folder: String) async throws {
-        let runner = StartsCase.heldRunner()
+        let runner = StartsCase.heldRunner(queues: [Ticker.task: 1000])
         Ticker.register(with: runner)
         let engine = try await EngineBed.start(in: folder, runner: runner)
         var configuration = ServerConfiguration()

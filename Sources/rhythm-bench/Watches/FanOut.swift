@@ -2,8 +2,9 @@ import Glibc
 import RhythmCore
 import RhythmWire
 
-/// One workflow, and many watches that see all of it; some of them read nothing until it is over.
+/// Workflows, and many watches that see all of one of them each; some read nothing until they are over.
 struct FanOut {
+    var workflows: Int
     var watches: Int
     var connections: Int
     /// Of so many connections, these are the ones that read nothing.
@@ -23,9 +24,12 @@ struct FanOut {
         result[prefix + "mib_before"] = resident()
         let all = try (0..<connections).map { number in
             let connection = try WatchConnection(server.endpoint)
-            try connection.open(
-                WatchProgress(filter: WorkflowFilter(appID: prefix)),
-                count: watches / connections + (number < watches % connections ? 1 : 0), checkedShare: checkedShare)
+            for watch in watches * number / connections..<watches * (number + 1) / connections {
+                let subject = watch % workflows
+                try connection.open(
+                    WatchProgress(filter: WorkflowFilter(appID: "\(prefix)\(subject)")), subject: subject,
+                    isChecked: watch % checkedShare == 0)
+            }
             return connection
         }
         while true {
@@ -33,17 +37,21 @@ struct FanOut {
             if info.watches == UInt64(watches) { break }
         }
         result[prefix + "mib_watched"] = resident()
-        let spec = try Ticker.spec(steps: steps, reports: reports, pause: pause, appID: prefix)
-        guard case .startWorkflow(let started) = try starter.call(.startWorkflow(StartWorkflow(spec: spec))) else {
-            throw BenchError("no workflow")
+        let starts = try (0..<workflows).map { subject in
+            Request.startWorkflow(
+                StartWorkflow(
+                    spec: try Ticker.spec(steps: steps, reports: reports, pause: pause, appID: "\(prefix)\(subject)")))
         }
-        let id = started.workflow.id
+        let ids = try starter.call(starts).map { reply in
+            guard case .startWorkflow(let started) = reply else { throw BenchError("no workflow") }
+            return started.workflow.id
+        }
         let readers = Array(all[stalled...])
         let cpu = SystemFigures.processorSeconds(of: server.processID)
         let begin = SystemFigures.nanoseconds
         var deliveries = Deliveries()
         let peak = try read(
-            readers, until: id, silent: Array(all[..<stalled]), starter: starter, &deliveries, resident)
+            readers, until: ids, silent: Array(all[..<stalled]), starter: starter, &deliveries, resident)
         let took = SystemFigures.seconds(since: begin)
         result[prefix + "mib_peak"] = peak
         result[prefix + "mib_after"] = resident()
@@ -55,22 +63,24 @@ struct FanOut {
         deliveries.write(to: &result, prefix)
         // Those that read nothing get all of it now.
         var late = Deliveries()
-        _ = try read(Array(all[..<stalled]), until: id, silent: [], starter: starter, &late, resident)
+        _ = try read(Array(all[..<stalled]), until: ids, silent: [], starter: starter, &late, resident)
         result[prefix + "transitions"] = Double(all.first?.tallies.values.first?.transitions ?? 0)
         return result
     }
 
-    /// Reads until every watch has the last version, and the checked ones the last progress.
+    /// Reads until all workflows are over and every watch has the last version of its own, the checked ones the last
+    /// progress too.
     ///
     /// - Returns: the most memory that the server had meanwhile.
     private func read(
-        _ readers: [WatchConnection], until id: WorkflowID, silent: [WatchConnection], starter: WatchConnection,
+        _ readers: [WatchConnection], until ids: [WorkflowID], silent: [WatchConnection], starter: WatchConnection,
         _ deliveries: inout Deliveries, _ resident: () -> Double
     ) throws -> Double {
         var waits = readers.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
         var peak = resident()
         var lookedAt = SystemFigures.nanoseconds
         var heardAt = lookedAt
+        var ends: [(version: Int64, progress: Double)] = []
         while !readers.isEmpty {
             _ = poll(&waits, nfds_t(waits.count), 50)
             for (index, reader) in readers.enumerated() where waits[index].revents != 0 {
@@ -80,20 +90,27 @@ struct FanOut {
             lookedAt = SystemFigures.nanoseconds
             peak = max(peak, resident())
             for connection in silent { try connection.murmur() }
-            guard
-                case .getStatus(let reply) = try starter.call(.getStatus(GetStatus(workflowID: id, omitResults: true)))
-            else { continue }
-            let last = reply.workflow.steps.last?.attempts.last?.progress?.done
-            if reply.workflow.status == .success, Self.all(readers, have: reply.workflow.version, last) { break }
+            while ends.count < ids.count, let end = try self.end(of: ids[ends.count], starter) { ends.append(end) }
+            if ends.count == ids.count, Self.all(readers, have: ends) { break }
             guard SystemFigures.seconds(since: heardAt) < 60 else { throw BenchError("nothing came for a minute") }
         }
         return peak
     }
 
-    private static func all(_ readers: [WatchConnection], have version: Int64, _ progress: Double?) -> Bool {
+    /// The last that there is to be told of a workflow; nil while it runs.
+    private func end(of id: WorkflowID, _ starter: WatchConnection) throws -> (version: Int64, progress: Double)? {
+        guard
+            case .getStatus(let reply) = try starter.call(.getStatus(GetStatus(workflowID: id, omitResults: true))),
+            reply.workflow.status == .success
+        else { return nil }
+        return (reply.workflow.version, reply.workflow.steps.last?.attempts.last?.progress?.done ?? 0)
+    }
+
+    private static func all(_ readers: [WatchConnection], have ends: [(version: Int64, progress: Double)]) -> Bool {
         readers.allSatisfy { reader in
             reader.tallies.values.allSatisfy {
-                $0.lastVersion == version && (!$0.isChecked || $0.lastProgress == progress ?? 0)
+                let end = ends[$0.subject]
+                return $0.lastVersion == end.version && (!$0.isChecked || $0.lastProgress == end.progress)
             }
         }
     }
@@ -106,25 +123,24 @@ struct FanOut {
 /// How long updates took to arrive: each of them, and the last of each.
 struct Deliveries {
     private let each = Latencies()
-    private var lastTransition: [Int64: Int64] = [:]
-    private var lastProgress: [Double: Int64] = [:]
+    private var last: [WatchTally.Update.Key: Int64] = [:]
 
     mutating func record(_ update: WatchTally.Update) {
         each.record(nanoseconds: UInt64(max(0, update.latency)) * 1000)
-        switch update.key {
-        case .transition(let version): lastTransition[version] = max(lastTransition[version] ?? 0, update.latency)
-        case .progress(let done): lastProgress[done] = max(lastProgress[done] ?? 0, update.latency)
-        }
+        last[update.key, default: 0] = max(last[update.key] ?? 0, update.latency)
     }
 
     func write(to result: inout Measurements, _ prefix: String) {
         result.set(prefix + "each", each)
-        for (name, times) in [
-            ("last_transition", Array(lastTransition.values)), ("last_progress", Array(lastProgress.values)),
-        ] {
-            let latencies = Latencies()
-            for time in times { latencies.record(nanoseconds: UInt64(max(0, time)) * 1000) }
-            result.set(prefix + name, latencies)
+        let (transitions, progress) = (Latencies(), Latencies())
+        for (key, latency) in last {
+            let nanoseconds = UInt64(max(0, latency)) * 1000
+            switch key.event {
+            case .transition: transitions.record(nanoseconds: nanoseconds)
+            case .progress: progress.record(nanoseconds: nanoseconds)
+            }
         }
+        result.set(prefix + "last_transition", transitions)
+        result.set(prefix + "last_progress", progress)
     }
 }

@@ -3,14 +3,14 @@ import Foundation
 import RhythmCore
 import RhythmWire
 
-/// Measures one workflow that many watch.
+/// Measures workflows that many watch.
 struct FanOutCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fanout",
-        abstract: "Measures one workflow that many watch, without and with some that read nothing.",
+        abstract: "Measures workflows that many watch, without and with some that read nothing.",
         discussion: """
             Every watch must be told every transition once, and those that are looked at whole the last progress; the \
-            run fails otherwise. Those that read nothing do so until the workflow is over, and then get all of it.
+            run fails otherwise. Those that read nothing do so until all workflows are over, and then get all of it.
 
             Examples:
               rhythm-bench fanout --steps 20 --reports 5 --pause 100000 --checked 100
@@ -18,10 +18,16 @@ struct FanOutCommand: AsyncParsableCommand {
             1,000 whole would take this program longer than the server takes to send them
               rhythm-bench fanout --watches 10000 --connections 100 --steps 1000 --reports 36 --checked 100
                   an hour's worth (36,000 reports at 10 a second, 3,000 transitions) at full speed
+              rhythm-bench fanout --workflows 100 --watches 10000 --connections 100 --steps 10 --reports 10 \
+            --pause 100000 --checked 100
+                  100 workflows that report 10 times a second each, with 100 watches each
             """)
 
     @Flag(help: "Print the figures as JSON.")
     var json = false
+
+    @Option(help: "How many workflows; the watches are dealt out among them.")
+    var workflows = 1
 
     @Option(help: "How many watches.")
     var watches = 1000
@@ -45,7 +51,8 @@ struct FanOutCommand: AsyncParsableCommand {
     var checked = 1
 
     func validate() throws {
-        guard (1...1000).contains(steps), connections >= 2, watches >= connections, checked >= 1, reports >= 0,
+        guard (1...1000).contains(steps), connections >= 2, watches >= connections,
+            (1...1000).contains(workflows), watches >= workflows, checked >= 1, reports >= 0,
             pause >= 0, (0...0.9).contains(stalled)
         else { throw ValidationError("that makes no sense; see --help") }
     }
@@ -54,7 +61,8 @@ struct FanOutCommand: AsyncParsableCommand {
         SystemFigures.raiseDescriptorLimit()
         var measured = Measurements()
         var fanOut = FanOut(
-            watches: watches, connections: connections, stalled: 0, steps: steps, reports: reports, pause: pause,
+            workflows: workflows, watches: watches, connections: connections, stalled: 0, steps: steps,
+            reports: reports, pause: pause,
             checkedShare: checked)
         let number = stalled > 0 ? max(1, Int(Double(connections) * stalled)) : 0
         for (prefix, stalled) in [("all_read_", 0), ("some_stalled_", number)]

@@ -38,7 +38,7 @@ struct IdleCommand: AsyncParsableCommand {
                     let watch = WatchProgress(targets: [WatchTarget(workflowID: server.workflow)])
                     return try (0..<10).map { _ in
                         let connection = try WatchConnection(server.endpoint)
-                        try connection.open(watch, count: count / 10, checkedShare: 1)
+                        for _ in 0..<count / 10 { try connection.open(watch) }
                         while !connection.tallies.values.allSatisfy(\.hasBegun) {
                             if try !connection.receive({ _ in }) { usleep(1000) }
                         }

@@ -35,19 +35,31 @@ final class WatchConnection {
         input.deallocate()
     }
 
-    /// Opens watches with this request; a watch in `checkedShare` is looked at whole.
-    func open(_ request: WatchProgress, count: Int, checkedShare: Int) throws {
-        for _ in 0..<count {
-            lastCall += 1
-            tallies[lastCall] = WatchTally(isChecked: lastCall % UInt64(checkedShare) == 0)
-            try send(ClientFrame(callID: lastCall, body: .call(.watchProgress(request))))
-        }
+    /// Opens a watch; only a checked one is looked at whole.
+    func open(_ request: WatchProgress, subject: Int = 0, isChecked: Bool = true) throws {
+        lastCall += 1
+        tallies[lastCall] = WatchTally(subject: subject, isChecked: isChecked)
+        try send(ClientFrame(callID: lastCall, body: .call(.watchProgress(request))))
     }
 
     /// Asks, waits, and takes the answer; for connections without watches.
     func call(_ request: Request) throws -> Reply {
+        try ask(request)
+        return try answer()
+    }
+
+    /// Asks all of it at once and waits for the answers; for connections without watches.
+    func call(_ requests: some Collection<Request>) throws -> [Reply] {
+        for request in requests { try ask(request) }
+        return try requests.map { _ in try answer() }
+    }
+
+    private func ask(_ request: Request) throws {
         lastCall += 1
         try send(ClientFrame(callID: lastCall, body: .call(request)))
+    }
+
+    private func answer() throws -> Reply {
         while true {
             let frame = try nextFrame()
             if case .reply(let reply) = frame.body { return reply }

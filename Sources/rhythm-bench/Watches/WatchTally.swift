@@ -5,8 +5,13 @@ import RhythmWire
 struct WatchTally {
     /// Something that many watches are told, by what tells it apart from others.
     struct Update {
-        enum Key: Hashable {
+        enum Event: Hashable {
             case transition(Int64), progress(Double)
+        }
+
+        struct Key: Hashable {
+            let subject: Int
+            let event: Event
         }
 
         let key: Key
@@ -14,6 +19,8 @@ struct WatchTally {
         let latency: Int64
     }
 
+    /// The number of the workflow that it is of.
+    let subject: Int
     /// Whether all of it is looked at.
     let isChecked: Bool
     private(set) var transitions = 0
@@ -22,7 +29,10 @@ struct WatchTally {
     private(set) var lastProgress = 0.0
     private(set) var hasBegun = false
 
-    init(isChecked: Bool) { self.isChecked = isChecked }
+    init(subject: Int = 0, isChecked: Bool) {
+        self.subject = subject
+        self.isChecked = isChecked
+    }
 
     mutating func count(_ event: FrameHead.Event) {
         switch event {
@@ -46,11 +56,13 @@ struct WatchTally {
                 throw BenchError("version \(event.version) after \(lastVersion)")
             }
             count(.transition)
-            return Update(key: .transition(event.version), latency: now - event.at.microseconds)
+            return Update(
+                key: .init(subject: subject, event: .transition(event.version)), latency: now - event.at.microseconds)
         case .progress(let update):
             count(.progress)
             lastProgress = update.progress.done
-            return Update(key: .progress(lastProgress), latency: now - Int64(lastProgress))
+            return Update(
+                key: .init(subject: subject, event: .progress(lastProgress)), latency: now - Int64(lastProgress))
         case .gap(_, let oldest): throw BenchError("a gap up to \(oldest)")
         case .deleted, .bookmark: return nil
         }

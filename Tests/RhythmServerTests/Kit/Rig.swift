@@ -133,9 +133,13 @@ final class Rig {
             steps: (0..<count).map { StepSpec(name: "s\($0)", task: "quick") })
     }
 
-    /// How many descriptors this process has open.
-    static var openDescriptors: Int {
-        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0
+    /// How many sockets this process has open.
+    static var openSockets: Int {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+        return names.count { name in
+            let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\(name)")
+            return target?.hasPrefix("socket:") == true
+        }
     }
 
     static var highestDescriptor: Int {
