@@ -17,7 +17,7 @@ extension WatchHub {
     }
 
     var legacySearches: [LegacySearch] {
-        filterWatches.values.compactMap { watch in
+        filterWatches.all.values.compactMap { watch in
             guard var filter = watch.request.filter, !watch.call.isEnded else { return nil }
             let active: Set<WorkflowStatus> = [.pending, .started]
             filter.statuses = filter.statuses.isEmpty ? active : filter.statuses.intersection(active)

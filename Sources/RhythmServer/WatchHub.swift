@@ -9,7 +9,10 @@ final class WatchHub {
     private(set) var topics: [WorkflowID: Topic] = [:]
     private var watches: [ObjectIdentifier: Watch] = [:]
     /// Those among them that workflows join as they start.
-    private(set) var filterWatches: [ObjectIdentifier: Watch] = [:]
+    private(set) var filterWatches = FilterWatches()
+    /// The status in which a workflow was offered to all of those that may mean it. Nothing else of it changes that a
+    /// filter looks at, so that it need not be offered again before that does.
+    private var offered: [WorkflowID: WorkflowStatus] = [:]
     private let bookmarkInterval: UInt64
     let maxWorkflows: Int
     private var lastWaiter: UInt64 = 0
@@ -56,10 +59,11 @@ final class WatchHub {
             wakeWaiters(of: topic)
             discardIfUnused(topic)
         }
-        if !filterWatches.isEmpty, !workflow.isSettled { join(workflow) }
+        if !filterWatches.isEmpty { offer(workflow) }
     }
 
     private func removed(_ id: WorkflowID) {
+        offered[id] = nil
         guard let topic = topics.removeValue(forKey: id) else { return }
         topic.markDeleted()
         tellFollowers(of: topic)
@@ -112,7 +116,7 @@ extension WatchHub {
     /// Reads again what is watched of other servers' workflows: news of them may have been lost.
     func recheckForeign() {
         for id in topics.keys where server.engine.active(id) == nil { noticed(id, version: .max) }
-        for watch in filterWatches.values { joinForeign(watch) }
+        for watch in filterWatches.all.values { joinForeign(watch) }
     }
 
     /// The workflows that other servers follow join a filter watch as well.
@@ -166,7 +170,7 @@ extension WatchHub {
             if call.isEnded { return }
         }
         guard request.filter != nil else { return }
-        filterWatches[ObjectIdentifier(watch)] = watch
+        filterWatches.insert(watch)
         for workflow in server.engine.activeWorkflows().sorted(by: { $0.createdAt < $1.createdAt }) {
             join(workflow, to: watch)
         }
@@ -175,7 +179,8 @@ extension WatchHub {
 
     private func close(_ watch: Watch) {
         watches[ObjectIdentifier(watch)] = nil
-        filterWatches[ObjectIdentifier(watch)] = nil
+        filterWatches.remove(watch)
+        if filterWatches.isEmpty { offered = [:] }
         for cursor in watch.cursors.values { unfollow(cursor) }
         watch.dropAll()
     }
@@ -235,21 +240,33 @@ extension WatchHub {
     }
 
     /// A workflow that is active joins every filter watch that means it.
-    private func join(_ workflow: Workflow) {
-        for watch in filterWatches.values { join(workflow, to: watch) }
+    private func offer(_ workflow: Workflow) {
+        guard !workflow.isSettled else {
+            offered[workflow.id] = nil
+            return
+        }
+        guard offered[workflow.id] != workflow.status else { return }
+        var allHaveRoom = true
+        for watch in filterWatches.candidates(for: workflow.appID) where !join(workflow, to: watch) {
+            allHaveRoom = false
+        }
+        // One without room is asked again when the workflow has moved.
+        offered[workflow.id] = allHaveRoom ? workflow.status : nil
     }
 
-    private func join(_ workflow: Workflow, to watch: Watch) {
+    /// - Returns: false if the watch would take it and has no room.
+    @discardableResult
+    private func join(_ workflow: Workflow, to watch: Watch) -> Bool {
         guard watch.cursors[workflow.id] == nil, watch.request.filter?.matches(workflow) == true,
             watch.call.scope.contains(workflow.appID)
-        else { return }
+        else { return true }
         if watch.cursors.count >= maxWorkflows {
             // Those that are done make room; a dashboard is about what moves.
             for cursor in Array(watch.cursors.values) where cursor.isDone {
                 unfollow(cursor)
                 watch.drop(cursor)
             }
-            guard watch.cursors.count < maxWorkflows else { return }
+            guard watch.cursors.count < maxWorkflows else { return false }
         }
         let cursor = Cursor(id: workflow.id, watch: watch)
         watch.add(cursor)
@@ -258,6 +275,7 @@ extension WatchHub {
         cursor.status = workflow.status
         cursor.state = .live
         watch.wake(cursor)
+        return true
     }
 }
 
