@@ -199,6 +199,38 @@ extension ServerTests {
             }
         }
 
+        @Test func aWorkflowJoinsOnceItHasTheStatus() async throws {
+            try await Rig.with { rig in
+                let peer = try await rig.peer()
+                let log = try await WatchLog(peer, WatchProgress(filter: WorkflowFilter(statuses: [.started])))
+                let id = try await peer.start(Rig.gated(["one", "two"])).id
+                try await log.untilStatus(id, .started)
+                #expect(log[id].snapshots.first?.summary.status == .started, "told before it was meant")
+                rig.gates.succeed(id, "one")
+                rig.gates.succeed(id, "two")
+                try await log.untilStatus(id, .success)
+            }
+        }
+
+        @Test func aFullWatchTakesWhatMovesOnceThereIsRoom() async throws {
+            try await Rig.with {
+                $0.maxWatchedWorkflows = 1
+            } _: { rig in
+                let peer = try await rig.peer()
+                _ = try await peer.start(Rig.gated(id: "first", appID: "x"))
+                let log = try await WatchLog(peer, WatchProgress(filter: WorkflowFilter(appID: "x")))
+                try await log.untilStatus("first", .started)
+                _ = try await peer.start(Rig.gated(["one", "two"], id: "second", appID: "x"))
+                try await peer.until("second", is: .started)
+                rig.gates.succeed("first", "one")
+                try await log.untilStatus("first", .success)
+                rig.gates.succeed("second", "one")
+                try await log.untilStatus("second", .started)
+                rig.gates.succeed("second", "two")
+                try await log.untilStatus("second", .success)
+            }
+        }
+
         @Test func filterWithManyShortWorkflowsMissesNone() async throws {
             try await Rig.with { rig in
                 let (peer, starter) = (try await rig.peer(), try await rig.peer())
