@@ -46,9 +46,16 @@ package final class Server: Sendable {
 
     /// From now on peers are recognised like this. Connections of those who would not be let in any more, or with other
     /// rights, are closed; they may come again. All others go on as they are.
-    package func replace(_ security: Security) {
+    ///
+    /// - Returns: when that is so: no call on one of them is taken any more.
+    package func replace(_ security: Security) async {
         let driver = driver
-        lane.queue.async { driver.assumeIsolated { $0.replace(security) } }
+        await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
+            lane.queue.async {
+                driver.assumeIsolated { $0.replace(security) }
+                done.resume()
+            }
+        }
     }
 
     /// What was counted since the start, and what is there now. Answered even while the server drains.

@@ -77,7 +77,7 @@ struct Daemon {
         for await _ in signals.stream {
             let (security, failures) = files.reread()
             for failure in failures { logger.error("reload: \(failure); what was read before stays in force") }
-            server.replace(security)
+            await server.replace(security)
             logger.notice("reloaded", metadata: ["failures": "\(failures.count)"])
         }
     }

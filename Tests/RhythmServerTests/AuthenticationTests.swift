@@ -124,7 +124,7 @@ extension ServerTests {
                 let id = try await local.start(Rig.gated()).id
                 let watch = try await going.begin(.watchProgress(WatchProgress(targets: [.init(workflowID: id)])))
                 _ = try await going.next(of: watch)
-                rig.server?.replace(less)
+                await rig.server?.replace(less)
                 let last = try await going.untilClosed().last?.body
                 guard case .goAway(let goAway)? = last else {
                     Issue.record("\(String(describing: last))")
@@ -156,7 +156,7 @@ extension ServerTests {
                 let third = try RawPeer(rig.tcp)
                 try await third.send(RawPeer.hello(version: 9, token: good))
                 _ = try await third.untilClosed()
-                rig.server?.replace(gone)
+                await rig.server?.replace(gone)
                 _ = try await peer.untilClosed()
                 let text = rig.log.text
                 #expect(text.contains("BAD_TOKEN") && text.contains("credentials ended"))

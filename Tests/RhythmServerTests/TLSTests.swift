@@ -199,7 +199,7 @@ extension ServerTests {
                     var security = try place.security()
                     security.tls = try TLSContext.server(
                         certificate: identity.certificate, key: identity.key, clientCA: nil)
-                    rig.server?.replace(security)
+                    await rig.server?.replace(security)
                     let renewed = TLSPlace(
                         folder: place.folder, authority: next, server: identity, client: place.client)
                     try await eventually("the new certificate is shown") {
