@@ -137,10 +137,10 @@ package struct RunnerMarks: Sendable {
 /// Waits for a condition; fails the test with what `message` says by then when the time is over.
 package func waitUntil(
     _ message: @autoclosure () -> String, seconds: Double, sourceLocation: SourceLocation = #_sourceLocation,
-    _ condition: () -> Bool
+    _ condition: () async throws -> Bool
 ) async throws {
     let deadline = ContinuousClock.now + .seconds(seconds)
-    while !condition() {
+    while !(try await condition()) {
         guard ContinuousClock.now < deadline else {
             Issue.record("waited for \(seconds) s; \(message())", sourceLocation: sourceLocation)
             throw WaitedTooLong()
