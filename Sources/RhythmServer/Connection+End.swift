@@ -179,7 +179,9 @@ extension Connection {
     func lookAfter(now: UInt64, pingInterval: UInt64, stallTimeout: UInt64) {
         guard phase == .ready else { return }
         let silence = now &- lastHeardAt
-        if silence > 2 * pingInterval {
+        // It has been asked, and has had time to answer: after a stop of the server itself that is not so yet.
+        let wasAsked = blockedSince != nil || (lastPingAt > lastHeardAt && now &- lastPingAt > pingInterval)
+        if silence > 2 * pingInterval, wasAsked {
             cutOff("SILENT", "peer is silent, closing")
         } else if now >= oldAt {
             let grace = server.configuration.ageGrace

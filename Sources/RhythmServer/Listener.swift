@@ -13,7 +13,9 @@ final class Listener: Sendable {
         var isClosed = false
         /// Held back, so that with no descriptor left a peer can still be accepted and closed instead of being left in
         /// the backlog, which would wake the source without end.
-        var spare = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        var spare = State.openSpare()
+
+        static func openSpare() -> Int32 { open("/dev/null", O_RDONLY | O_CLOEXEC) }
     }
 
     /// Where it really listens: with the port that the system chose.
@@ -24,11 +26,11 @@ final class Listener: Sendable {
     private static let retryInterval = DispatchTimeInterval.seconds(1)
 
     /// - Parameters:
-    ///   - accepted: called with each new descriptor, which is the receiver's to close, and the peer's address.
+    ///   - accepted: called with each new connection.
     ///   - exhausted: called when descriptors have run out; new peers wait then until there may be one again.
     /// - Throws: UNAVAILABLE naming the address and what the system said.
     init(
-        _ endpoint: Endpoint, unixSocketMode: UInt32, accepted: @escaping @Sendable (Int32, String) -> Void,
+        _ endpoint: Endpoint, unixSocketMode: UInt32, accepted: @escaping @Sendable (AcceptedSocket) -> Void,
         exhausted: @escaping @Sendable () -> Void
     ) throws(RhythmError) {
         var error = [CChar](repeating: 0, count: 256)
@@ -64,13 +66,13 @@ final class Listener: Sendable {
     /// Accepts everybody who waits; who comes meanwhile makes the source fire again.
     ///
     /// - Returns: false if descriptors ran out.
-    private func acceptAll(_ accepted: (Int32, String) -> Void) -> Bool {
+    private func acceptAll(_ accepted: (AcceptedSocket) -> Void) -> Bool {
         for _ in 0..<256 {
             var peer = [CChar](repeating: 0, count: 128)
             let client = rhythm_accept(descriptor, &peer, peer.count)
             if client >= 0 {
-                accepted(
-                    client, String(decoding: peer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+                let address = String(decoding: peer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+                accepted(AcceptedSocket(client, peer: address))
                 continue
             }
             switch errno {
@@ -91,7 +93,7 @@ final class Listener: Sendable {
             var peer = [CChar](repeating: 0, count: 8)
             let client = rhythm_accept(descriptor, &peer, peer.count)
             if client >= 0 { Glibc.close(client) }
-            state.spare = open("/dev/null", O_RDONLY | O_CLOEXEC)
+            state.spare = State.openSpare()
         }
     }
 
@@ -108,6 +110,7 @@ final class Listener: Sendable {
     func resume() {
         state.withLock { state in
             guard state.isPaused else { return }
+            if state.spare < 0 { state.spare = State.openSpare() }
             state.isPaused = false
             source.resume()
         }

@@ -1,6 +1,5 @@
 import DequeModule
 @preconcurrency import Dispatch
-import Glibc
 import Logging
 import RhythmAuth
 import RhythmCore
@@ -57,6 +56,8 @@ final class ServerCore {
     private var streamsUntil: UInt64?
     private var afterTurn: [() -> Void] = []
     private var whenEmpty: (() -> Void)?
+    /// The last round came late.
+    private var wasLate = false
     let startedAt = LaneTimers.now()
     /// When the streams that are sending began to: near enough for what they need a clock for (uptime, nanoseconds).
     private(set) var now = LaneTimers.now()
@@ -97,8 +98,8 @@ final class ServerCore {
                         .failedPrecondition, reason: "NO_CERTIFICATE", "\(endpoint) needs a certificate")
                 }
                 listeners.append(
-                    try Listener(endpoint, unixSocketMode: security.unixSocketMode) { descriptor, peer in
-                        mailbox.put(.accepted(descriptor, peer, endpoint))
+                    try Listener(endpoint, unixSocketMode: security.unixSocketMode) { socket in
+                        mailbox.put(.accepted(socket, endpoint))
                     } exhausted: {
                         mailbox.put(.descriptorsRanOut)
                     })
@@ -239,8 +240,8 @@ enum LaneMessage: Sendable {
     case read(UInt64, ReadResult)
     case examined(UInt64, [Finding])
     case timersAreDue
-    /// A new connection: its descriptor, which is the receiver's to close, its peer, and where it came in.
-    case accepted(Int32, String, Endpoint)
+    /// A new connection, and where it came in.
+    case accepted(AcceptedSocket, Endpoint)
     case descriptorsRanOut
 }
 
@@ -363,7 +364,7 @@ extension ServerCore {
             case .read(let ticket, let result): readsUnderWay.removeValue(forKey: ticket)?(result)
             case .examined(let ticket, let findings): examinations.removeValue(forKey: ticket)?(findings)
             case .timersAreDue: timers.runDue()
-            case .accepted(let descriptor, let peer, let endpoint): accept(descriptor, peer, endpoint)
+            case .accepted(let socket, let endpoint): accept(socket, endpoint)
             case .descriptorsRanOut:
                 statistics.descriptorShortages += 1
                 logOfPeers("out of descriptors: new connections wait until one is closed", [:], level: .error)
@@ -375,25 +376,22 @@ extension ServerCore {
 // MARK: Connections
 
 extension ServerCore {
-    private func accept(_ descriptor: Int32, _ peer: String, _ endpoint: Endpoint) {
-        guard !isDraining else {
-            Glibc.close(descriptor)
-            return
-        }
+    private func accept(_ socket: AcceptedSocket, _ endpoint: Endpoint) {
+        guard !isDraining else { return }
         lastConnectionID += 1
         statistics.connectionsAccepted += 1
         var session: TLSSession?
         if case .tls = endpoint {
             // Whatever goes wrong here: a connection that is to be encrypted is never plain.
             guard let tls = security.tls, let made = try? TLSSession(tls, .server) else {
-                logger.error("connection refused", metadata: ["peer": "\(peer)", "reason": "NO_TLS"])
-                Glibc.close(descriptor)
+                logger.error("connection refused", metadata: ["peer": "\(socket.peer)", "reason": "NO_TLS"])
                 return
             }
             session = made
         }
         let connection = Connection(
-            id: lastConnectionID, descriptor: descriptor, peer: peer, endpoint: endpoint, tls: session, server: self)
+            id: lastConnectionID, descriptor: socket.take(), peer: socket.peer, endpoint: endpoint, tls: session,
+            server: self)
         if let limit = crowd.refusal(of: connection.address, all: connections.count, configuration) {
             connection.refuseEntry(limit)
             return
@@ -469,8 +467,11 @@ extension ServerCore {
         let due = LaneTimers.now() &+ UInt64(period.wholeMicroseconds) * 1000
         timers.schedule(after: period) { [unowned self] in
             let now = LaneTimers.now()
-            // A server that was stopped for a while itself has not listened: nobody is to blame for his silence.
-            let hasListened = now < due &+ UInt64(period.wholeMicroseconds) * 1000
+            // A server that was stopped for a while itself has not listened: nobody is to blame for his silence. One that
+            // is always late has to look after them all the same.
+            let isLate = now >= due &+ UInt64(period.wholeMicroseconds) * 1000
+            let hasListened = !isLate || wasLate
+            wasLate = isLate
             let interval = UInt64(configuration.pingInterval.wholeMicroseconds) * 1000
             let stall = UInt64(configuration.stallTimeout.wholeMicroseconds) * 1000
             for connection in Array(connections.values) where hasListened {

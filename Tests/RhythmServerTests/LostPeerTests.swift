@@ -1,3 +1,4 @@
+import Dispatch
 import RhythmCore
 import RhythmServer
 import RhythmWire
@@ -26,6 +27,23 @@ extension ServerTests {
                     return info.watches == 0 && info.connections == 1
                 }
                 withExtendedLifetime(vanished) {}
+            }
+        }
+
+        /// A server that was stopped for a while has heard of nobody, and has asked nobody.
+        @Test func aServerThatWasStoppedBlamesNobody() async throws {
+            try await Rig.with {
+                $0.pingInterval = .milliseconds(300)
+            } _: { rig in
+                let peer = try await rig.peer()
+                let lane = try await #require(rig.server).hold()
+                // It is pinged, and answers, before the stop or after it.
+                #expect(try await peer.isSilent(for: .seconds(1)))
+                lane.signal()
+                #expect(try await peer.isSilent(for: .seconds(1)))
+                _ = try await peer.info()
+                peer.answersPings = false
+                _ = try await peer.untilClosed(within: .seconds(10))
             }
         }
 
