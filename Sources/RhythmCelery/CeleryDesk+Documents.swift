@@ -80,7 +80,10 @@ extension CeleryDesk {
         if document.status != .revoked || entry.document?.status != .revoked { entries[id]?.hear(at: now) }
         roster.mention(document.node, at: now)
         tellMissedRetries(document)
-        if let end = document.end(now: .wallClock) { return self.end(id, end) }
+        if let end = document.end(now: .wallClock) {
+            if !entry.startIsTold, !document.node.isEmpty { tell(id, .ran(worker: document.node)) }
+            return self.end(id, end)
+        }
         switch document.status {
         case .started: applyStarted(document)
         case .retry:

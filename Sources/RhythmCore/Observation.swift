@@ -6,6 +6,8 @@ public enum Observation: Sendable, Hashable {
     case waiting(reason: String)
     /// A worker has begun it.
     case started(at: Timestamp, worker: String)
+    /// Which worker has run it, of one that was over before anybody saw it begin.
+    case ran(worker: String)
     /// It told how far it is.
     case progress(ProgressReport)
     /// Its worker will run it again under the same id; `retries` counts those repetitions, from 1.
@@ -23,7 +25,7 @@ public enum Observation: Sendable, Hashable {
     /// Whether it says that the attempt is over.
     public var isEnd: Bool {
         switch self {
-        case .queued, .waiting, .started, .progress, .retrying: false
+        case .queued, .waiting, .started, .ran, .progress, .retrying: false
         case .succeeded, .failed, .revoked, .lost: true
         }
     }

@@ -20,6 +20,10 @@ extension Workflow {
             transition.touch(position)
         case .waiting(let reason): wait(position, reason: reason, in: &transition)
         case .started(let at, let worker): begin(position, at: at, worker: worker, in: &transition)
+        case .ran(let worker):
+            guard !worker.isEmpty, self[position].worker == nil else { return }
+            self[position].worker = worker
+            transition.touch(position)
         case .progress(let report): progress(position, report, in: &transition)
         case .retrying(let retries, let failure):
             // Counted from 1, so one that is not above what is known is late or a duplicate.
@@ -293,7 +297,7 @@ extension Workflow {
             if attempt.status == .success {
                 note(.failure, detail: "\(failure.type): \(failure.message)", at: position, in: &transition)
             }
-        case .revoked, .lost, .queued, .waiting, .started, .progress, .retrying: break
+        case .revoked, .lost, .queued, .waiting, .started, .ran, .progress, .retrying: break
         }
     }
 

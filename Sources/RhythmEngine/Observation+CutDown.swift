@@ -19,7 +19,7 @@ extension Observation {
             return .retrying(retries: retries, Failure(type: short(failure.type), message: short(failure.message)))
         case .revoked(let detail, let at): return .revoked(detail: short(detail), at: at)
         case .lost(let detail, let at): return .lost(detail: short(detail), at: at)
-        case .succeeded(nil, _), .queued, .waiting, .started, .progress: return self
+        case .succeeded(nil, _), .queued, .waiting, .started, .ran, .progress: return self
         }
     }
 }

@@ -50,6 +50,16 @@ import Testing
             return
         }
         #expect(large.text.utf8.count == (3 << 20) + 4)
+        // Even if it was over before anybody looked.
+        for id in [special.taskID, huge.taskID] {
+            let names = runner.reports(of: id).compactMap { report in
+                switch report {
+                case .started(_, let worker), .ran(let worker): worker
+                default: nil
+                }
+            }
+            #expect(!names.isEmpty && names.allSatisfy { $0.hasSuffix("@localhost") }, "\(names)")
+        }
         for id in [tooHuge.taskID, odd.taskID] {
             let failure = try #require(try await runner.end(of: id).failure)
             #expect(!failure.isRetriable && !failure.message.isEmpty, "\(failure.type)")

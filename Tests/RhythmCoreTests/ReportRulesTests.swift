@@ -32,6 +32,20 @@ import Testing
         #expect(rig.status == .pending, "the lost one counts no longer")
     }
 
+    /// Who ran it is kept, although nobody saw it begin; who began it is not forgotten for that.
+    @Test func workerThatIsKnownOnlyAtTheEnd() throws {
+        var rig = try Rig()
+        let version = rig.workflow.version
+        rig.report({ _ in .ran(worker: "") }, of: "1")
+        #expect(rig.current?.worker == nil)
+        rig.report({ _ in .ran(worker: "w1@host") }, of: "1")
+        #expect(rig.current?.worker == "w1@host" && rig.current?.status == .pending)
+        #expect(rig.last.events.isEmpty && rig.workflow.version == version)
+        rig.report({ _ in .ran(worker: "w2@host") }, of: "1")
+        rig.report({ .failed(Failure(type: "Boom", message: "it broke"), at: $0) }, of: "1")
+        #expect(rig.workflow.steps[0].current?.worker == "w1@host" && rig.status == .failure)
+    }
+
     @Test func lostAfterItBeganIsAFailure() throws {
         var rig = try Rig()
         rig.report({ .started(at: $0, worker: "w") }, of: "1")

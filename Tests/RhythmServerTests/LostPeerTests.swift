@@ -1,8 +1,9 @@
 import Dispatch
 import RhythmCore
-import RhythmServer
 import RhythmWire
 import Testing
+
+@testable import RhythmServer
 
 extension ServerTests {
     /// Peers that are gone, and what they left behind.
@@ -47,6 +48,31 @@ extension ServerTests {
             }
         }
 
+        /// One that took everything while the server was stopped has not left it where it was.
+        @Test func aServerThatWasStoppedFindsNobodyStalled() async throws {
+            try await Rig.with {
+                $0.stallTimeout = .seconds(1)
+            } _: { rig in
+                let peer = try await rig.peer(onUnix: true)
+                let big = JSON(.array([.string(String(repeating: "x", count: 400_000))]))
+                let id = try await peer.start(Rig.gated(args: big)).id
+                var calls: [UInt64] = []
+                for _ in 0..<8 { calls.append(try await peer.begin(.getStatus(GetStatus(workflowID: id)))) }
+                try await eventually("it takes nothing") {
+                    await rig.server?.inside { core in core.connections.values.contains(where: \.readIsSuspended) }
+                        == true
+                }
+                let server = try #require(rig.server)
+                let lane = await server.hold()
+                // When the stop is over the round is due before the socket has said that there is room.
+                try await Task.sleep(for: .seconds(2))
+                guard case .getStatus = try await peer.reply(of: calls.removeFirst()) else { return }
+                lane.signal()
+                for call in calls { guard case .getStatus = try await peer.reply(of: call) else { return } }
+                _ = try await peer.info()
+            }
+        }
+
         /// The answer to a start was lost with the connection, and then the server as well.
         @Test func startWhoseAnswerWasLostIsFoundByItsRequestID() async throws {
             try await Rig.with { rig in
@@ -66,8 +92,10 @@ extension ServerTests {
         /// Everything that was sent before a hang-up is read, although the hang-up may be reported only once.
         @Test(arguments: [false, true]) func whatWasSentBeforeAHangUpIsRead(onUnix: Bool) async throws {
             try await Rig.with { rig in
-                let count = 40
-                try await sendStartsAndHangUp(rig, count, onUnix: onUnix)
+                // No more than the sockets hold: all of it lies there, and the end with it, when the server looks.
+                let count = 6
+                let lane = try await sendStartsAndHangUp(rig, count, onUnix: onUnix)
+                lane.signal()
                 try await expectActive(count, rig)
                 try await expectNothingIsLeft(rig)
             }
@@ -78,8 +106,11 @@ extension ServerTests {
             try await eventually("all are there") { try await peer.info().activeWorkflows == UInt64(count) }
         }
 
-        private func sendStartsAndHangUp(_ rig: Rig, _ count: Int, onUnix: Bool) async throws {
+        private func sendStartsAndHangUp(
+            _ rig: Rig, _ count: Int, onUnix: Bool
+        ) async throws -> DispatchSemaphore {
             let peer = try await rig.peer(onUnix: onUnix)
+            let lane = try await #require(rig.server).hold()
             let args = JSON(.array([.string(String(repeating: "x", count: 20_000))]))
             var bytes: [UInt8] = []
             for number in 1...count {
@@ -89,6 +120,7 @@ extension ServerTests {
             // A cancel at the end, for a call that is not there.
             bytes += try RawPeer.bytes(ClientFrame(callID: 9999, body: .cancel))
             try await peer.send(bytes)
+            return lane
         }
 
         @Test func callIDsEndWithTheLast() async throws {

@@ -328,6 +328,13 @@ extension RawPeer {
         return stats
     }
 
+    /// How many bytes wait for the peer that lets most of them wait.
+    func mostWaiting() async throws -> UInt64 {
+        let reply = try await call(.getConnections)
+        guard case .getConnections(let all) = reply else { throw Trouble.unexpected(.reply(reply)) }
+        return all.map(\.waitingBytes).max() ?? 0
+    }
+
     /// Waits until the workflow has a status.
     func until(_ id: WorkflowID, is status: WorkflowStatus) async throws {
         try await eventually("\(id) is \(status)") { try await self.status(id).status == status }
