@@ -44,6 +44,7 @@ chaos: deps ## Kill the server at random under 100 workflows, round after round 
 	$(SWIFT_BUILD) --build-tests
 	for round in $$(seq $${ROUNDS:-10}); do \
 	    swift test --scratch-path $(BUILD) --skip-build --filter ChaosTests || exit 1; done
+	RHYTHM_CHAOS_SLEEP=120 swift test --scratch-path $(BUILD) --skip-build --filter FleetTests/serverSleeps
 
 fuzz: deps ## Feed the decoders what libFuzzer thinks of (SECONDS=60 for each)
 	@SECONDS_EACH=$(or $(SECONDS),60) .ci/fuzz

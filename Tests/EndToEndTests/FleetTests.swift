@@ -56,10 +56,12 @@ import Testing
         }
     }
 
+    /// `RHYTHM_CHAOS_SLEEP` gives the seconds it is stopped for, with the lease that servers have by themselves.
     @Test("a server that slept beyond its lease finds its work done by another, and disturbs nothing")
     func serverSleeps() async throws {
         let world = try await FleetWorld.shared
-        try await world.with(servers: 2) { servers in
+        let sleep = ProcessInfo.processInfo.environment["RHYTHM_CHAOS_SLEEP"].flatMap { Double($0) }
+        try await world.with(servers: 2, lease: sleep == nil ? 2 : nil) { servers in
             let (first, second) = (try servers[0].client(), try servers[1].client())
             var ids: [WorkflowID] = []
             for _ in 0..<6 {
@@ -70,7 +72,9 @@ import Testing
             _ = try await first.wait(for: ids[0]) { $0.steps[0].current?.status == .success }
             let child = try #require(servers[0].child)
             child.signal(SIGSTOP)
+            let wakesUp = ContinuousClock.now + .seconds(sleep ?? 0)
             try await expectAllDone(ids, second, world)
+            try await Task.sleep(until: wakesUp, clock: .continuous)
             child.signal(SIGCONT)
             for id in ids {
                 let workflow = try await first.wait(for: id) { $0.status == .success }

@@ -26,21 +26,26 @@ final class FleetWorld: Sendable {
     var marks: RunnerMarks { celery.marks }
 
     /// Servers that share a database of their own; the workers' results lie in one that all share.
-    func with(servers count: Int, _ body: ([ServerProcess]) async throws -> Void) async throws {
-        let store = celery.mongo.address("fleet\(UInt32.random(in: 0 ... .max))")
-        try await with(count, store, [], body)
+    ///
+    /// - Parameter lease: what the servers are told (seconds); nil for what they take by themselves.
+    func with(
+        servers count: Int, lease: Int? = 2, _ body: ([ServerProcess]) async throws -> Void
+    ) async throws {
+        var environment = [
+            "RHYTHM_STORE": celery.mongo.address("fleet\(UInt32.random(in: 0 ... .max))"),
+            "RHYTHM_BROKER": celery.broker.address, "RHYTHM_RESULTS": celery.results,
+        ]
+        if let lease { environment["RHYTHM_LEASE"] = "\(lease)" }
+        try await with(count, environment, [], body)
     }
 
     private func with(
-        _ count: Int, _ store: String, _ servers: [ServerProcess], _ body: ([ServerProcess]) async throws -> Void
+        _ count: Int, _ environment: [String: String], _ servers: [ServerProcess],
+        _ body: ([ServerProcess]) async throws -> Void
     ) async throws {
         if count == 0 { return try await body(servers) }
-        let environment = [
-            "RHYTHM_STORE": store, "RHYTHM_BROKER": celery.broker.address, "RHYTHM_RESULTS": celery.results,
-            "RHYTHM_LEASE": "2",
-        ]
         try await ServerProcess.with(environment: environment) { server in
-            try await with(count - 1, store, servers + [server], body)
+            try await with(count - 1, environment, servers + [server], body)
         }
     }
 
