@@ -80,7 +80,7 @@ extension CeleryDesk {
         if name == .tasks, case .ready = state { sendAnew() }
     }
 
-    /// Documents are read often only as long as some worker might not tell when it begins something.
+    /// Documents are read often only as long as some worker might not tell when it begins or ends something.
     func checkTelling() {
         nextTellingCheck = now + Self.tellingCheck
         polls.isTold = configuration.usesEvents && isListening && roster.allTellOfTasks(at: now)

@@ -5,15 +5,17 @@ import RhythmCore
 ///
 /// The interval is a tenth of the attempt's age, so a short step is noticed within a fraction of its own length and a
 /// long one costs little. Young attempts are read every few milliseconds, old ones once a second, and more rarely where
-/// thousands are open. While all workers tell when they begin an attempt, those that have not begun are read for the
-/// rare case only that they told in vain. Times are counted from when the runner began. A value; no clock.
+/// thousands are open. While all workers tell when they begin and end an attempt, documents are read for the rare case
+/// only that they told in vain: each read costs the database time that it owes to the workers' own writes. Times are
+/// counted from when the runner began. A value; no clock.
 struct PollSchedule {
     /// The shortest and the longest interval.
     var shortest: Duration = .milliseconds(1)
     var longest: Duration = .seconds(1)
-    /// While ``isTold`` the shortest interval of an attempt that has not begun grows up to this with how many are open.
+    /// The shortest interval while ``isTold``: this, and up to a hundred milliseconds with how many are open.
+    var shortestWhenTold: Duration = .milliseconds(20)
     var longestWhenTold: Duration = .milliseconds(100)
-    /// All workers tell when they begin something. What is planned already stays as it is.
+    /// All workers tell when they begin or end something. What is planned already stays as it is.
     var isTold = false
     /// So many open attempts are read as often as that; with twice as many the longer intervals double.
     var comfortable = 1000
@@ -24,8 +26,6 @@ struct PollSchedule {
         var due: Duration
         /// The heap holds earlier plans of the same attempt; only the one of this number counts.
         var plan: UInt64
-        /// A worker has begun it.
-        var hasBegun = false
         /// A read of it is under way.
         var isBeingRead = false
         /// It is to be read again as soon as that read is back.
@@ -61,7 +61,7 @@ struct PollSchedule {
         guard entries[id] == nil else { return }
         entries[id] = Entry(since: since, due: since, plan: 0)
         // A message takes a few milliseconds to a worker, and the worker as many to begin.
-        plan(id, at: since + max(isTold ? unhurried : shortest, shortest * 4))
+        plan(id, at: since + max(least, shortest * 4))
     }
 
     /// Stops following.
@@ -71,8 +71,7 @@ struct PollSchedule {
     mutating func begin(_ id: TaskID, since: Duration) {
         guard entries[id] != nil else { return }
         entries[id]?.since = since
-        entries[id]?.hasBegun = true
-        hurry(id, to: since + shortest)
+        hurry(id, to: since + least)
     }
 
     /// Something may have happened to it: it is due now.
@@ -110,7 +109,7 @@ struct PollSchedule {
         guard let entry = entries[id], entry.isBeingRead else { return }
         entries[id]?.isBeingRead = false
         entries[id]?.again = false
-        plan(id, at: entry.again ? now : now + interval(age: now - entry.since, hasBegun: entry.hasBegun))
+        plan(id, at: entry.again ? now : now + interval(age: now - entry.since))
     }
 
     /// A read of it failed: tries again after a while.
@@ -121,14 +120,16 @@ struct PollSchedule {
     }
 
     /// The pause after a read.
-    func interval(age: Duration, hasBegun: Bool = true) -> Duration {
-        let usual = min(longest, max(isTold && !hasBegun ? unhurried : shortest, age / 10))
+    func interval(age: Duration) -> Duration {
+        let usual = min(longest, max(least, age / 10))
         guard entries.count > comfortable, comfortable > 0 else { return usual }
         return usual * (Double(entries.count) / Double(comfortable))
     }
 
-    /// The more attempts are open, the less often those that have not begun are read beside what workers tell.
-    private var unhurried: Duration { max(shortest, min(longestWhenTold, shortest * entries.count)) }
+    /// The more attempts are open, the less often they are read beside what workers tell.
+    private var least: Duration {
+        isTold ? max(shortest, shortestWhenTold, min(longestWhenTold, shortest * entries.count)) : shortest
+    }
 
     private mutating func plan(_ id: TaskID, at due: Duration) {
         lastPlan += 1

@@ -26,11 +26,11 @@ import Testing
             logger: quiet)
     }
 
-    /// How long an attempt among 200 that no worker has begun is left alone, 5 ms after it was sent.
+    /// How long an attempt among 200 is left alone, 5 ms after it was sent.
     private func pause() async -> Duration {
         var polls = await desk.polls
         for number in 0..<200 { polls.insert(TaskID("t\(number)"), since: .zero) }
-        return polls.interval(age: .milliseconds(5), hasBegun: false)
+        return polls.interval(age: .milliseconds(5))
     }
 
     /// Waits until that is as long as wanted; the desk looks at it every few visits.
@@ -52,9 +52,9 @@ import Testing
         await desk.process([.reply(try #require(reply))])
     }
 
-    /// What no worker has begun is read often until all of them have said that they tell of their tasks, and again as soon
+    /// Documents are read often until all of them have said that they tell of their tasks, and again as soon
     /// as one is there that has not.
-    @Test func readsRarelyWhatWaitsOnceAllWorkersTell() async throws {
+    @Test func readsRarelyOnceAllWorkersTell() async throws {
         let often = Duration.milliseconds(1)
         let rarely = Duration.milliseconds(100)
         let links: [Links.Name] = [.control, .events, .mailbox]

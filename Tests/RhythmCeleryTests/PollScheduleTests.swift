@@ -43,19 +43,29 @@ import Testing
         same(schedule.nextDue, .milliseconds(100_501))
     }
 
-    /// While workers tell, attempts that wait among many are left alone; one that has begun is not.
+    /// While workers tell, the database is left in peace; what they do not tell is seen all the same.
     @Test func leavesToTheWorkersWhatTheyTell() {
-        func interval(open: Int, isTold: Bool, hasBegun: Bool) -> Duration {
+        func told(open: Int, isTold: Bool = true) -> PollSchedule {
             var schedule = PollSchedule()
             schedule.isTold = isTold
             for number in 0..<open { schedule.insert(TaskID("t\(number)"), since: .zero) }
-            return schedule.interval(age: .milliseconds(5), hasBegun: hasBegun)
+            return schedule
         }
-        same(interval(open: 50, isTold: false, hasBegun: false), .milliseconds(1))
-        same(interval(open: 50, isTold: true, hasBegun: false), .milliseconds(50))
-        same(interval(open: 500, isTold: true, hasBegun: false), .milliseconds(100))
-        same(interval(open: 1, isTold: true, hasBegun: false), .milliseconds(1))
-        same(interval(open: 500, isTold: true, hasBegun: true), .milliseconds(1))
+        let young = Duration.milliseconds(5)
+        same(told(open: 50, isTold: false).interval(age: young), .milliseconds(1))
+        same(told(open: 1).interval(age: young), .milliseconds(20))
+        same(told(open: 50).interval(age: young), .milliseconds(50))
+        same(told(open: 500).interval(age: young), .milliseconds(100))
+        same(told(open: 1).interval(age: .seconds(60)), .seconds(1))
+        var schedule = told(open: 1)
+        same(schedule.nextDue, .milliseconds(20))
+        schedule.begin("t0", since: .milliseconds(3))
+        same(schedule.nextDue, .milliseconds(20), "that it has begun is no reason to look sooner")
+        schedule.wake("t0", now: .milliseconds(7))
+        same(schedule.nextDue, .milliseconds(7), "a worker told of its end")
+        _ = schedule.takeDue(now: .milliseconds(7), limit: 1)
+        schedule.wasRead("t0", now: .milliseconds(8))
+        same(schedule.nextDue, .milliseconds(28))
     }
 
     @Test func isWokenUp() {
