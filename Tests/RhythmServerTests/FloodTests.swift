@@ -80,17 +80,18 @@ extension ServerTests {
         @Test func floodsOfSmallFramesAreNotReadOn() async throws {
             try await Rig.with {
                 $0.maxPingsPerSecond = 1_000_000
-                $0.stallTimeout = .seconds(1)
+                $0.stallTimeout = .seconds(3)
             } _: { rig in
                 let bystander = try await rig.peer()
                 let peer = try await rig.peer(onUnix: true)
                 let pings = try (0..<1000).flatMap { _ in try RawPeer.bytes(ClientFrame(callID: 0, body: .ping(7))) }
                 // Much more than the sockets hold: at some point nothing more is taken, and soon after that it ends.
                 await #expect(throws: RawPeer.Trouble.self) {
-                    while true { try await peer.send(pings, within: .milliseconds(100)) }
+                    while true { try await peer.send(pings, within: .milliseconds(500)) }
                 }
                 // Some dozen answers, and not a buffer full of them.
-                #expect((1..<4096).contains(try await bystander.mostWaiting()))
+                try await eventually("something waits") { try await bystander.mostWaiting() > 0 }
+                #expect(try await bystander.mostWaiting() < 4096)
                 try await eventually("it is cut off") { try await bystander.info().connections == 1 }
             }
         }

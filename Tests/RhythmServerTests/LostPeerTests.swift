@@ -51,7 +51,7 @@ extension ServerTests {
         /// One that took everything while the server was stopped has not left it where it was.
         @Test func aServerThatWasStoppedFindsNobodyStalled() async throws {
             try await Rig.with {
-                $0.stallTimeout = .seconds(1)
+                $0.stallTimeout = .seconds(2)
             } _: { rig in
                 let peer = try await rig.peer(onUnix: true)
                 let big = JSON(.array([.string(String(repeating: "x", count: 400_000))]))
@@ -65,7 +65,7 @@ extension ServerTests {
                 let server = try #require(rig.server)
                 let lane = await server.hold()
                 // When the stop is over the round is due before the socket has said that there is room.
-                try await Task.sleep(for: .seconds(2))
+                try await Task.sleep(for: .milliseconds(3500))
                 guard case .getStatus = try await peer.reply(of: calls.removeFirst()) else { return }
                 lane.signal()
                 for call in calls { guard case .getStatus = try await peer.reply(of: call) else { return } }
