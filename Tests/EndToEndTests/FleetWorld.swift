@@ -24,6 +24,8 @@ final class FleetWorld: Sendable {
     }
 
     var marks: RunnerMarks { celery.marks }
+    var databasePort: Int { celery.mongo.port }
+    var brokerPort: Int { celery.broker.port }
 
     /// Servers that share a database of their own; the workers' results lie in one that all share.
     ///
@@ -31,12 +33,23 @@ final class FleetWorld: Sendable {
     func with(
         servers count: Int, lease: Int? = 2, _ body: ([ServerProcess]) async throws -> Void
     ) async throws {
-        var environment = [
-            "RHYTHM_STORE": celery.mongo.address("fleet\(UInt32.random(in: 0 ... .max))"),
-            "RHYTHM_BROKER": celery.broker.address, "RHYTHM_RESULTS": celery.results,
-        ]
+        var environment = environment(database: "fleet\(UInt32.random(in: 0 ... .max))")
         if let lease { environment["RHYTHM_LEASE"] = "\(lease)" }
         try await with(count, environment, [], body)
+    }
+
+    /// What servers are told of where things are.
+    ///
+    /// - Parameters:
+    ///   - database: The store's.
+    ///   - databasePort: Where the store is reached; nil for the database server itself. The results always lie there.
+    ///   - brokerPort: Where the broker is reached; nil for the broker itself.
+    func environment(database: String, databasePort: Int? = nil, brokerPort: Int? = nil) -> [String: String] {
+        [
+            "RHYTHM_STORE": "mongodb://127.0.0.1:\(databasePort ?? self.databasePort)/\(database)",
+            "RHYTHM_BROKER": "amqp://guest:guest@127.0.0.1:\(brokerPort ?? self.brokerPort)//",
+            "RHYTHM_RESULTS": celery.results,
+        ]
     }
 
     private func with(
