@@ -43,6 +43,12 @@ struct LegacyControlTests {
         world.marks.openGate(of: attempt.id)
         let done = try await world.wait(for: id) { $0.status.isDone }
         #expect(done.status == .success && done.steps.map(\.attempts.count) == [1, 1, 1])
+        // Workers up to 5.3.1 store the time of an end as a text, later ones as a date.
+        let now = Timestamp.wallClock
+        for attempt in done.steps.compactMap(\.current) {
+            let ended = try #require(attempt.endedAt, "\(attempt)")
+            #expect(ended >= attempt.startedAt ?? now && ended <= now, "\(attempt)")
+        }
         #expect(try await world.seen(id) == "SUCCESS")
         let document = try await world.library("document", id.rawValue)
         #expect(document["rhythm"] == nil && document["version"] == nil, "nothing was written to it")

@@ -16,9 +16,17 @@ final class FleetWorld: Sendable {
 
     private init() async throws {
         celery = try await CeleryWorld()
+        try await startWorkers(on: "fleet")
+    }
+
+    /// Starts a worker of each version on a queue, for as long as the world lives.
+    ///
+    /// - Parameter marks: Where their tasks leave their marks; nil for ``marks``.
+    func startWorkers(on queue: String, marks: RunnerMarks? = nil) async throws {
         for (index, version) in CeleryWorker.Version.oldestAndNewest.enumerated() {
             celery.keep([
-                try await celery.startWorker(version, name: "fleet\(index)", queues: ["fleet"], concurrency: 3)
+                try await celery.startWorker(
+                    version, name: "\(queue)\(index)", queues: [queue], concurrency: 3, marks: marks)
             ])
         }
     }
@@ -71,10 +79,12 @@ final class FleetWorld: Sendable {
         return runs
     }
 
-    static func spec(steps: Int, task: String = "forward", kwargs: String = "{}") throws -> WorkflowSpec {
+    static func spec(
+        steps: Int, task: String = "forward", queue: String = "fleet", kwargs: String = "{}"
+    ) throws -> WorkflowSpec {
         let kwargs = try JSON(parsing: kwargs)
         return WorkflowSpec(
             name: "fleet", appID: "fleet", args: try JSON(parsing: "[1]"),
-            steps: (0..<steps).map { StepSpec(name: "s\($0)", task: task, queue: "fleet", kwargs: kwargs) })
+            steps: (0..<steps).map { StepSpec(name: "s\($0)", task: task, queue: queue, kwargs: kwargs) })
     }
 }
