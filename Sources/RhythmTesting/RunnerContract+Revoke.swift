@@ -87,6 +87,74 @@ extension RunnerContract {
     }
 }
 
+// MARK: Revokes and ends at once
+
+extension RunnerContract {
+    /// What was told of an attempt that came to its end while it was revoked.
+    private struct RacedEnd {
+        let id: TaskID
+        let isSuccess: Bool
+        /// The marks that it had left when its end was told.
+        let runs: Int
+        let finishes: Int
+    }
+
+    /// Revokes around the moment in which attempts end by themselves: one of the two is told and stays. A success means
+    /// that the task ran to its end, once; after a revocation nothing of it runs any more.
+    package func revokesAroundTheEnd(_ count: Int, lanes: Int = 4, seed: UInt64) async throws {
+        let runner = try begin()
+        defer { runner.stop() }
+        let ends = try await withThrowingTaskGroup(of: [RacedEnd].self) { group in
+            for lane in 0..<lanes {
+                let share = count / lanes + (lane < count % lanes ? 1 : 0)
+                group.addTask {
+                    try await self.race(share, runner, SeededGenerator(seed: seed &+ UInt64(lane)))
+                }
+            }
+            return try await group.reduce(into: []) { $0 += $1 }
+        }
+        // Whatever still ran when the last end was told is over by the time this one is.
+        let later = dispatch(.brief)
+        runner.perform([.dispatch(later)])
+        try await runner.expectSuccess(of: later.taskID, nil)
+        let successes = ends.filter(\.isSuccess).count
+        print("seed \(seed): \(successes) successes, \(count - successes) revocations")
+        #expect(
+            ends.count == count && successes > 0 && successes < count, "seed \(seed): nothing was decided by a hair")
+        for end in ends {
+            #expect(end.runs <= 1 && (!end.isSuccess || end.finishes == 1), "seed \(seed): \(end)")
+            let (runs, finishes) = (place.marks.runs(of: end.id), place.marks.finishes(of: end.id))
+            #expect(runs == end.runs && finishes == end.finishes, "seed \(seed): it went on after its end: \(end)")
+            let kinds = Set(runner.ends(of: end.id).map(\.isRevoked))
+            #expect(kinds == [!end.isSuccess], "seed \(seed): an end never changes")
+        }
+    }
+
+    /// One such attempt after the other.
+    private func race(_ count: Int, _ runner: RunnerUnderTest, _ generator: SeededGenerator) async throws -> [RacedEnd]
+    {
+        var random = generator
+        var ends: [RacedEnd] = []
+        for _ in 0..<count {
+            let dispatch = dispatch(.brief)
+            let id = dispatch.taskID
+            runner.perform([.dispatch(dispatch)])
+            try await place.marks.waitForRun(of: id)
+            try await Task.sleep(for: .microseconds(Int.random(in: 0...70_000, using: &random)))
+            runner.perform([.revoke(id, of: "w-1")])
+            let end = try await runner.end(of: id)
+            let (runs, finishes) = (place.marks.runs(of: id), place.marks.finishes(of: id))
+            #expect(end.isRevoked || end.isSuccess(nil), "seed \(generator.seed): \(end)")
+            ends.append(RacedEnd(id: id, isSuccess: !end.isRevoked, runs: runs, finishes: finishes))
+            let told = runner.ends(of: id).count
+            runner.perform([.dispatch(dispatch)])
+            try await runner.wait { $0.ends(of: id).count > told }
+            runner.perform([.settle(id)])
+        }
+        return ends
+    }
+}
+
 // MARK: Queues
 
 extension RunnerContract {

@@ -82,13 +82,15 @@ package final class RunnerUnderTest: Sendable {
 }
 
 /// Files through which tests and tasks talk: `ID.runs` gets a line whenever the attempt is begun, `order` its id too;
-/// `ID.gate` lets a waiting task go on.
+/// `ID.gate` lets a waiting task go on; `ID.finishes` gets a line when a brief one comes to its end.
 package struct RunnerMarks: Sendable {
     package let directory: String
 
     package init(directory: String) { self.directory = directory }
 
     package func runs(of id: TaskID) -> Int { lines("\(id).runs").count }
+
+    package func finishes(of id: TaskID) -> Int { lines("\(id).finishes").count }
 
     /// Attempts in the order in which they were begun.
     package var order: [TaskID] { lines("order").map { TaskID($0) } }
@@ -101,6 +103,8 @@ package struct RunnerMarks: Sendable {
         append("\(id)\n", to: "order")
         append("run\n", to: "\(id).runs")
     }
+
+    package func leaveFinish(for id: TaskID) { append("finish\n", to: "\(id).finishes") }
 
     package func waitForRun(of id: TaskID, sourceLocation: SourceLocation = #_sourceLocation) async throws {
         try await wait(sourceLocation: sourceLocation) { $0.runs(of: id) > 0 }

@@ -42,10 +42,12 @@ package enum ContractTask: String, CaseIterable, Sendable {
     case stubborn
     /// Reports progress 1, 2 and 3 of 3 `units`, then returns `[]`.
     case count
+    /// Takes 50 ms, leaves another mark, and returns nothing.
+    case brief
 }
 
 /// The rules that every ``TaskRunner`` keeps; one function for each of them.
-package struct RunnerContract {
+package struct RunnerContract: Sendable {
     package let place: any RunnerPlace
 
     package init(_ place: any RunnerPlace) { self.place = place }

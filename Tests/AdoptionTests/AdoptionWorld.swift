@@ -9,15 +9,27 @@ import RhythmServer
 import RhythmStoreMongo
 import RhythmTesting
 import RhythmWire
+import Synchronization
 import Testing
 
-/// A broker, a database, a server and the original library with its workers, shared by all tests of this module. Each
-/// test has workflows and a queue of its own.
+/// A broker, a database, a server and the original library with its workers, all of one version of Celery. One for each
+/// version, shared by all tests of this module; each test has workflows and a queue of its own.
 final class AdoptionWorld: Sendable {
-    private static let made = Task { try await AdoptionWorld() }
+    private static let worlds = Mutex<[CeleryWorker.Version: Task<AdoptionWorld, any Error>]>([:])
 
-    static var shared: AdoptionWorld { get async throws { try await made.value } }
+    static func of(_ version: CeleryWorker.Version) async throws -> AdoptionWorld {
+        try await worlds.withLock { worlds in
+            if let world = worlds[version] { return world }
+            let task = Task { try await AdoptionWorld(version) }
+            worlds[version] = task
+            return task
+        }.value
+    }
 
+    /// That of the newest version, for what does not depend on it.
+    static var shared: AdoptionWorld { get async throws { try await of(.celery57) } }
+
+    let version: CeleryWorker.Version
     let celery: CeleryWorld
     let client: RhythmClient
     let engine: EngineService
@@ -27,9 +39,10 @@ final class AdoptionWorld: Sendable {
     /// The queues of the common worker.
     static let queues = (1...12).map { "queue\($0)" }
 
-    private init() async throws {
+    private init(_ version: CeleryWorker.Version) async throws {
+        self.version = version
         celery = try await CeleryWorld()
-        worker = try await celery.startWorker(.celery57, name: "common", queues: Self.queues, concurrency: 3)
+        worker = try await celery.startWorker(version, name: "common", queues: Self.queues, concurrency: 3)
         let pool = try MongoPool(uri: celery.results)
         let runner = try CeleryRunner(Self.configuration(celery))
         engine = EngineService(
@@ -65,7 +78,7 @@ final class AdoptionWorld: Sendable {
     func slowWorker(_ name: String, queue: String, handOff: String) async throws -> (CeleryWorker, RunnerMarks) {
         let marks = try CeleryWorld.makeMarks(name)
         let worker = try await celery.startWorker(
-            .celery57, name: name, queues: [queue], concurrency: 2, settings: ["HANDOFF": handOff], marks: marks)
+            version, name: name, queues: [queue], concurrency: 2, settings: ["HANDOFF": handOff], marks: marks)
         return (worker, marks)
     }
 }
@@ -91,7 +104,7 @@ extension AdoptionWorld {
         let output = try processes.makeFolder("library") + "/output"
         let folder = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
         let child = try Processes.Child(
-            try CeleryWorker.python(.celery57), ["/\(folder)/CeleryApp/library.py"] + arguments,
+            try CeleryWorker.python(version), ["/\(folder)/CeleryApp/library.py"] + arguments,
             environment: [
                 "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "RHYTHM_APP_BROKER": celery.broker.address,
                 "RHYTHM_APP_BACKEND": backend ?? celery.results,

@@ -4,12 +4,14 @@ import RhythmCore
 import RhythmTesting
 import Testing
 
-/// Each way in which a workflow of the original library gets stuck for ever, made with the library itself, then mended.
+/// Each way in which a workflow of the original library gets stuck for ever, made with the library itself, then mended:
+/// with the version of Celery that its users run, and with the newest.
 @Suite(.timeLimit(.minutes(5)))
 struct DefectTests {
     /// D1: a worker dies after the step's success is stored and before the next step is sent.
-    @Test func nextStepNeverSent() async throws {
-        let world = try await AdoptionWorld.shared
+    @Test(arguments: CeleryWorker.Version.oldestAndNewest)
+    func nextStepNeverSent(_ version: CeleryWorker.Version) async throws {
+        let world = try await AdoptionWorld.of(version)
         let (worker, marks) = try await world.slowWorker("dying", queue: "d1", handOff: "before")
         let id = try await world.make(
             [
@@ -41,8 +43,9 @@ struct DefectTests {
     }
 
     /// D5: the task that a resume sent begins before the resume's own write, which erases it and leaves the lock.
-    @Test func resumeLockedForEver() async throws {
-        let world = try await AdoptionWorld.shared
+    @Test(arguments: CeleryWorker.Version.oldestAndNewest)
+    func resumeLockedForEver(_ version: CeleryWorker.Version) async throws {
+        let world = try await AdoptionWorld.of(version)
         let id = try await world.make(
             [
                 try AdoptionWorld.step(
@@ -69,8 +72,9 @@ struct DefectTests {
     }
 
     /// D7: the message of a resume is lost; its lock is never cleared.
-    @Test func resumedMessageLost() async throws {
-        let world = try await AdoptionWorld.shared
+    @Test(arguments: CeleryWorker.Version.oldestAndNewest)
+    func resumedMessageLost(_ version: CeleryWorker.Version) async throws {
+        let world = try await AdoptionWorld.of(version)
         let id = try await world.make(
             [try AdoptionWorld.step("a", "workflow.flaky", queue: "d7", kwargs: #"{"until": "d7"}"#)])
         // Somebody's worker ran it once and is gone.
@@ -95,8 +99,9 @@ struct DefectTests {
     }
 
     /// D16: a worker writes its old copy of the workflow over a newer one, and the next step's attempt is gone.
-    @Test func attemptLost() async throws {
-        let world = try await AdoptionWorld.shared
+    @Test(arguments: CeleryWorker.Version.oldestAndNewest)
+    func attemptLost(_ version: CeleryWorker.Version) async throws {
+        let world = try await AdoptionWorld.of(version)
         let (worker, marks) = try await world.slowWorker("stale", queue: "d16", handOff: "after")
         let id = try await world.make(
             [
@@ -127,8 +132,9 @@ struct DefectTests {
     }
 
     /// D20: the pool process dies, so no hook runs and the stored status stays STARTED.
-    @Test func storedStatusLies() async throws {
-        let world = try await AdoptionWorld.shared
+    @Test(arguments: CeleryWorker.Version.oldestAndNewest)
+    func storedStatusLies(_ version: CeleryWorker.Version) async throws {
+        let world = try await AdoptionWorld.of(version)
         let id = try await world.make(
             [
                 try AdoptionWorld.step(
@@ -153,8 +159,9 @@ struct DefectTests {
     }
 
     /// D20: a task that no worker knows leaves no trace in the workflow.
-    @Test func taskNotRegistered() async throws {
-        let world = try await AdoptionWorld.shared
+    @Test(arguments: CeleryWorker.Version.oldestAndNewest)
+    func taskNotRegistered(_ version: CeleryWorker.Version) async throws {
+        let world = try await AdoptionWorld.of(version)
         let id = try await world.make([try AdoptionWorld.step("a", "workflow.unheard_of", queue: "queue3")], args: "1")
         #expect(try await world.seen(id) == "PENDING")
         var outcome = try await world.adopt(id)
@@ -166,8 +173,9 @@ struct DefectTests {
     }
 
     /// D23: created, and never sent.
-    @Test func neverSent() async throws {
-        let world = try await AdoptionWorld.shared
+    @Test(arguments: CeleryWorker.Version.oldestAndNewest)
+    func neverSent(_ version: CeleryWorker.Version) async throws {
+        let world = try await AdoptionWorld.of(version)
         let id = try await world.make([
             try AdoptionWorld.step("a", "workflow.add", queue: "queue4", kwargs: #"{"amount": 4}"#),
             try AdoptionWorld.step("b", "workflow.add", queue: "queue4"),

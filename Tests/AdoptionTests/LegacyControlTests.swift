@@ -5,12 +5,14 @@ import RhythmEngine
 import RhythmTesting
 import Testing
 
-/// Workflows of the original library that are in order: shown, watched, paused and resumed by the server.
+/// Workflows of the original library that are in order: shown, watched, paused and resumed by the server; with every
+/// version of Celery where these store or stop things differently.
 @Suite(.timeLimit(.minutes(5)))
 struct LegacyControlTests {
     /// One that runs by itself is listed, read and watched, and ends as if nobody had looked.
-    @Test func runsUndisturbed() async throws {
-        let world = try await AdoptionWorld.shared
+    @Test(arguments: CeleryWorker.Version.oldestAndNewest)
+    func runsUndisturbed(_ version: CeleryWorker.Version) async throws {
+        let world = try await AdoptionWorld.of(version)
         let id = try await world.make([
             try AdoptionWorld.step("a", "workflow.add", queue: "queue5"),
             try AdoptionWorld.step("b", "workflow.hold", queue: "queue5"),
@@ -41,6 +43,12 @@ struct LegacyControlTests {
         world.marks.openGate(of: attempt.id)
         let done = try await world.wait(for: id) { $0.status.isDone }
         #expect(done.status == .success && done.steps.map(\.attempts.count) == [1, 1, 1])
+        // Workers up to 5.3.1 store the time of an end as a text, later ones as a date.
+        let now = Timestamp.wallClock
+        for attempt in done.steps.compactMap(\.current) {
+            let ended = try #require(attempt.endedAt, "\(attempt)")
+            #expect(ended >= attempt.startedAt ?? now && ended <= now, "\(attempt)")
+        }
         #expect(try await world.seen(id) == "SUCCESS")
         let document = try await world.library("document", id.rawValue)
         #expect(document["rhythm"] == nil && document["version"] == nil, "nothing was written to it")
@@ -53,8 +61,9 @@ struct LegacyControlTests {
     }
 
     /// Paused while a step runs, then resumed: from then on it is the server's.
-    @Test func pausedAndResumed() async throws {
-        let world = try await AdoptionWorld.shared
+    @Test(arguments: CeleryWorker.Version.allCases)
+    func pausedAndResumed(_ version: CeleryWorker.Version) async throws {
+        let world = try await AdoptionWorld.of(version)
         let id = try await world.make(
             [
                 try AdoptionWorld.step("a", "workflow.hold", queue: "queue6"),
@@ -137,8 +146,9 @@ struct LegacyControlTests {
     }
 
     /// The library reads a workflow that is ours, and sees what `rhythm status --json` shows.
-    @Test func theLibraryReadsOurs() async throws {
-        let world = try await AdoptionWorld.shared
+    @Test(arguments: CeleryWorker.Version.allCases)
+    func theLibraryReadsOurs(_ version: CeleryWorker.Version) async throws {
+        let world = try await AdoptionWorld.of(version)
         let started = try await world.client.start(
             WorkflowSpec(
                 name: "new", appID: "tests", description: "three steps", args: try JSON(parsing: "[1]"),

@@ -2,7 +2,7 @@
 
 Settings come from the environment, see `settings()`. Tasks get the hand-off in their first argument and return it in
 a list, as every step of a workflow does. Each leaves a line in MARKS/ID.runs when it begins; those that wait look for
-MARKS/ID.gate.
+MARKS/ID.gate, and a brief one leaves a line in MARKS/ID.finishes when it has come to its end.
 """
 
 import datetime
@@ -203,6 +203,13 @@ def sleep(self, value=None, seconds=1.0, **kwargs):
     return [value]
 
 
+def brief(self, value=None, **kwargs):
+    mark(self)
+    time.sleep(0.05)
+    if MARKS:
+        append(f"{self.request.id}.finishes", "finish\n")
+
+
 def retry_twice(self, value=None, countdown=0.2, **kwargs):
     mark(self)
     if self.request.retries < 2:
@@ -279,7 +286,7 @@ PLAIN = {
     "echo": echo, "pass": nothing, "forward": forward, "add": add, "fail": fail, "hold": hold, "stubborn": stubborn,
     "immune": immune, "count": count, "clock": clock, "slow": slow, "sleep": sleep, "retry_twice": retry_twice, "suicide": suicide,
     "huge": huge, "special": special, "ignore": ignore, "unserializable": unserializable, "object": as_object,
-    "leave": leave, "nothing": nothing, "reluctant": reluctant,
+    "leave": leave, "nothing": nothing, "brief": brief, "reluctant": reluctant,
 }
 
 for name in variable("WITHOUT").split():

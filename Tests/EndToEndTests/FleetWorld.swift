@@ -16,14 +16,24 @@ final class FleetWorld: Sendable {
 
     private init() async throws {
         celery = try await CeleryWorld()
+        try await startWorkers(on: "fleet")
+    }
+
+    /// Starts a worker of each version on a queue, for as long as the world lives.
+    ///
+    /// - Parameter marks: Where their tasks leave their marks; nil for ``marks``.
+    func startWorkers(on queue: String, marks: RunnerMarks? = nil) async throws {
         for (index, version) in CeleryWorker.Version.oldestAndNewest.enumerated() {
             celery.keep([
-                try await celery.startWorker(version, name: "fleet\(index)", queues: ["fleet"], concurrency: 3)
+                try await celery.startWorker(
+                    version, name: "\(queue)\(index)", queues: [queue], concurrency: 3, marks: marks)
             ])
         }
     }
 
     var marks: RunnerMarks { celery.marks }
+    var databasePort: Int { celery.mongo.port }
+    var brokerPort: Int { celery.broker.port }
 
     /// Servers that share a database of their own; the workers' results lie in one that all share.
     ///
@@ -31,12 +41,23 @@ final class FleetWorld: Sendable {
     func with(
         servers count: Int, lease: Int? = 2, _ body: ([ServerProcess]) async throws -> Void
     ) async throws {
-        var environment = [
-            "RHYTHM_STORE": celery.mongo.address("fleet\(UInt32.random(in: 0 ... .max))"),
-            "RHYTHM_BROKER": celery.broker.address, "RHYTHM_RESULTS": celery.results,
-        ]
+        var environment = environment(database: "fleet\(UInt32.random(in: 0 ... .max))")
         if let lease { environment["RHYTHM_LEASE"] = "\(lease)" }
         try await with(count, environment, [], body)
+    }
+
+    /// What servers are told of where things are.
+    ///
+    /// - Parameters:
+    ///   - database: The store's.
+    ///   - databasePort: Where the store is reached; nil for the database server itself. The results always lie there.
+    ///   - brokerPort: Where the broker is reached; nil for the broker itself.
+    func environment(database: String, databasePort: Int? = nil, brokerPort: Int? = nil) -> [String: String] {
+        [
+            "RHYTHM_STORE": "mongodb://127.0.0.1:\(databasePort ?? self.databasePort)/\(database)",
+            "RHYTHM_BROKER": "amqp://guest:guest@127.0.0.1:\(brokerPort ?? self.brokerPort)//",
+            "RHYTHM_RESULTS": celery.results,
+        ]
     }
 
     private func with(
@@ -58,10 +79,12 @@ final class FleetWorld: Sendable {
         return runs
     }
 
-    static func spec(steps: Int, task: String = "forward", kwargs: String = "{}") throws -> WorkflowSpec {
+    static func spec(
+        steps: Int, task: String = "forward", queue: String = "fleet", kwargs: String = "{}"
+    ) throws -> WorkflowSpec {
         let kwargs = try JSON(parsing: kwargs)
         return WorkflowSpec(
             name: "fleet", appID: "fleet", args: try JSON(parsing: "[1]"),
-            steps: (0..<steps).map { StepSpec(name: "s\($0)", task: task, queue: "fleet", kwargs: kwargs) })
+            steps: (0..<steps).map { StepSpec(name: "s\($0)", task: task, queue: queue, kwargs: kwargs) })
     }
 }

@@ -72,6 +72,13 @@ import Testing
         try await check(version) { try await $0.revokesAtAnyMoment(8) }
     }
 
+    @Test(arguments: CeleryWorker.Version.allCases)
+    func revokesAroundTheEnd(_ version: CeleryWorker.Version) async throws {
+        let given = getenv("RHYTHM_CHAOS_SEED").flatMap { UInt64(String(cString: $0)) }
+        let seed = given ?? .random(in: 0...UInt64(UInt32.max))
+        try await check(version) { try await $0.revokesAroundTheEnd(100, seed: seed) }
+    }
+
     @Test(arguments: CeleryWorker.Version.oldestAndNewest)
     func keepsTheOrder(_ version: CeleryWorker.Version) async throws {
         try await check(version) { try await $0.keepsTheOrder() }
@@ -114,7 +121,9 @@ struct CeleryPlace: RunnerPlace {
     var keepsNumbers: Bool { false }
     var queuesAreElsewhere: Bool { true }
 
-    func makeRunner() throws -> any TaskRunner { Renaming(try world.runner { $0.plainTasks = ["nothing"] }.runner) }
+    func makeRunner() throws -> any TaskRunner {
+        Renaming(try world.runner { $0.plainTasks = ["nothing", "brief"] }.runner)
+    }
 
     private final class Renaming: TaskRunner {
         private let inner: any TaskRunner

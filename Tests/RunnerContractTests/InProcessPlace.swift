@@ -58,6 +58,12 @@ struct InProcessPlace: RunnerPlace {
             while !invocation.isRevoked { await Task.yield() }
             return try JSON(parsing: #"["anyway"]"#)
         }
+        runner.register(ContractTask.brief.rawValue) { invocation in
+            marks.leave(for: invocation.dispatch.taskID)
+            try await Task.sleep(for: .milliseconds(50))
+            marks.leaveFinish(for: invocation.dispatch.taskID)
+            return nil
+        }
         return runner
     }
 

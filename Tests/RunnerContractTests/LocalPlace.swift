@@ -89,6 +89,7 @@ struct LocalPlace: RunnerPlace {
             mark + "for i in 1 2 3; do\n"
                 + #"echo "{\"progress\":{\"name\":\"counting\",\"done\":$i,\"total\":3,\"units\":\"units\"}}" >&3"#
                 + "\ndone\n" + #"echo '{"result":[]}' >&3"#
+        case .brief: mark + "sleep 0.05; echo finish >>$MARKS/$RHYTHM_TASK_ID.finishes"
         }
     }
 }

@@ -70,6 +70,11 @@ import Testing
         try await check(kind) { try await $0.revokesAtAnyMoment(kind == .local ? 60 : 500) }
     }
 
+    @Test(arguments: [Kind.inProcess, .local]) func revokesAroundTheEnd(_ kind: Kind) async throws {
+        let seed = UInt64.random(in: 0...UInt64(UInt32.max))
+        try await check(kind) { try await $0.revokesAroundTheEnd(60, seed: seed) }
+    }
+
     @Test(arguments: Kind.allCases) func keepsTheOrder(_ kind: Kind) async throws {
         try await check(kind) { try await $0.keepsTheOrder() }
     }
