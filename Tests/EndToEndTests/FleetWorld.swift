@@ -4,37 +4,43 @@ import RhythmCore
 import RhythmTesting
 import Testing
 
-/// A broker, a database and Celery workers of both versions, for servers that share them. One for the whole module.
+/// A broker, a database and Celery workers, for servers that share them.
 final class FleetWorld: Sendable {
-    private let celery: CeleryWorld
+    let celery: CeleryWorld
 
-    private static let made = Task { try await FleetWorld() }
-
-    static var shared: FleetWorld {
-        get async throws { try await made.value }
-    }
-
-    private init() async throws {
-        celery = try await CeleryWorld()
+    private static let made = Task {
+        let celery = try await CeleryWorld()
         for (index, version) in CeleryWorker.Version.oldestAndNewest.enumerated() {
             celery.keep([
                 try await celery.startWorker(version, name: "fleet\(index)", queues: ["fleet"], concurrency: 3)
             ])
         }
+        return FleetWorld(celery)
     }
+
+    /// One for the whole module, with workers of both versions.
+    static var shared: FleetWorld {
+        get async throws { try await made.value }
+    }
+
+    init(_ celery: CeleryWorld) { self.celery = celery }
 
     var marks: RunnerMarks { celery.marks }
 
     /// Servers that share a database of their own; the workers' results lie in one that all share.
     ///
-    /// - Parameter lease: what the servers are told (seconds); nil for what they take by themselves.
+    /// - Parameters:
+    ///   - lease: what the servers are told (seconds); nil for what they take by themselves.
+    ///   - settings: what else is in their environment.
     func with(
-        servers count: Int, lease: Int? = 2, _ body: ([ServerProcess]) async throws -> Void
+        servers count: Int, lease: Int? = 2, settings: [String: String] = [:],
+        _ body: ([ServerProcess]) async throws -> Void
     ) async throws {
         var environment = [
             "RHYTHM_STORE": celery.mongo.address("fleet\(UInt32.random(in: 0 ... .max))"),
             "RHYTHM_BROKER": celery.broker.address, "RHYTHM_RESULTS": celery.results,
         ]
+        environment.merge(settings) { $1 }
         if let lease { environment["RHYTHM_LEASE"] = "\(lease)" }
         try await with(count, environment, [], body)
     }
