@@ -120,15 +120,27 @@ extension CeleryChaosWorld {
         let troubles = Dictionary(grouping: state.disturbances, by: \.trouble.rawValue).mapValues(\.count)
         let interruptions = state.sightings.values.map(\.interruptions).reduce(0, +)
         let gaps = state.sightings.values.map(\.gaps).reduce(0, +)
-        let byBroker = runs.repeated.count
         print(
             """
             celery chaos: seed \(plan.seed), \(plan.workflows) workflows
               disturbances: \(shown(troubles)); starts of servers \(state.serverStarts), of workers \(state.workerStarts)
-              attempts: \(attempts.count), \(shown(ends)); runs \(runs.count), task ids that Celery ran twice \(byBroker)
+              attempts: \(attempts.count), \(shown(ends)); runs \(runs.count), task ids that Celery ran twice \(runs.repeated.count)
               commands: \(shown(state.receipts)); calls repeated \(state.repeatedCalls)
               watches: interrupted \(interruptions) times, \(gaps) gaps
             """)
+        tellOfOddEnds(workflows)
+    }
+
+    /// Ends that need an explanation, which their records and the workers' own words may give.
+    private func tellOfOddEnds(_ workflows: [Int: Workflow]) {
+        let odd = workflows.filter { _, workflow in
+            workflow.steps.contains { step in
+                step.attempts.contains { ($0.failure?.type ?? "WorkerLostError") != "WorkerLostError" }
+            }
+        }
+        for (number, workflow) in odd.sorted(by: { $0.key < $1.key }).prefix(3) {
+            print("celery chaos: an odd end in \(describe(workflow, number))")
+        }
     }
 
     private func shown(_ counts: [String: Int]) -> String {

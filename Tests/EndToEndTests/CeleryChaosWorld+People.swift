@@ -147,6 +147,7 @@ extension CeleryChaosWorld {
             var workflow = try await status(of: id, number)
             while !isOver(workflow, number), ContinuousClock.now < deadline {
                 try await Task.sleep(for: .milliseconds(100))
+                try await bringBackWhoSaidGoodbye(for: workflow)
                 workflow = try await status(of: id, number)
             }
             workflows[number] = workflow
@@ -162,6 +163,17 @@ extension CeleryChaosWorld {
         }
         for watch in state.withLock({ $0.watches }) { watch.cancel() }
         return workflows
+    }
+
+    /// A worker that said goodbye is given hours to finish what it runs, unless one of its name comes back; that it was
+    /// killed while it did so only its operator can know.
+    private func bringBackWhoSaidGoodbye(for workflow: Workflow) async throws {
+        for position in workflow.liveAttempts {
+            guard let reason = workflow[position].waiting, reason.contains("is shutting down"),
+                let node = reason.split(separator: " ").first(where: { $0.hasSuffix("@localhost") })
+            else { continue }
+            try await bringBack(worker: String(node))
+        }
     }
 
     func status(of id: WorkflowID, _ turn: Int) async throws -> Workflow {

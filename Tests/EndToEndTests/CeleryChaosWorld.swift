@@ -202,6 +202,14 @@ final class CeleryChaosWorld: Sendable {
         }
     }
 
+    /// Starts a worker that was replaced, under its name, unless that has been done.
+    func bringBack(worker node: String) async throws {
+        guard !state.withLock({ $0.workers }).contains(where: { $0.nodeName == node }) else { return }
+        print("celery chaos: worker \(node) is brought back after \(age) s")
+        let worker = try await startWorker(.celery57, String(node.prefix { $0 != "@" }))
+        state.withLock { $0.workers.append(worker) }
+    }
+
     /// Runs what blocks on a thread that may be blocked.
     private static func blocking(_ body: @escaping @Sendable () throws -> Void) async throws {
         try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
