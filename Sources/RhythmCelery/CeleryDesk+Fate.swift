@@ -38,6 +38,7 @@ extension CeleryDesk {
         for node in roster.bury(at: now) {
             kinds.forget(node)
             kindsAsked[node] = nil
+            greeted[node] = nil
             pulses[node] = nil
         }
         guard isListening else { return }
@@ -158,7 +159,9 @@ extension CeleryDesk {
     private func evidence(of entry: CeleryEntry, _ finding: Census.Finding) -> Evidence {
         var evidence = Evidence(document: entry.documentEvidence)
         evidence.revision = entry.revision
-        evidence.namedWorker = entry.document?.node ?? ""
+        evidence.namedWorker = entry.begunBy
+        // Of one that only its revoke brought here, nobody knows.
+        evidence.mayHaveBegun = entry.hasBegun || entry.dispatch == nil
         evidence.workers = finding
         evidence.runIsOver = entry.runIsOver
         // Who does not answer and is dead by all signs has nothing to say.

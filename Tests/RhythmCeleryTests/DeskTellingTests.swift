@@ -76,6 +76,32 @@ import Testing
         try await wait(for: often)
     }
 
+    /// A worker that lost its connection says goodbye for it over the next one, in either order with its greeting.
+    @Test(arguments: [false, true]) func takesAGreetingForASignOfLife(_ greetsFirst: Bool) async throws {
+        let address = ControlRequest.ReplyAddress(exchange: "reply.celery.pidbox", routingKey: "k")
+        await desk.process([.events([.alive("w1", .init()), .alive("w2", .init())])])
+        let goodbyes = DeskInbox.Input.events([.offline("w1"), .offline("w2")])
+        let greeting = DeskInbox.Input.call(.hello(node: "w1", ticket: "t", replyTo: address))
+        await desk.process(greetsFirst ? [greeting, goodbyes] : [goodbyes, greeting])
+        let (roster, now) = await (desk.roster, desk.now)
+        #expect(roster.standing(of: "w1", at: now) == .live)
+        #expect(roster.standing(of: "w2", at: now) == .leaving(since: now))
+    }
+
+    /// Documents may name a worker less than those before them; what was seen first still tells who may have it.
+    @Test func remembersWhoBeganAnAttempt() async throws {
+        let dispatch = Dispatch(
+            taskID: "t", workflowID: "w", step: "s", task: "task", isRepeated: true,
+            queuedAt: Timestamp(microseconds: 1))
+        await desk.process([.perform([.dispatch(dispatch)])])
+        let started = try #require(
+            ResultDocument(["_id": "t", "status": "STARTED", "result": #"{"pid": 7, "hostname": "w1@host"}"#]))
+        let revoked = try #require(ResultDocument(["_id": "t", "status": "REVOKED"]))
+        await desk.process([.polled(["t"], .found(["t": started])), .polled(["t"], .found(["t": revoked]))])
+        #expect(await desk.entries["t"]?.document == revoked)
+        #expect(await desk.entries["t"]?.begunBy == "w1@host")
+    }
+
     /// Many looks later nothing has changed.
     private func stays(_ wanted: Duration) async throws {
         let looks = ContinuousClock.now + .milliseconds(200)
