@@ -201,13 +201,19 @@ extension CeleryDesk {
         if let entry = entries[id] { tellWait(id, wait(of: entry)) }
     }
 
-    /// Nothing exists of an attempt, as far as can be known. The engine runs one that never began anew, under a new id;
-    /// the old one never runs again, should its message turn up after all.
-    private func lose(_ id: TaskID, _ detail: String) {
+    /// Nothing exists of an attempt, as far as can be known. The engine runs one that never began anew, under a new id.
+    ///
+    /// No worker is told anything yet: if this cannot be stored, because another server follows the attempt by now or
+    /// because this one dies, whoever does would find it revoked by nobody.
+    func lose(_ id: TaskID, _ detail: String) {
         logger.warning("\(id) is lost: \(detail)")
+        end(id, .lost(detail: detail, at: .wallClock))
+    }
+
+    /// The loss is stored: the attempt never runs again, should its message turn up after all.
+    func buryLost(_ id: TaskID) {
         ban(id)
         links.tell(.revoke([id], .terminate))
-        end(id, .lost(detail: detail, at: .wallClock))
     }
 
     // MARK: Queues

@@ -10,10 +10,14 @@ struct ChaosHistory {
         var found: [String] = []
         var live: TaskID?
         var isHeld = false
+        var startsOver = false
         var succeeded: Set<String> = []
         for event in events {
             switch event.kind {
             case .dispatched:
+                // Not before: what ran when it was started over may have succeeded since.
+                if startsOver { succeeded = [] }
+                startsOver = false
                 let id = event.taskID?.rawValue ?? "?"
                 if let live { found.append("\(id) was dispatched while \(live) had no end") }
                 if isHeld { found.append("\(id) was dispatched although the workflow is held") }
@@ -27,7 +31,7 @@ struct ChaosHistory {
             case .paused, .cancelled: isHeld = true
             case .resumed:
                 isHeld = false
-                if mayRepeat { succeeded = [] }
+                startsOver = mayRepeat
             case .created, .started, .retrying, .retryScheduled, .revoking, .pausing, .lateReport: break
             }
         }

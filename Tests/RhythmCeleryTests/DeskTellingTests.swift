@@ -102,6 +102,18 @@ import Testing
         #expect(await desk.entries["t"]?.begunBy == "w1@host")
     }
 
+    /// That an attempt is lost may be an error of a server that no longer follows it: workers are told to drop it only
+    /// once that is stored.
+    @Test(arguments: [false, true]) func bansWhatIsLostOnceThatIsStored(_ isStored: Bool) async throws {
+        let dispatch = Dispatch(taskID: "t", workflowID: "w", step: "s", task: "task", isRepeated: true)
+        await desk.process([.perform([.dispatch(dispatch)])])
+        await desk.lose("t", "gone")
+        #expect(await desk.revoked == [])
+        await desk.process([.perform([isStored ? .settle("t") : .release("t")])])
+        #expect(await desk.revoked == (isStored ? ["t"] : []))
+        #expect(await desk.entries["t"] == nil)
+    }
+
     /// Many looks later nothing has changed.
     private func stays(_ wanted: Duration) async throws {
         let looks = ContinuousClock.now + .milliseconds(200)
