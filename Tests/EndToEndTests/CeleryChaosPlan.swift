@@ -95,7 +95,8 @@ struct CeleryChaosPlan: Sendable {
     func spec(_ workflow: Int) -> WorkflowSpec {
         var chance = chance(UInt64(1000 + workflow))
         let count = Int.random(in: 3...5, using: &chance)
-        let long = chance.once(in: 4) ? Int.random(in: 0..<count, using: &chance) : nil
+        // What people stop is at work when they do.
+        let long = act(workflow) != .nothing ? 0 : chance.once(in: 4) ? Int.random(in: 0..<count, using: &chance) : nil
         let steps = (0..<count).map { step in
             let seconds = step == long ? Double.random(in: 3...7, using: &chance) : .random(in: 0...0.6, using: &chance)
             let reports = step == long && chance.once(in: 2)
