@@ -114,6 +114,29 @@ import Testing
         #expect(await desk.entries["t"] == nil)
     }
 
+    /// What is to be stopped is looked at first, because it may have ended; a database that is silent holds that up for
+    /// half a second and no longer.
+    @Test func stopsWhatItCannotReadFirst() async throws {
+        let links: [Links.Name] = [.control, .events, .mailbox]
+        await desk.process(links.map { .link($0, .ready(again: false)) })
+        let dispatch = Dispatch(
+            taskID: "t", workflowID: "w", step: "s", task: "task", isRepeated: true,
+            queuedAt: Timestamp(microseconds: 1))
+        await desk.process([.perform([.dispatch(dispatch)])])
+        let told = ContinuousClock.now
+        await desk.process([.perform([.revoke("t", of: "w")])])
+        #expect(await desk.forethought?.ids == ["t"])
+        #expect(await desk.census == nil, "no worker is told yet")
+        let deadline = told + .seconds(10)
+        while await desk.census == nil {
+            try #require(ContinuousClock.now < deadline)
+            await desk.process([])
+            await Task.yield()
+        }
+        #expect(ContinuousClock.now - told >= .milliseconds(500))
+        #expect(await desk.census?.ids == ["t"])
+    }
+
     /// Many looks later nothing has changed.
     private func stays(_ wanted: Duration) async throws {
         let looks = ContinuousClock.now + .milliseconds(200)
