@@ -120,8 +120,8 @@ import Testing
 
     // MARK: Cold stops
 
-    /// SIGQUIT makes a worker give up what it runs. That is noticed when a worker of its name is there again, the record
-    /// says so, and the step's retry runs it again.
+    /// SIGQUIT makes a worker give up what it runs, after it has said goodbye as one does that finishes it. That is told,
+    /// and noticed for what it is when a worker of its name is there again: then the step's retry runs it again.
     @Test(arguments: CeleryWorker.Version.allCases)
     func repeatsWhatAColdStopGaveUp(_ version: CeleryWorker.Version) async throws {
         let name = "cold-\(version)"
@@ -134,7 +134,8 @@ import Testing
             try await world.marks.waitForRun(of: first)
             try await worker.stopCold()
             let stopped = try await record(service, id) { $0.steps[0].attempts[0].waiting != nil }
-            print("\(version): \(stopped.steps[0].attempts[0].waiting ?? "")")
+            let reason = stopped.steps[0].attempts[0].waiting
+            #expect(reason == "worker \(name)@localhost is shutting down and may be finishing it")
             let again = try await world.startWorker(version, name: name, queues: [name])
             let repeated = try await record(service, id) { isRunning($0, attempt: 2) }
             let second = try #require(repeated.steps[0].current).id
