@@ -7,12 +7,10 @@ import RhythmEngine
 extension CeleryDesk {
     /// So many are read at once.
     private static let batch = 500
-    private static let longestPause: Duration = .milliseconds(20)
     /// How long the database may be away before anybody is told.
     private static let patience: Duration = .seconds(3)
 
-    /// Reads what is due, if no read is under way. A pause as long as the read itself follows each: a busy database
-    /// is asked less often, for more attempts at once.
+    /// Reads what is due, if no read is under way and the last one is long enough ago (``PollSchedule/rest(after:)``).
     func poll() {
         guard !isPolling, now >= nextRead else { return }
         let due = polls.takeDue(now: now, limit: Self.batch)
@@ -25,7 +23,7 @@ extension CeleryDesk {
     /// A read that the schedule asked for is back.
     func polled(_ ids: [TaskID], _ reading: ResultBackend.Reading) {
         isPolling = false
-        nextRead = now + min(Self.longestPause, now - readBegan)
+        nextRead = now + polls.rest(after: now - readBegan)
         switch reading {
         case .found(let documents):
             databaseAnswers()

@@ -54,7 +54,10 @@ extension CeleryDesk {
 
     private func settle(_ id: TaskID) {
         guard let entry = entries[id] else { return }
-        if entry.isEnded { return forget(id) }
+        if case .ended(let observation) = entry.phase {
+            if case .lost = observation { buryLost(id) }
+            return forget(id)
+        }
         // Nobody waits for it any more: it is ended, and forgotten once it is gone.
         if let workflowID = entry.workflowID { revoke(id, of: workflowID) }
         entries[id]?.workflowID = nil

@@ -38,6 +38,7 @@ extension CeleryDesk {
         for node in roster.bury(at: now) {
             kinds.forget(node)
             kindsAsked[node] = nil
+            greeted[node] = nil
             pulses[node] = nil
         }
         guard isListening else { return }
@@ -158,7 +159,9 @@ extension CeleryDesk {
     private func evidence(of entry: CeleryEntry, _ finding: Census.Finding) -> Evidence {
         var evidence = Evidence(document: entry.documentEvidence)
         evidence.revision = entry.revision
-        evidence.namedWorker = entry.document?.node ?? ""
+        evidence.namedWorker = entry.begunBy
+        // Of one that only its revoke brought here, nobody knows.
+        evidence.mayHaveBegun = entry.hasBegun || entry.dispatch == nil
         evidence.workers = finding
         evidence.runIsOver = entry.runIsOver
         // Who does not answer and is dead by all signs has nothing to say.
@@ -198,13 +201,19 @@ extension CeleryDesk {
         if let entry = entries[id] { tellWait(id, wait(of: entry)) }
     }
 
-    /// Nothing exists of an attempt, as far as can be known. The engine runs one that never began anew, under a new id;
-    /// the old one never runs again, should its message turn up after all.
-    private func lose(_ id: TaskID, _ detail: String) {
+    /// Nothing exists of an attempt, as far as can be known. The engine runs one that never began anew, under a new id.
+    ///
+    /// No worker is told anything yet: if this cannot be stored, because another server follows the attempt by now or
+    /// because this one dies, whoever does would find it revoked by nobody.
+    func lose(_ id: TaskID, _ detail: String) {
         logger.warning("\(id) is lost: \(detail)")
+        end(id, .lost(detail: detail, at: .wallClock))
+    }
+
+    /// The loss is stored: the attempt never runs again, should its message turn up after all.
+    func buryLost(_ id: TaskID) {
         ban(id)
         links.tell(.revoke([id], .terminate))
-        end(id, .lost(detail: detail, at: .wallClock))
     }
 
     // MARK: Queues

@@ -20,6 +20,8 @@ extension CeleryDesk {
         case inspection(LookAround.Part, number: Int)
     }
 
+    /// A worker that has greeted waits so long for answers, and can say no goodbye meanwhile.
+    private static let mingling: Duration = .milliseconds(500)
     /// Between two roll calls.
     private static let rollCall: Duration = .seconds(30)
     /// Between two looks whether all workers tell of their tasks.
@@ -100,7 +102,10 @@ extension CeleryDesk {
         case .alive(let node, let pulse):
             hear(node)
             pulses[node, default: WorkerPulse()].feel(pulse, at: .wallClock)
-        case .offline(let node): roster.leaves(node, at: now)
+        case .offline(let node):
+            // Events come another way than its greeting, and may be later.
+            if let greeting = greeted[node], now - greeting < Self.mingling { return }
+            roster.leaves(node, at: now)
         case .received(let id, let node):
             hear(node, .work)
             entries[id]?.hear(at: now)
@@ -108,6 +113,7 @@ extension CeleryDesk {
             hear(node, .work)
             guard let entry = entries[id], !entry.isEnded else { return }
             entries[id]?.runIsOver = false
+            entries[id]?.begunBy = node
             entries[id]?.hear(at: now)
             begin(id, worker: node, at: at)
         case .finished(let id):
@@ -148,8 +154,14 @@ extension CeleryDesk {
         ask(ControlRequest.registered.to([node]), .kinds)
     }
 
-    /// A worker is starting: it is told what it must not run, before it takes tasks.
+    /// A worker is starting, or has a new connection: it is told what it must not run, before it takes tasks.
+    ///
+    /// The first thing that a new connection carries is the goodbye for the one that was lost; its worker is there.
     func greet(_ node: String, ticket: String, _ address: ControlRequest.ReplyAddress) {
+        if !node.isEmpty {
+            greeted[node] = now
+            hear(node)
+        }
         if !revoked.isEmpty { links.answerHello(revoked, ticket: ticket, to: address) }
     }
 

@@ -44,6 +44,8 @@ actor CeleryDesk {
     var roster: WorkerRoster
     var kinds: TaskKinds
     var kindsAsked: [String: Duration] = [:]
+    /// When workers have greeted the others last.
+    var greeted: [String: Duration] = [:]
     /// Since when both what workers say and what they answer has been heard without a gap; nil while it is not.
     var listeningSince: Duration?
     var linkStates: [Links.Name: AMQPConnectionState] = [:]

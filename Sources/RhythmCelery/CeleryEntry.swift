@@ -40,9 +40,14 @@ struct CeleryEntry {
 
     // What was seen
     /// The document as it was last read; nil if there was none.
-    var document: ResultDocument?
+    var document: ResultDocument? {
+        didSet { if let node = document?.node, !node.isEmpty { begunBy = node } }
+    }
     /// A worker has begun it.
     var hasBegun = false
+    /// The worker that has, as far as anything has said so; empty if nothing has. Documents may say less than those
+    /// before them: a REVOKED that another worker wrote, or the RETRY of one that was ended, names nobody.
+    var begunBy = ""
     /// Its worker has said that the last run is over.
     var runIsOver = false
     /// The start of the present run was told.

@@ -20,8 +20,10 @@ struct Evidence: Hashable, Sendable {
     var document: Document
     /// Grows with every change of the document, and with every event of the attempt.
     var revision = 0
-    /// The worker that the document names; empty if it names none.
+    /// The worker that the document names, or that was seen to begin it; empty if there is none.
     var namedWorker = ""
+    /// A worker was seen to begin it, or nobody knows.
+    var mayHaveBegun = true
     /// Its worker has said that no process is at it any more.
     var runIsOver = false
     /// What the workers said.
@@ -40,6 +42,8 @@ struct Evidence: Hashable, Sendable {
         if !isAcquainted { return "the server has only begun to listen to the workers" }
         if let silent = workers.silent.sorted().first { return "worker \(silent) does not answer" }
         guard document != .absent, document != .waiting else { return nil }
+        // Workers that never had it write REVOKED, too.
+        if document == .revoked, namedWorker.isEmpty, !mayHaveBegun { return nil }
         // A worker that shuts down gives back what it has not begun, and ends what it has.
         if let leaving = namedWorker.isEmpty ? leaving.sorted().first : leaving.first(where: { $0 == namedWorker }) {
             return "worker \(leaving) is shutting down and may be finishing it"

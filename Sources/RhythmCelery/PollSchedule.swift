@@ -19,6 +19,11 @@ struct PollSchedule {
     var isTold = false
     /// So many open attempts are read as often as that; with twice as many the longer intervals double.
     var comfortable = 1000
+    /// The longest pause after a read that is made because the read took long.
+    static let longestRest: Duration = .milliseconds(20)
+    /// For each attempt that waits in a queue the pause after a read is so much longer, up to ``longestGathering``.
+    static let gathering: Duration = .microseconds(250)
+    static let longestGathering: Duration = .milliseconds(25)
 
     private struct Entry {
         /// When it was sent, or began: its age counts from then.
@@ -30,6 +35,8 @@ struct PollSchedule {
         var isBeingRead = false
         /// It is to be read again as soon as that read is back.
         var again = false
+        /// It has begun; else it waits in its queue.
+        var hasBegun = false
     }
 
     private struct Plan: Comparable {
@@ -48,6 +55,9 @@ struct PollSchedule {
     /// How many attempts are open.
     var count: Int { entries.count }
 
+    /// How many of them nobody has begun.
+    private(set) var waiting = 0
+
     /// When the next read is due; nil if nothing is open, or all of it is being read.
     var nextDue: Duration? {
         mutating get {
@@ -60,16 +70,21 @@ struct PollSchedule {
     mutating func insert(_ id: TaskID, since: Duration) {
         guard entries[id] == nil else { return }
         entries[id] = Entry(since: since, due: since, plan: 0)
+        waiting += 1
         // A message takes a few milliseconds to a worker, and the worker as many to begin.
         plan(id, at: since + max(least, shortest * 4))
     }
 
     /// Stops following.
-    mutating func remove(_ id: TaskID) { entries[id] = nil }
+    mutating func remove(_ id: TaskID) {
+        if entries.removeValue(forKey: id)?.hasBegun == false { waiting -= 1 }
+    }
 
     /// It has begun only now: its age counts from `since` on, so its first moments are watched closely.
     mutating func begin(_ id: TaskID, since: Duration) {
-        guard entries[id] != nil else { return }
+        guard let entry = entries[id] else { return }
+        if !entry.hasBegun { waiting -= 1 }
+        entries[id]?.hasBegun = true
         entries[id]?.since = since
         hurry(id, to: since + least)
     }
@@ -119,7 +134,14 @@ struct PollSchedule {
         plan(id, at: retryAt)
     }
 
-    /// The pause after a read.
+    /// How long no document is read at all after a read that took so long. A busy database is asked less often, for more
+    /// attempts at once. And while attempts wait in queues, workers have enough to do without the next step of what they
+    /// have just ended: such ends are gathered, so that one read, one commit and one turn serve several.
+    func rest(after read: Duration) -> Duration {
+        max(min(Self.longestRest, read), min(Self.longestGathering, Self.gathering * waiting))
+    }
+
+    /// The pause between two reads of an attempt.
     func interval(age: Duration) -> Duration {
         let usual = min(longest, max(least, age / 10))
         guard entries.count > comfortable, comfortable > 0 else { return usual }

@@ -67,6 +67,8 @@ extension MongoError {
         outcomeUnknown = isWrite && Self.mayHaveHappened(domain, code, kind)
     }
 
+    private static let internalError = 1
+
     private static func mayHaveHappened(_ domain: mongoc_error_domain_t, _ code: Int, _ kind: Kind) -> Bool {
         switch domain {
         case MONGOC_ERROR_WRITE_CONCERN: return true
@@ -75,8 +77,11 @@ extension MongoError {
             let before = [MONGOC_ERROR_STREAM_CONNECT, MONGOC_ERROR_STREAM_NAME_RESOLUTION].map { Int($0.rawValue) }
             return !before.contains(code)
         case MONGOC_ERROR_PROTOCOL: return true
-        // A server that steps down, is shut down or gives up waiting may have done it before.
-        default: return kind == .networkOrTimeout && domain == MONGOC_ERROR_SERVER || kind == .notPrimary
+        // A server that steps down, is shut down or gives up waiting may have done it before; so may one that says
+        // no more than that something is wrong inside it.
+        default:
+            let gaveUp = kind == .networkOrTimeout || code == internalError
+            return domain == MONGOC_ERROR_SERVER && gaveUp || kind == .notPrimary
         }
     }
 

@@ -69,6 +69,11 @@ package final class CeleryWorker: Sendable {
     /// The process that talks to the broker; those that run tasks are its children.
     package var pid: pid_t { child.pid }
 
+    /// Those that run tasks now; empty for a pool without processes.
+    package var poolProcesses: [pid_t] { child.poll() == nil ? Processes.children(of: child.pid) : [] }
+
+    package var hasEnded: Bool { child.poll() != nil }
+
     /// What it has printed last: for failure messages.
     package var log: String { String(ProcessGuard.read(output).suffix(4000)) }
 

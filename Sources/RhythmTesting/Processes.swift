@@ -30,6 +30,12 @@ package enum Processes {
         return state != "Z" && state != "X"
     }
 
+    /// The processes that a process has begun itself and that have not ended.
+    package static func children(of pid: pid_t) -> [pid_t] {
+        (text("/proc/\(pid)/task/\(pid)/children") ?? "").split(separator: " ").compactMap { pid_t($0) }
+            .filter { isAlive($0) }
+    }
+
     /// Makes a process group keep still until it gets SIGCONT; returns once no thread of its leader runs any more, as the
     /// signal alone leaves them time to answer something.
     package static func suspend(group leader: pid_t) {

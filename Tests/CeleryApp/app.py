@@ -1,8 +1,9 @@
 """The Celery application of the tests: ordinary workers run it, with tasks for every way in which an attempt can go.
 
 Settings come from the environment, see `settings()`. Tasks get the hand-off in their first argument and return it in
-a list, as every step of a workflow does. Each leaves a line in MARKS/ID.runs when it begins; those that wait look for
-MARKS/ID.gate, and a brief one leaves a line in MARKS/ID.finishes when it has come to its end.
+a list, as every step of a workflow does. Each leaves a line in MARKS/ID.runs when it begins, and one with the time in
+MARKS/times, some another one there when their work is done; those that wait look for MARKS/ID.gate, and a brief one
+leaves a line in MARKS/ID.finishes when it has come to its end.
 """
 
 import datetime
@@ -67,8 +68,18 @@ def append(name, line):
 
 def mark(task):
     if MARKS:
+        note_time(task, "begin")
         append("order", f"{task.request.id}\n")
         append(f"{task.request.id}.runs", "run\n")
+
+
+def mark_end(task):
+    if MARKS:
+        note_time(task, "end")
+
+
+def note_time(task, word):
+    append("times", f"{word} {task.request.id} {time.time():.6f} {task.request.hostname} {os.getpid()}\n")
 
 
 def gate_is_open(task):
@@ -113,8 +124,10 @@ def forward(self, value=None, **kwargs):
     return [value]
 
 
-def add(self, value=0, amount=1, **kwargs):
+def add(self, value=0, amount=1, seconds=0.0, **kwargs):
     mark(self)
+    time.sleep(seconds)
+    mark_end(self)
     return [value + amount]
 
 
@@ -181,6 +194,7 @@ def slow(self, value=None, seconds=20.0, delay=0.1, **kwargs):
     while (passed := time.monotonic() - begun) < seconds:
         tick(self, round(passed, 2), seconds, units="s", name="sleeping")
         time.sleep(min(delay, seconds - passed))
+    mark_end(self)
     return [value]
 
 

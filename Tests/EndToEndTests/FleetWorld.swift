@@ -4,20 +4,22 @@ import RhythmCore
 import RhythmTesting
 import Testing
 
-/// A broker, a database and Celery workers of both versions, for servers that share them. One for the whole module.
+/// A broker, a database and Celery workers, for servers that share them.
 final class FleetWorld: Sendable {
-    private let celery: CeleryWorld
+    let celery: CeleryWorld
 
-    private static let made = Task { try await FleetWorld() }
+    private static let made = Task {
+        let world = FleetWorld(try await CeleryWorld())
+        try await world.startWorkers(on: "fleet")
+        return world
+    }
 
+    /// One for the whole module, with workers of both versions.
     static var shared: FleetWorld {
         get async throws { try await made.value }
     }
 
-    private init() async throws {
-        celery = try await CeleryWorld()
-        try await startWorkers(on: "fleet")
-    }
+    init(_ celery: CeleryWorld) { self.celery = celery }
 
     /// Starts a worker of each version on a queue, for as long as the world lives.
     ///
@@ -37,11 +39,15 @@ final class FleetWorld: Sendable {
 
     /// Servers that share a database of their own; the workers' results lie in one that all share.
     ///
-    /// - Parameter lease: what the servers are told (seconds); nil for what they take by themselves.
+    /// - Parameters:
+    ///   - lease: what the servers are told (seconds); nil for what they take by themselves.
+    ///   - settings: what else is in their environment.
     func with(
-        servers count: Int, lease: Int? = 2, _ body: ([ServerProcess]) async throws -> Void
+        servers count: Int, lease: Int? = 2, settings: [String: String] = [:],
+        _ body: ([ServerProcess]) async throws -> Void
     ) async throws {
         var environment = environment(database: "fleet\(UInt32.random(in: 0 ... .max))")
+        environment.merge(settings) { $1 }
         if let lease { environment["RHYTHM_LEASE"] = "\(lease)" }
         try await with(count, environment, [], body)
     }

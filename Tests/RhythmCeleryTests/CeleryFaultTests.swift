@@ -124,6 +124,7 @@ import Testing
                 continue
             }
         }
+        runner.perform([.settle(never.taskID), .settle(vanished.taskID)])
         var late = never
         late.isRepeated = false
         let careless = try world.runner { $0.plainTasks = ["nothing"] }

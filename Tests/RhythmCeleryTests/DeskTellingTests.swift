@@ -76,6 +76,67 @@ import Testing
         try await wait(for: often)
     }
 
+    /// A worker that lost its connection says goodbye for it over the next one, in either order with its greeting.
+    @Test(arguments: [false, true]) func takesAGreetingForASignOfLife(_ greetsFirst: Bool) async throws {
+        let address = ControlRequest.ReplyAddress(exchange: "reply.celery.pidbox", routingKey: "k")
+        await desk.process([.events([.alive("w1", .init()), .alive("w2", .init())])])
+        let goodbyes = DeskInbox.Input.events([.offline("w1"), .offline("w2")])
+        let greeting = DeskInbox.Input.call(.hello(node: "w1", ticket: "t", replyTo: address))
+        await desk.process(greetsFirst ? [greeting, goodbyes] : [goodbyes, greeting])
+        let (roster, now) = await (desk.roster, desk.now)
+        #expect(roster.standing(of: "w1", at: now) == .live)
+        #expect(roster.standing(of: "w2", at: now) == .leaving(since: now))
+    }
+
+    /// Documents may name a worker less than those before them; what was seen first still tells who may have it.
+    @Test func remembersWhoBeganAnAttempt() async throws {
+        let dispatch = Dispatch(
+            taskID: "t", workflowID: "w", step: "s", task: "task", isRepeated: true,
+            queuedAt: Timestamp(microseconds: 1))
+        await desk.process([.perform([.dispatch(dispatch)])])
+        let started = try #require(
+            ResultDocument(["_id": "t", "status": "STARTED", "result": #"{"pid": 7, "hostname": "w1@host"}"#]))
+        let revoked = try #require(ResultDocument(["_id": "t", "status": "REVOKED"]))
+        await desk.process([.polled(["t"], .found(["t": started])), .polled(["t"], .found(["t": revoked]))])
+        #expect(await desk.entries["t"]?.document == revoked)
+        #expect(await desk.entries["t"]?.begunBy == "w1@host")
+    }
+
+    /// That an attempt is lost may be an error of a server that no longer follows it: workers are told to drop it only
+    /// once that is stored.
+    @Test(arguments: [false, true]) func bansWhatIsLostOnceThatIsStored(_ isStored: Bool) async throws {
+        let dispatch = Dispatch(taskID: "t", workflowID: "w", step: "s", task: "task", isRepeated: true)
+        await desk.process([.perform([.dispatch(dispatch)])])
+        await desk.lose("t", "gone")
+        #expect(await desk.revoked == [])
+        await desk.process([.perform([isStored ? .settle("t") : .release("t")])])
+        #expect(await desk.revoked == (isStored ? ["t"] : []))
+        #expect(await desk.entries["t"] == nil)
+    }
+
+    /// What is to be stopped is looked at first, because it may have ended; a database that is silent holds that up for
+    /// half a second and no longer.
+    @Test func stopsWhatItCannotReadFirst() async throws {
+        let links: [Links.Name] = [.control, .events, .mailbox]
+        await desk.process(links.map { .link($0, .ready(again: false)) })
+        let dispatch = Dispatch(
+            taskID: "t", workflowID: "w", step: "s", task: "task", isRepeated: true,
+            queuedAt: Timestamp(microseconds: 1))
+        await desk.process([.perform([.dispatch(dispatch)])])
+        let told = ContinuousClock.now
+        await desk.process([.perform([.revoke("t", of: "w")])])
+        #expect(await desk.forethought?.ids == ["t"])
+        #expect(await desk.census == nil, "no worker is told yet")
+        let deadline = told + .seconds(10)
+        while await desk.census == nil {
+            try #require(ContinuousClock.now < deadline)
+            await desk.process([])
+            await Task.yield()
+        }
+        #expect(ContinuousClock.now - told >= .milliseconds(500))
+        #expect(await desk.census?.ids == ["t"])
+    }
+
     /// Many looks later nothing has changed.
     private func stays(_ wanted: Duration) async throws {
         let looks = ContinuousClock.now + .milliseconds(200)

@@ -79,6 +79,23 @@ import Testing
         #expect(!verdict(.absent, named: "").isUndecided)
     }
 
+    /// That a document says REVOKED does not mean that a worker had it: others write that, too.
+    @Test func doesNotWaitForAWorkerThatNeverHadIt() {
+        func verdict(mayHaveBegun: Bool) -> RevokeRule.Verdict {
+            var rule = RevokeRule(isOurs: true, now: .zero)
+            return rule.judge(
+                evidence(.revoked) {
+                    $0.leaving = ["w1"]
+                    $0.mayHaveBegun = mayHaveBegun
+                }, now: .zero)
+        }
+        same(verdict(mayHaveBegun: false), .stopped("its worker stopped it"))
+        guard case .wait = verdict(mayHaveBegun: true) else {
+            Issue.record("w1 may be finishing it")
+            return
+        }
+    }
+
     @Test func isNotLostInItsQueue() {
         var rule = LostRule()
         let full = evidence(.absent) { $0.queue = .holds(7) }

@@ -68,6 +68,22 @@ import Testing
         same(schedule.nextDue, .milliseconds(28))
     }
 
+    /// While workers have more to do than they can, ends are gathered; otherwise only a slow database is spared.
+    @Test func gathersWhileAttemptsWait() {
+        var schedule = PollSchedule()
+        same(schedule.rest(after: .milliseconds(2)), .milliseconds(2))
+        same(schedule.rest(after: .seconds(3)), .milliseconds(20))
+        for number in 0..<40 { schedule.insert(TaskID("t\(number)"), since: .zero) }
+        same(schedule.rest(after: .milliseconds(2)), .milliseconds(10))
+        for number in 40..<400 { schedule.insert(TaskID("t\(number)"), since: .zero) }
+        same(schedule.rest(after: .milliseconds(2)), .milliseconds(25))
+        // What runs waits for nobody.
+        for number in 0..<398 { schedule.begin(TaskID("t\(number)"), since: .milliseconds(5)) }
+        for number in 390..<399 { schedule.remove(TaskID("t\(number)")) }
+        same(schedule.waiting, 1)
+        same(schedule.rest(after: .milliseconds(2)), .milliseconds(2))
+    }
+
     @Test func isWokenUp() {
         var schedule = PollSchedule()
         for id in ["a", "b"] as [TaskID] { schedule.insert(id, since: .zero) }
@@ -109,28 +125,33 @@ import Testing
         var schedule = PollSchedule()
         var reading: Set<TaskID> = []
         var known: Set<TaskID> = []
+        var waiting: Set<TaskID> = []
         var now = Duration.zero
         for _ in 0..<400 {
             now += .milliseconds(Int.random(in: 0...30, using: &random))
             let id = TaskID("t\(Int.random(in: 0..<12, using: &random))")
-            switch Int.random(in: 0..<6, using: &random) {
+            switch Int.random(in: 0..<7, using: &random) {
             case 0, 1:
                 schedule.insert(id, since: now)
-                known.insert(id)
+                if known.insert(id).inserted { waiting.insert(id) }
             case 2: schedule.wake(id, now: now)
             case 3:
                 schedule.remove(id)
                 known.remove(id)
+                waiting.remove(id)
                 reading.remove(id)
             case 4:
                 let due = schedule.takeDue(now: now, limit: 3)
                 #expect(reading.isDisjoint(with: due) && known.isSuperset(of: due), "seed \(seed)")
                 reading.formUnion(due)
+            case 5:
+                schedule.begin(id, since: now)
+                waiting.remove(id)
             default:
                 for id in reading { schedule.wasRead(id, now: now) }
                 reading = []
             }
-            #expect(schedule.count == known.count, "seed \(seed)")
+            #expect(schedule.count == known.count && schedule.waiting == waiting.count, "seed \(seed)")
             same(schedule.nextDue != nil, !known.subtracting(reading).isEmpty, "seed \(seed)")
         }
     }

@@ -1,0 +1,188 @@
+import RhythmClient
+import RhythmCore
+import RhythmTesting
+import Synchronization
+import Testing
+
+// MARK: What must be true in the end
+
+extension CeleryChaosWorld {
+    func check(_ workflows: [Int: Workflow]) async throws {
+        let runs = ChaosRuns(celery.marks.times)
+        for (number, workflow) in workflows.sorted(by: { $0.key < $1.key }) {
+            let found = contradictions(in: workflow, number, runs)
+            guard !found.isEmpty else { continue }
+            Issue.record("seed \(plan.seed): \(found.joined(separator: "; ")): \(describe(workflow, number))")
+        }
+        let known = Set(workflows.values.flatMap { $0.steps.flatMap { $0.attempts.map(\.id) } })
+        #expect(runs.taskIDs.subtracting(known).isEmpty, "attempts ran that nobody knows")
+        let unexplained = runs.repeated.filter { !isCelerys(repetition: $0) }
+        #expect(unexplained.isEmpty, "attempts ran twice that Celery does not run twice")
+        #expect(workflows.count == plan.workflows)
+        let ids = Set(workflows.values.map(\.id))
+        #expect(ids.count == plan.workflows, "two starts were given one workflow")
+        for client in clients {
+            #expect(try await allIDs(client) == ids, "exactly the acknowledged workflows exist")
+            for workflow in workflows.values {
+                let seen = try await client.status(workflow.id, previousAttempts: true)
+                #expect(seen == workflow, "the servers do not agree")
+            }
+        }
+        report(workflows, runs)
+    }
+
+    private func allIDs(_ client: RhythmClient) async throws -> Set<WorkflowID> {
+        var ids: Set<WorkflowID> = []
+        var query = ListQuery(limit: 50)
+        repeat {
+            let page = try await client.list(query)
+            for row in page.rows { #expect(ids.insert(row.id).inserted, "\(row.id) is listed twice") }
+            query.cursor = page.next
+        } while query.cursor != nil
+        return ids
+    }
+
+    private func contradictions(in workflow: Workflow, _ number: Int, _ runs: ChaosRuns) -> [String] {
+        let (sighting, isCancelled, isStartedOver) = state.withLock {
+            (
+                $0.sightings[workflow.id] ?? Sighting(), $0.cancelled.contains(number),
+                $0.startedOver.contains(number)
+            )
+        }
+        var found = ChaosHistory(mayRepeat: isStartedOver).contradictions(in: sighting.events)
+        if sighting.gaps == 0, sighting.events.map(\.version) != Array(1...workflow.version) {
+            found.append("the watch saw the versions \(sighting.events.map(\.version))")
+        }
+        for (index, step) in workflow.steps.enumerated() {
+            let accepted = step.attempts.filter { $0.status == .success && !$0.superseded }
+            if accepted.count > 1 { found.append("\(step.spec.name) has \(accepted.count) accepted results") }
+            if accepted.isEmpty, !isCancelled { found.append("\(step.spec.name) has no accepted result") }
+            if let result = accepted.first?.result?.text,
+                result != plan.result(number, workflow.spec, upTo: index)
+            {
+                found.append("\(step.spec.name) returned \(result)")
+            }
+            for attempt in step.attempts {
+                found += contradictions(in: attempt, sighting.events, runs, mayRepeat: isStartedOver)
+                if attempt.args.text != plan.result(number, workflow.spec, upTo: index - 1) {
+                    found.append("\(attempt.id) was given \(attempt.args.text)")
+                }
+            }
+        }
+        return found + runs.overlaps(of: workflow)
+    }
+
+    private func contradictions(
+        in attempt: Attempt, _ events: [Event], _ runs: ChaosRuns, mayRepeat: Bool
+    ) -> [String] {
+        var found: [String] = []
+        switch attempt.status {
+        case .success:
+            if runs.begins(of: attempt.id).isEmpty { found.append("\(attempt.id) succeeded and never ran") }
+            if attempt.superseded, !mayRepeat { found.append("\(attempt.id) succeeded in vain") }
+        case .failure:
+            if attempt.failure == nil { found.append("\(attempt.id) failed and nobody knows why") }
+        case .revoked:
+            let detail = events.last { $0.taskID == attempt.id && $0.kind == .revoked }?.detail ?? ""
+            if attempt.revocation == nil, detail.isEmpty { found.append("\(attempt.id) was revoked by nobody") }
+        case .pending, .started, .retry: found.append("\(attempt.id) has no end")
+        }
+        return found
+    }
+
+    /// Celery runs a message twice whose acknowledgement did not reach the broker: the broker was killed while a worker
+    /// had it, or the worker in the moment in which it began.
+    private func isCelerys(repetition runs: [RunnerMarks.Time]) -> Bool {
+        let disturbances = state.withLock { $0.disturbances }
+        return zip(runs, runs.dropFirst()).allSatisfy { first, second in
+            disturbances.contains { disturbance in
+                switch disturbance.trouble {
+                case .brokerKilled: disturbance.at < second.at
+                case .workerKilled, .workerReplaced, .workerQuit:
+                    disturbance.victim == first.worker && (first.at - 0.1...first.at + 2).contains(disturbance.at)
+                default: false
+                }
+            }
+        }
+    }
+
+    // MARK: What to tell of a run
+
+    private func report(_ workflows: [Int: Workflow], _ runs: ChaosRuns) {
+        let attempts = workflows.values.flatMap { $0.steps.flatMap(\.attempts) }
+        var ends: [String: Int] = [:]
+        for attempt in attempts {
+            let reason = attempt.failure?.type ?? attempt.revocation?.reason.rawValue ?? ""
+            ends["\(attempt.status.rawValue) \(reason)", default: 0] += 1
+            if attempt.lateReport != nil { ends["late reports", default: 0] += 1 }
+        }
+        let state = state.withLock { $0 }
+        let troubles = Dictionary(grouping: state.disturbances, by: \.trouble.rawValue).mapValues(\.count)
+        let interruptions = state.sightings.values.map(\.interruptions).reduce(0, +)
+        let gaps = state.sightings.values.map(\.gaps).reduce(0, +)
+        print(
+            """
+            celery chaos: seed \(plan.seed), \(plan.workflows) workflows
+              disturbances: \(shown(troubles)); starts of servers \(state.serverStarts), of workers \(state.workerStarts)
+              attempts: \(attempts.count), \(shown(ends)); runs \(runs.count), task ids that Celery ran twice \(runs.repeated.count)
+              commands: \(shown(state.receipts)); calls repeated \(state.repeatedCalls)
+              watches: interrupted \(interruptions) times, \(gaps) gaps
+            """)
+        tellOfOddEnds(workflows)
+    }
+
+    /// Ends that need an explanation, which their records and the workers' own words may give.
+    private func tellOfOddEnds(_ workflows: [Int: Workflow]) {
+        let odd = workflows.filter { _, workflow in
+            workflow.steps.contains { step in
+                step.attempts.contains { ($0.failure?.type ?? "WorkerLostError") != "WorkerLostError" }
+            }
+        }
+        for (number, workflow) in odd.sorted(by: { $0.key < $1.key }).prefix(3) {
+            print("celery chaos: an odd end in \(describe(workflow, number))")
+        }
+    }
+
+    private func shown(_ counts: [String: Int]) -> String {
+        counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+    }
+
+    /// A whole record with what its watch saw.
+    func describe(_ workflow: Workflow, _ number: Int) -> String {
+        let (events, workflows) = state.withLock { ($0.sightings[workflow.id]?.events ?? [], $0.disturbances) }
+        var lines = [
+            "workflow \(number) \(workflow.id) \(workflow.status) \(workflow.control) version \(workflow.version),"
+                + " plan: \(plan.act(number))"
+        ]
+        let times = celery.marks.times
+        for step in workflow.steps {
+            lines.append("  \(step.spec.name) \(step.spec.task) \(step.spec.kwargs.text)")
+            for attempt in step.attempts {
+                let late = attempt.lateReport.map { "late \($0.status) \($0.at)" } ?? ""
+                lines.append(
+                    "    \(attempt.id) \(attempt.status) queued \(shown(attempt.queuedAt)) started"
+                        + " \(shown(attempt.startedAt)) ended \(shown(attempt.endedAt)) by \(attempt.worker ?? "-")"
+                        + " waiting: \(attempt.waiting ?? "-") \(attempt.failure.map { "\($0.type): \($0.message)" } ?? "")"
+                        + " \(attempt.revocation.map { "\($0.reason)" } ?? "") \(attempt.superseded ? "superseded" : "")"
+                        + " \(attempt.result?.text ?? "") \(late)")
+                for time in times where time.taskID == attempt.id {
+                    lines.append("      \(time.isBegin ? "begin" : "end") \(time.at) \(time.worker) \(time.process)")
+                }
+            }
+        }
+        for event in events {
+            lines.append(
+                "  \(event.version) \(event.at) \(event.kind) \(event.step) \(event.taskID?.rawValue ?? "") \(event.detail)"
+            )
+        }
+        lines += workflows.map { "  \($0.at) \($0.trouble) \($0.victim)" }
+        return lines.joined(separator: "\n")
+    }
+
+    private func shown(_ time: Timestamp?) -> String { time.map { "\($0)" } ?? "-" }
+
+    /// For a run that failed: what the workers said last.
+    func showWhatHappened() {
+        for worker in state.withLock({ $0.workers }) { print("---- \(worker.nodeName)\n\(worker.log)") }
+    }
+}
