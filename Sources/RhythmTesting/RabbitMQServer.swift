@@ -73,7 +73,8 @@ package final class RabbitMQServer: Sendable {
         try processes.watch(child)
         broker.withLock { $0 = child }
         let ports = [port, tlsPort].compactMap { $0 }
-        try await waitUntil("RabbitMQ does not listen: \(log)", seconds: 60) {
+        // The suites of a module start theirs at once, beside their workers.
+        try await waitUntil("RabbitMQ does not listen: \(log)", seconds: 150) {
             child.poll() != nil || ports.allSatisfy { acceptsConnections(port: $0) }
         }
         guard child.poll() == nil else { throw Processes.CannotStart(description: "RabbitMQ ended: \(log)") }
