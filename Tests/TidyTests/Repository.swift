@@ -15,7 +15,9 @@ enum Repository {
         /// The modules it imports.
         var imports: [String] {
             lines.compactMap { line in
-                guard let match = line.wholeMatch(of: /^(?:@[a-zA-Z]+ )*(?:public |package |internal )?import (\w+).*/)
+                // The pattern is slow in a debug build, and hardly a line is an import.
+                guard line.contains("import "),
+                    let match = line.wholeMatch(of: /^(?:@[a-zA-Z]+ )*(?:public |package |internal )?import (\w+).*/)
                 else { return nil }
                 return String(match.1)
             }
