@@ -20,6 +20,8 @@ struct BackendSettings: Equatable {
         var defaultQueue: String
         /// A worker that is silent for so long, with its mailbox gone, is taken for dead.
         var workerLostAfter: Duration
+        /// A worker that said goodbye may be finishing what it runs for so long.
+        var workerLeaving: Duration
         /// Tasks that are known to be based on the original library's class.
         var libraryTasks: [String]
     }
@@ -48,7 +50,8 @@ extension PartialSettings {
         guard let broker else {
             for (name, isSet) in [
                 ("results", results != nil), ("default_queue", defaultQueue != nil),
-                ("worker_lost_after", workerLostAfterSeconds != nil), ("library_tasks", libraryTasks != nil),
+                ("worker_lost_after", workerLostAfterSeconds != nil), ("worker_leaving", workerLeavingSeconds != nil),
+                ("library_tasks", libraryTasks != nil),
             ] where isSet {
                 throw SettingsError("\(name): means something only with a broker; give --broker amqp://HOST as well")
             }
@@ -71,6 +74,7 @@ extension PartialSettings {
             celery: BackendSettings.Celery(
                 broker: broker, results: results, defaultQueue: defaultQueue ?? "celery",
                 workerLostAfter: try Self.seconds(workerLostAfterSeconds ?? 300, "worker_lost_after"),
+                workerLeaving: try Self.seconds(workerLeavingSeconds ?? 6 * 3600, "worker_leaving"),
                 libraryTasks: libraryTasks ?? []))
     }
 

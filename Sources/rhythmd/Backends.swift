@@ -40,6 +40,7 @@ struct Backends {
         configuration.defaultQueue = celery.defaultQueue
         configuration.libraryTasks = Set(celery.libraryTasks)
         configuration.times.shorten(toLose: celery.workerLostAfter)
+        configuration.times.workerLeaving = celery.workerLeaving
         do throws(CeleryRunnerError) {
             return try CeleryRunner(configuration)
         } catch {

@@ -3,7 +3,8 @@ extension PartialSettings {
     /// `RHYTHM_QUEUES` (`NAME=N,NAME=N`), `RHYTHM_DEFAULT_CONCURRENCY`, `RHYTHM_INSECURE` (1 or 0),
     /// `RHYTHM_TOKENS`, `RHYTHM_TLS_CERT`, `RHYTHM_TLS_KEY`, `RHYTHM_TLS_CLIENT_CA`, `RHYTHM_ALLOW_UIDS` (numbers
     /// separated by commas), `RHYTHM_LOG_LEVEL`, `RHYTHM_DRAIN_GRACE`, `RHYTHM_TASK_GRACE` (seconds), `RHYTHM_SUPERVISOR`,
-    /// `RHYTHM_STORE`, `RHYTHM_BROKER`, `RHYTHM_RESULTS`, `RHYTHM_DEFAULT_QUEUE`, `RHYTHM_WORKER_LOST_AFTER`, `RHYTHM_LEASE` (seconds),
+    /// `RHYTHM_STORE`, `RHYTHM_BROKER`, `RHYTHM_RESULTS`, `RHYTHM_DEFAULT_QUEUE`, `RHYTHM_WORKER_LOST_AFTER`, `RHYTHM_WORKER_LEAVING`,
+    /// `RHYTHM_LEASE` (seconds),
     /// `RHYTHM_LIBRARY_TASKS` (names separated by commas), `RHYTHM_LOG_FORMAT`, `RHYTHM_METRICS`,
     /// `RHYTHM_MAX_CONNECTION_AGE`, `RHYTHM_MAX_WATCH_AGE` (seconds), `RHYTHM_LIMITS` (`NAME=VALUE,NAME=VALUE`).
     /// Empty variables count as not set.
@@ -38,6 +39,10 @@ extension PartialSettings {
         if let text = value("RHYTHM_WORKER_LOST_AFTER") {
             guard let number = Double(text) else { throw Self.unusable("RHYTHM_WORKER_LOST_AFTER", text, "seconds") }
             workerLostAfterSeconds = number
+        }
+        if let text = value("RHYTHM_WORKER_LEAVING") {
+            guard let number = Double(text) else { throw Self.unusable("RHYTHM_WORKER_LEAVING", text, "seconds") }
+            workerLeavingSeconds = number
         }
         tlsCert = value("RHYTHM_TLS_CERT")
         tlsKey = value("RHYTHM_TLS_KEY")

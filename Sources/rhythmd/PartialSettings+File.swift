@@ -4,7 +4,8 @@ extension PartialSettings {
     /// What a configuration file says: YAML with the keys `listen` (a list), `data`, `tasks`, `queues` (a map from
     /// name to concurrency), `default_concurrency`, `insecure`, `tokens`, `tls_cert`, `tls_key`, `tls_client_ca`,
     /// `allow_uids` (a list of numbers), `log_level`, `drain_grace`, `task_grace` (seconds), `supervisor`, `store`,
-    /// `broker`, `results`, `default_queue`, `worker_lost_after`, `lease` (seconds), `library_tasks` (a list),
+    /// `broker`, `results`, `default_queue`, `worker_lost_after`, `worker_leaving`, `lease` (seconds),
+    /// `library_tasks` (a list),
     /// `log_format`, `metrics`, `max_connection_age`, `max_watch_age` (seconds) and `limits` (a map from name to number).
     /// Other keys are errors, so that a misspelt one is not silently without effect.
     init(yaml: String, path: String) throws(SettingsError) {
@@ -44,6 +45,7 @@ extension PartialSettings {
             case "results": results = try Self.text(value, place)
             case "default_queue": defaultQueue = try Self.text(value, place)
             case "worker_lost_after": workerLostAfterSeconds = try Self.seconds(value, place)
+            case "worker_leaving": workerLeavingSeconds = try Self.seconds(value, place)
             case "lease": leaseSeconds = try Self.seconds(value, place)
             case "log_format": logFormat = try Self.text(value, place)
             case "metrics": metrics = try Self.text(value, place)
@@ -55,8 +57,9 @@ extension PartialSettings {
                 throw SettingsError(
                     "\(place): no such setting; there are listen, data, tasks, queues, default_concurrency, insecure,"
                         + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
-                        + " supervisor, store, broker, results, default_queue, worker_lost_after, lease,"
-                        + " library_tasks, log_format, metrics, max_connection_age, max_watch_age and limits")
+                        + " supervisor, store, broker, results, default_queue, worker_lost_after,"
+                        + " worker_leaving, lease, library_tasks, log_format, metrics, max_connection_age, max_watch_age and limits"
+                )
             }
         }
     }

@@ -22,7 +22,7 @@ struct Rhythmd: AsyncParsableCommand {
             RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_TOKENS, RHYTHM_TLS_CERT, RHYTHM_TLS_KEY, \
             RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
             RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
-            RHYTHM_WORKER_LOST_AFTER, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS, \
+            RHYTHM_WORKER_LOST_AFTER, RHYTHM_WORKER_LEAVING, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS, \
             RHYTHM_LOG_FORMAT, RHYTHM_METRICS, RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE, RHYTHM_LIMITS) or in a \
             YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
             over the file.
@@ -87,6 +87,12 @@ struct Rhythmd: AsyncParsableCommand {
             "Take a worker for dead when it is silent for so long and its mailbox is gone. Default 300.",
             valueName: "seconds"))
     var workerLostAfter: Double?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Give a worker that said goodbye so long to finish what it runs. Default 21600.", valueName: "seconds"))
+    var workerLeaving: Double?
 
     @Option(
         name: .long,
@@ -226,8 +232,8 @@ struct Rhythmd: AsyncParsableCommand {
             tlsKey: tlsKey, tlsClientCA: tlsClientCA, allowUIDs: allowUID.isEmpty ? nil : allowUID, logLevel: logLevel,
             drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor,
             store: store, broker: broker, results: results, defaultQueue: defaultQueue,
-            workerLostAfterSeconds: workerLostAfter, libraryTasks: libraryTask.isEmpty ? nil : libraryTask,
-            leaseSeconds: lease,
+            workerLostAfterSeconds: workerLostAfter, workerLeavingSeconds: workerLeaving,
+            libraryTasks: libraryTask.isEmpty ? nil : libraryTask, leaseSeconds: lease,
             logFormat: logFormat, metrics: metrics, maxConnectionAgeSeconds: maxConnectionAge,
             maxWatchAgeSeconds: maxWatchAge,
             limits: limit.isEmpty ? nil : try LimitSettings.values(limit, source: "--limit"))

@@ -58,6 +58,7 @@ struct PartialSettings: Equatable {
     var results: String?
     var defaultQueue: String?
     var workerLostAfterSeconds: Double?
+    var workerLeavingSeconds: Double?
     var libraryTasks: [String]?
     var leaseSeconds: Double?
     var logFormat: String?
@@ -79,6 +80,7 @@ struct PartialSettings: Equatable {
             store: store ?? other.store, broker: broker ?? other.broker, results: results ?? other.results,
             defaultQueue: defaultQueue ?? other.defaultQueue,
             workerLostAfterSeconds: workerLostAfterSeconds ?? other.workerLostAfterSeconds,
+            workerLeavingSeconds: workerLeavingSeconds ?? other.workerLeavingSeconds,
             libraryTasks: libraryTasks ?? other.libraryTasks, leaseSeconds: leaseSeconds ?? other.leaseSeconds,
             logFormat: logFormat ?? other.logFormat, metrics: metrics ?? other.metrics,
             maxConnectionAgeSeconds: maxConnectionAgeSeconds ?? other.maxConnectionAgeSeconds,

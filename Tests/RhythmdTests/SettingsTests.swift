@@ -55,6 +55,7 @@ import Testing
             broker: amqp://rabbit/v
             default_queue: q
             worker_lost_after: 60
+            worker_leaving: 900
             library_tasks: [old.task]
             lease: 5
             log_format: json
@@ -79,7 +80,7 @@ import Testing
                         store: .mongodb("mongodb://db/flows"), lease: .seconds(5),
                         celery: .init(
                             broker: "amqp://rabbit/v", results: "mongodb://db/flows", defaultQueue: "q",
-                            workerLostAfter: .seconds(60), libraryTasks: ["old.task"])),
+                            workerLostAfter: .seconds(60), workerLeaving: .seconds(900), libraryTasks: ["old.task"])),
                     operation: OperationSettings(
                         logFormat: .json, metrics: .tcp(host: "127.0.0.1", port: 9464),
                         maxConnectionAge: .seconds(3600), maxWatchAge: .seconds(1800)),

@@ -62,7 +62,9 @@ extension Diagnosis {
     private static func leaving(_ worker: Worker) -> Finding {
         Finding(
             .notice, "worker_leaving", worker.subject, "it said goodbye, and may be finishing a step",
-            consequence: "it takes nothing new", remedy: "nothing, if somebody is stopping it")
+            consequence: "it takes nothing new, and what it had is repeated only once it is known to be gone",
+            remedy: "nothing, if somebody is stopping it; if it was killed, start a worker of its name, or see"
+                + " --worker-leaving")
     }
 
     private static func liveliness(_ worker: Worker, _ evidence: Evidence) -> [Finding] {
