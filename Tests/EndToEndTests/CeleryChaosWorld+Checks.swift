@@ -22,24 +22,13 @@ extension CeleryChaosWorld {
         let ids = Set(workflows.values.map(\.id))
         #expect(ids.count == plan.workflows, "two starts were given one workflow")
         for client in clients {
-            #expect(try await allIDs(client) == ids, "exactly the acknowledged workflows exist")
+            #expect(try await client.allIDs() == ids, "exactly the acknowledged workflows exist")
             for workflow in workflows.values {
                 let seen = try await client.status(workflow.id, previousAttempts: true)
                 #expect(seen == workflow, "the servers do not agree")
             }
         }
         report(workflows, runs)
-    }
-
-    private func allIDs(_ client: RhythmClient) async throws -> Set<WorkflowID> {
-        var ids: Set<WorkflowID> = []
-        var query = ListQuery(limit: 50)
-        repeat {
-            let page = try await client.list(query)
-            for row in page.rows { #expect(ids.insert(row.id).inserted, "\(row.id) is listed twice") }
-            query.cursor = page.next
-        } while query.cursor != nil
-        return ids
     }
 
     private func contradictions(in workflow: Workflow, _ number: Int, _ runs: ChaosRuns) -> [String] {

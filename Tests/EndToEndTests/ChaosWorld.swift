@@ -146,7 +146,7 @@ final class ChaosWorld: Sendable {
         #expect(kills == plan.kills)
         #expect(acknowledged.count == plan.workflows)
         #expect(Set(acknowledged.values).count == plan.workflows, "two starts were given one workflow")
-        #expect(try await allIDs(client) == Set(acknowledged.values), "exactly the acknowledged workflows exist")
+        #expect(try await client.allIDs() == Set(acknowledged.values), "exactly the acknowledged workflows exist")
         #expect(journal.contradictions() == [])
 
         var taskIDs: Set<String> = []
@@ -165,17 +165,6 @@ final class ChaosWorld: Sendable {
         let begun = journal.begins.map(\.taskID)
         #expect(Set(begun) == taskIDs, "the attempts that ran are those on record")
         #expect(begun.count == taskIDs.count)
-    }
-
-    private func allIDs(_ client: RhythmClient) async throws -> Set<WorkflowID> {
-        var ids: Set<WorkflowID> = []
-        var query = ListQuery(limit: 30)
-        repeat {
-            let page = try await client.list(query)
-            for row in page.rows { #expect(ids.insert(row.id).inserted, "\(row.id) is listed twice") }
-            query.cursor = page.next
-        } while query.cursor != nil
-        return ids
     }
 
     /// - Returns: its attempts.

@@ -132,6 +132,18 @@ extension RhythmClient {
         return workflow
     }
 
+    /// The ids of all workflows that there are, page by page.
+    func allIDs() async throws -> Set<WorkflowID> {
+        var ids: Set<WorkflowID> = []
+        var query = ListQuery(limit: 30)
+        repeat {
+            let page = try await list(query)
+            for row in page.rows { #expect(ids.insert(row.id).inserted, "\(row.id) is listed twice") }
+            query.cursor = page.next
+        } while query.cursor != nil
+        return ids
+    }
+
     func waitUntilDone(_ id: WorkflowID, sourceLocation: SourceLocation = #_sourceLocation) async throws -> Workflow {
         try await wait(for: id, sourceLocation: sourceLocation) { $0.status.isDone }
     }
