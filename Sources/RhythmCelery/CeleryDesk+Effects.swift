@@ -33,6 +33,7 @@ extension CeleryDesk {
             entries[id] = entry
             let age = (dispatch.startedAt ?? dispatch.queuedAt).map { Timestamp.wallClock.since($0) } ?? .zero
             polls.insert(id, since: now - age)
+            if entry.hasBegun { polls.begin(id, since: now - age) }
             polls.wake(id, now: now)
         } else {
             entries[id] = entry

@@ -58,8 +58,8 @@ extension PartialSettings {
                     "\(place): no such setting; there are listen, data, tasks, queues, default_concurrency, insecure,"
                         + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
                         + " supervisor, store, broker, results, default_queue, worker_lost_after,"
-                        + " worker_leaving, lease, library_tasks, log_format, metrics, max_connection_age, max_watch_age and limits"
-                )
+                        + " worker_leaving, lease, library_tasks, log_format, metrics, max_connection_age,"
+                        + " max_watch_age and limits")
             }
         }
     }

@@ -137,6 +137,23 @@ import Testing
         #expect(await desk.census?.ids == ["t"])
     }
 
+    /// While attempts wait in queues the next read is put off, so that it serves several; those that an earlier life of
+    /// the server has seen to begin wait for nobody.
+    @Test(arguments: [false, true]) func gathersEndsWhileAttemptsWait(_ haveBegun: Bool) async throws {
+        let long = Timestamp(microseconds: 1)
+        let dispatches = (0..<200).map {
+            Effect.dispatch(
+                Dispatch(
+                    taskID: TaskID("t\($0)"), workflowID: "w", step: "s", task: "task", isRepeated: true,
+                    queuedAt: long, startedAt: haveBegun ? long : nil))
+        }
+        await desk.process([.perform(dispatches)])
+        #expect(await desk.polls.waiting == (haveBegun ? 0 : 200))
+        await desk.process([.polled([], .found([:]))])
+        let pause = await desk.nextRead - desk.now
+        #expect(haveBegun ? pause <= PollSchedule.longestRest : pause == PollSchedule.longestGathering)
+    }
+
     /// Many looks later nothing has changed.
     private func stays(_ wanted: Duration) async throws {
         let looks = ContinuousClock.now + .milliseconds(200)
