@@ -106,8 +106,9 @@ public struct Event: Sendable, Hashable {
 public enum Effect: Sendable, Hashable {
     /// Give this attempt to a runner.
     case dispatch(Dispatch)
-    /// Ask the runner to stop this attempt and to say when it is gone.
-    case revoke(TaskID, of: WorkflowID)
+    /// Ask the runner to stop this attempt and to say when it is gone. The worker is the one that was seen to begin it;
+    /// nil if none was.
+    case revoke(TaskID, of: WorkflowID, begunBy: String? = nil)
     /// The attempt's end is stored: the runner may forget it.
     case settle(TaskID)
     /// Another server follows this attempt from now on: the runner forgets it without touching it.
@@ -142,12 +143,15 @@ public struct Dispatch: Sendable, Hashable {
     public var queuedAt: Timestamp?
     /// When a worker began it; nil if that is not known.
     public var startedAt: Timestamp?
+    /// The worker that did; nil if that is not known.
+    public var worker: String?
 
     /// Makes a dispatch; tests of runners use this.
     public init(
         taskID: TaskID, attempt: Int = 1, workflowID: WorkflowID, appID: String = "", step: String, task: String,
         queue: String? = nil, priority: Int = 0, args: JSON = .emptyArray, kwargs: JSON = .emptyObject,
-        isRepeated: Bool = false, queuedAt: Timestamp? = nil, startedAt: Timestamp? = nil
+        isRepeated: Bool = false, queuedAt: Timestamp? = nil, startedAt: Timestamp? = nil,
+        worker: String? = nil
     ) {
         self.taskID = taskID
         self.attempt = attempt
@@ -162,6 +166,7 @@ public struct Dispatch: Sendable, Hashable {
         self.isRepeated = isRepeated
         self.queuedAt = queuedAt
         self.startedAt = startedAt
+        self.worker = worker
     }
 
     /// The keyword arguments with `workflow_id`, `step` and `app_id`, which win over any others of these names.

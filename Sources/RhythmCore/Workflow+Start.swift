@@ -15,11 +15,16 @@ extension Workflow {
     /// every live attempt again, and told again which of them to stop. Both are harmless to repeat.
     public var outstandingEffects: [Effect] {
         liveAttempts.map { position in
-            guard self[position].revocation == nil else { return .revoke(self[position].id, of: id) }
+            guard self[position].revocation == nil else { return revoke(at: position) }
             var dispatch = dispatch(at: position)
             dispatch.isRepeated = true
             return .dispatch(dispatch)
         }
+    }
+
+    /// What asks a runner to stop an attempt, made from the record.
+    func revoke(at position: AttemptPosition) -> Effect {
+        .revoke(self[position].id, of: id, begunBy: self[position].worker)
     }
 
     /// The dispatch of an attempt, made from the record.
@@ -29,7 +34,8 @@ extension Workflow {
         return Dispatch(
             taskID: attempt.id, attempt: attempt.number, workflowID: id, appID: appID, step: spec.name,
             task: spec.task, queue: spec.queue, priority: spec.effectivePriority(at: position.step),
-            args: attempt.args, kwargs: attempt.kwargs, queuedAt: attempt.queuedAt, startedAt: attempt.startedAt)
+            args: attempt.args, kwargs: attempt.kwargs, queuedAt: attempt.queuedAt, startedAt: attempt.startedAt,
+            worker: attempt.worker)
     }
 }
 
@@ -115,7 +121,7 @@ extension Workflow {
         }
         self[position].revocation = Revocation(reason: reason, requestedAt: transition.now)
         record(.revoking, at: position, detail: reason.rawValue, in: &transition)
-        transition.add(.revoke(self[position].id, of: id))
+        transition.add(revoke(at: position))
     }
 
     /// Takes back an attempt that no runner has seen.

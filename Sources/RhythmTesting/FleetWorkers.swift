@@ -177,7 +177,7 @@ final class FleetRunner: TaskRunner {
                 state.withLock { $0.workflows[dispatch.taskID] = dispatch.workflowID }
                 if !dispatch.isRepeated { workers.publish(dispatch) }
                 workers.follow(dispatch.taskID, self)
-            case .revoke(let id, of: let workflow):
+            case .revoke(let id, of: let workflow, begunBy: _):
                 state.withLock { $0.workflows[id] = workflow }
                 workers.revoke(id, self)
             case .settle(let id): workers.settle(id)

@@ -16,6 +16,21 @@ import Testing
         #expect(rig.workflow.outstandingEffects == [.dispatch(again)])
     }
 
+    /// Whoever follows an attempt next is told who has it.
+    @Test func whoBeganItIsHandedOn() throws {
+        var rig = try Rig(args: "[1]")
+        rig.start()
+        let effects = rig.workflow.outstandingEffects
+        guard case .dispatch(let dispatch)? = effects.first else {
+            Issue.record("\(effects)")
+            return
+        }
+        #expect(dispatch.worker == "worker-1" && dispatch.startedAt == rig.now && effects.count == 1)
+        rig.pause(.now)
+        let revoke = Effect.revoke("1", of: rig.workflow.id, begunBy: "worker-1")
+        #expect(rig.last.effects == [revoke] && rig.workflow.outstandingEffects == [revoke])
+    }
+
     @Test func lostBeforeItBeganIsRunAgainAtOnce() throws {
         var rig = try Rig(args: "[1]")
         rig.report({ .queued(at: $0) }, of: "1")
