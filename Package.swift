@@ -224,7 +224,8 @@ let package = Package(
         .testTarget(
             name: "RhythmdTests",
             dependencies: [
-                "rhythmd", "RhythmAuth", "RhythmServer", "RhythmWire", .product(name: "Logging", package: "swift-log"),
+                "rhythmd", "RhythmAuth", "RhythmCelery", "RhythmServer", "RhythmWire",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(

@@ -29,10 +29,13 @@ public struct CeleryConfiguration: Sendable {
     /// Running attempts that are to stop are ended with SIGKILL at once. Otherwise they are told with SIGTERM, which a task
     /// may ignore; Celery then gives up its process, and nothing but the system of that machine can end it.
     public var revokesWithKill = false
-    /// Task events are switched on in the workers and listened to.
-    public var usesEvents = true
+    /// When workers are asked to send events of their tasks.
+    public var taskEvents = TaskEvents.auto
     /// Changes of the result documents are watched where the database can do that.
     public var usesChangeStream = true
+
+    /// Events are listened to.
+    var usesEvents: Bool { taskEvents != .never }
 
     /// The times; the defaults suit workers with Celery's own.
     public var times = Times()
@@ -43,6 +46,8 @@ public struct CeleryConfiguration: Sendable {
         public var pollShortest: Duration = .milliseconds(1)
         /// Between two reads of an old one's.
         public var pollLongest: Duration = .seconds(1)
+        /// A worker that runs an attempt for longer is asked for task events, with ``TaskEvents/auto``.
+        public var longAttempt: Duration = .seconds(3)
         /// How long to listen before the workers that were heard of count as all there are. They send a heartbeat every
         /// two seconds.
         public var acquaintance: Duration = .seconds(5)

@@ -126,6 +126,7 @@ extension CeleryDesk {
         entries[id]?.hasBegun = true
         guard !entry.startIsTold else { return }
         entries[id]?.startIsTold = true
+        entries[id]?.begunAt = now
         tellWait(id, nil)
         polls.begin(id, since: now)
         tell(id, .started(at: at, worker: worker))

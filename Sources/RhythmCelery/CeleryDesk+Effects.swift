@@ -10,7 +10,7 @@ extension CeleryDesk {
     func perform(_ effect: Effect, isRepeated: Bool) {
         switch effect {
         case .dispatch(let dispatch): take(dispatch, isRepeated: isRepeated || dispatch.isRepeated)
-        case .revoke(let id, let workflowID): revoke(id, of: workflowID)
+        case .revoke(let id, let workflowID, let worker): revoke(id, of: workflowID, begunBy: worker)
         case .settle(let id): settle(id)
         case .release(let id): release(id)
         }
@@ -30,14 +30,17 @@ extension CeleryDesk {
             entry.startIsTold = entry.hasBegun
             // It may have one; deleting one that is not there does no harm.
             entry.hasPrivateDocument = true
-            entries[id] = entry
             let age = (dispatch.startedAt ?? dispatch.queuedAt).map { Timestamp.wallClock.since($0) } ?? .zero
+            if entry.hasBegun { entry.begunAt = now - age }
+            entry.begunBy = dispatch.worker ?? ""
+            entries[id] = entry
             polls.insert(id, since: now - age)
             if entry.hasBegun { polls.begin(id, since: now - age) }
             polls.wake(id, now: now)
         } else {
             entries[id] = entry
             unsent.insert(id)
+            if kinds.tracksStart(dispatch.task) == false { askForEvents(of: telling.wantAll()) }
             trySend(id)
         }
     }
@@ -71,13 +74,14 @@ extension CeleryDesk {
         forget(id)
     }
 
-    private func revoke(_ id: TaskID, of workflowID: WorkflowID) {
+    private func revoke(_ id: TaskID, of workflowID: WorkflowID, begunBy worker: String? = nil) {
         if entries[id] == nil {
             // Never seen here: whatever there is of it was sent by somebody else, or long ago.
             entries[id] = CeleryEntry(
                 workflowID: workflowID, dispatch: nil, queue: "", phase: .sent, now: now, serial: nextSerial(),
                 lost: LostRule(pause: configuration.times.lost))
             entries[id]?.hasPrivateDocument = true
+            entries[id]?.begunBy = worker ?? ""
             polls.insert(id, since: now)
         }
         want(id, of: workflowID)

@@ -40,7 +40,9 @@ extension CeleryDesk {
             kindsAsked[node] = nil
             greeted[node] = nil
             pulses[node] = nil
+            telling.forget(node)
         }
+        askForEventsOfLongAttempts()
         guard isListening else { return }
         for (id, entry) in entries {
             guard entry.isSent, entry.revoke == nil, entry.nextLook <= now,

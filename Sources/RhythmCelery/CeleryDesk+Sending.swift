@@ -84,7 +84,7 @@ extension CeleryDesk {
         entries[id]?.phase = .publishing
         unsent.remove(id)
         // From now on: a worker may be done with it before the broker's word is here.
-        polls.insert(id, since: now)
+        polls.insert(id, since: now, kind: .init(queue: queue, task: dispatch.task))
         links.publish(message, of: id, number: entries[id]?.tries ?? 0)
     }
 

@@ -14,6 +14,8 @@ extension CeleryDesk {
         case kinds
         /// Who is there.
         case roll
+        /// Whether it sends task events from now on.
+        case telling
         /// Part of the examination that began at that time.
         case examination(Examination.Part, begun: Duration)
         /// Part of the inspection of this number.
@@ -40,12 +42,34 @@ extension CeleryDesk {
         links.tell(request, ticket: ticket)
     }
 
-    /// Asks who is there, and switches task events on in those that have forgotten it.
+    /// Asks who is there, and for task events those that may have forgotten it.
     func callTheRoll() {
         nextRollCall = now + Self.rollCall
         guard isListening else { return }
-        ask(configuration.usesEvents ? .enableEvents : .ping, .roll)
+        let wanted = telling.wanted
+        if wanted != .all { ask(.ping, .roll) }
+        askForEvents(of: wanted)
         ask(.registered, .kinds)
+    }
+
+    /// Asks for task events.
+    func askForEvents(of workers: TellingRule.Workers) {
+        guard isListening else { return }
+        switch workers {
+        case .all: ask(.enableEvents, .telling)
+        case .some(let nodes): if !nodes.isEmpty { ask(.enableEvents.to(nodes.sorted()), .telling) }
+        }
+    }
+
+    /// Workers that run something long tell of its end from now on, and those tell of its begin whose documents do not.
+    func askForEventsOfLongAttempts() {
+        for entry in entries.values where entry.isSent {
+            if let task = entry.dispatch?.task, kinds.tracksStart(task) == false {
+                askForEvents(of: telling.wantAll())
+            } else if let begun = entry.begunAt, now - begun >= configuration.times.longAttempt {
+                askForEvents(of: telling.want(entry.begunBy))
+            }
+        }
     }
 
     /// The server hears what workers say, and can tell them something.
@@ -142,7 +166,7 @@ extension CeleryDesk {
     /// A worker is there that was not before: what waited for one may go on.
     private func welcome(_ node: String) {
         guard isListening else { return }
-        if configuration.usesEvents { ask(ControlRequest.enableEvents.to([node]), .roll) }
+        if telling.wants(node) { askForEvents(of: .some([node])) }
         askKinds(node)
         sendAnew()
         nextQueueCheck = now
@@ -171,7 +195,8 @@ extension CeleryDesk {
         hear(reply.node, .answer)
         guard let question = questions[reply.ticket] else { return }
         switch question {
-        case .roll: if configuration.usesEvents, reply.value["ok"] != nil { roster.tellsOfTasks(reply.node, true) }
+        case .roll: break
+        case .telling: if reply.value["ok"] != nil { roster.tellsOfTasks(reply.node, true) }
         case .examination(let part, let begun): answered(part, begun: begun, reply)
         case .kinds:
             kinds.learn(reply.value, of: reply.node)

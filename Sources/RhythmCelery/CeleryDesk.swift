@@ -42,6 +42,7 @@ actor CeleryDesk {
 
     // Workers
     var roster: WorkerRoster
+    var telling: TellingRule
     var kinds: TaskKinds
     var kindsAsked: [String: Duration] = [:]
     /// When workers have greeted the others last.
@@ -105,6 +106,7 @@ actor CeleryDesk {
         polls.longest = times.pollLongest
         roster = WorkerRoster(
             patience: .init(quiet: times.workerQuiet, dead: times.workerLost, leaving: times.workerLeaving))
+        telling = TellingRule(configuration.taskEvents)
         kinds = TaskKinds()
     }
 
@@ -237,7 +239,7 @@ actor CeleryDesk {
         guard let entry = entries[id], !entry.isEnded else { return }
         entries[id]?.phase = .ended(observation)
         entries[id]?.document = nil
-        polls.remove(id)
+        polls.end(id)
         unsent.remove(id)
         revoking.remove(id)
         wanted.remove(id)

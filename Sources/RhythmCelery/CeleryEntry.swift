@@ -45,6 +45,8 @@ struct CeleryEntry {
     }
     /// A worker has begun it.
     var hasBegun = false
+    /// When the present run of it began, or was seen to have; nil if nobody has seen that.
+    var begunAt: Duration?
     /// The worker that has, as far as anything has said so; empty if nothing has. Documents may say less than those
     /// before them: a REVOKED that another worker wrote, or the RETRY of one that was ended, names nobody.
     var begunBy = ""

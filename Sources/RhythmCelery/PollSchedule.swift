@@ -6,8 +6,9 @@ import RhythmCore
 /// The interval is a tenth of the attempt's age, so a short step is noticed within a fraction of its own length and a
 /// long one costs little. Young attempts are read every few milliseconds, old ones once a second, and more rarely where
 /// thousands are open. While all workers tell when they begin and end an attempt, documents are read for the rare case
-/// only that they told in vain: each read costs the database time that it owes to the workers' own writes. Times are
-/// counted from when the runner began. A value; no clock.
+/// only that they told in vain: each read costs the database time that it owes to the workers' own writes. The first read
+/// of a short step comes when such steps have usually ended (``ShortSteps``). Times are counted from when the runner
+/// began. A value; no clock.
 struct PollSchedule {
     /// The shortest and the longest interval.
     var shortest: Duration = .milliseconds(1)
@@ -24,6 +25,8 @@ struct PollSchedule {
     /// For each attempt that waits in a queue the pause after a read is so much longer, up to ``longestGathering``.
     static let gathering: Duration = .microseconds(250)
     static let longestGathering: Duration = .milliseconds(25)
+    /// An attempt before which no more than this waited when it was sent, in whatever queues, waits for nobody.
+    static let few = 2
 
     private struct Entry {
         /// When it was sent, or began: its age counts from then.
@@ -37,6 +40,13 @@ struct PollSchedule {
         var again = false
         /// It has begun; else it waits in its queue.
         var hasBegun = false
+        /// What is learnt from how long it takes, and from when on; nil if nothing is.
+        var lesson: (kind: ShortSteps.Kind, sent: Duration)?
+        /// Not looked at before that.
+        var firstLook: Duration
+        /// Reads of it so far, and when the last began.
+        var looks = 0
+        var lastLook: Duration = .zero
     }
 
     private struct Plan: Comparable {
@@ -51,6 +61,7 @@ struct PollSchedule {
     private var entries: [TaskID: Entry] = [:]
     private var plans = Heap<Plan>()
     private var lastPlan: UInt64 = 0
+    private var shortSteps = ShortSteps()
 
     /// How many attempts are open.
     var count: Int { entries.count }
@@ -67,17 +78,29 @@ struct PollSchedule {
     }
 
     /// Begins to follow an attempt that was sent at `since`. One that is followed already keeps its place.
-    mutating func insert(_ id: TaskID, since: Duration) {
+    ///
+    /// - Parameter kind: what it is, if it was sent only now.
+    mutating func insert(_ id: TaskID, since: Duration, kind: ShortSteps.Kind? = nil) {
         guard entries[id] == nil else { return }
-        entries[id] = Entry(since: since, due: since, plan: 0)
-        waiting += 1
+        let kind = waiting <= Self.few ? kind : nil
         // A message takes a few milliseconds to a worker, and the worker as many to begin.
-        plan(id, at: since + max(least, shortest * 4))
+        let first = since + (kind.flatMap { shortSteps[$0] } ?? max(least, shortest * 4))
+        entries[id] = Entry(since: since, due: since, plan: 0, lesson: kind.map { ($0, since) }, firstLook: first)
+        waiting += 1
+        plan(id, at: first)
     }
 
     /// Stops following.
     mutating func remove(_ id: TaskID) {
         if entries.removeValue(forKey: id)?.hasBegun == false { waiting -= 1 }
+    }
+
+    /// It is over: stops following.
+    mutating func end(_ id: TaskID) {
+        if let entry = entries[id], entry.isBeingRead, let (kind, sent) = entry.lesson {
+            shortSteps.saw(endOf: kind, age: entry.lastLook - sent, isFirst: entry.looks == 1)
+        }
+        remove(id)
     }
 
     /// It has begun only now: its age counts from `since` on, so its first moments are watched closely.
@@ -86,11 +109,16 @@ struct PollSchedule {
         if !entry.hasBegun { waiting -= 1 }
         entries[id]?.hasBegun = true
         entries[id]?.since = since
-        hurry(id, to: since + least)
+        // What is being read is planned anew when that is back.
+        if !entry.isBeingRead, since + least > entry.firstLook { hurry(id, to: since + least) }
     }
 
     /// Something may have happened to it: it is due now.
-    mutating func wake(_ id: TaskID, now: Duration) { hurry(id, to: now) }
+    mutating func wake(_ id: TaskID, now: Duration) {
+        // Whoever says so says it the next time, too.
+        entries[id]?.lesson = nil
+        hurry(id, to: now)
+    }
 
     /// It is due now, all of them are.
     mutating func wakeAll(now: Duration) {
@@ -114,6 +142,8 @@ struct PollSchedule {
             guard let first = plans.min, first.due <= now else { break }
             plans.removeMin()
             entries[first.id]?.isBeingRead = true
+            entries[first.id]?.looks += 1
+            entries[first.id]?.lastLook = now
             taken.append(first.id)
         }
         return taken

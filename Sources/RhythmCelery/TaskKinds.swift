@@ -11,6 +11,8 @@ import RhythmCore
 /// Which kind a task is, its worker says: the remote control command `registered` shows attributes of task objects, and
 /// the methods of `WorkflowTask` show their class. Whatever is not known to be plain gets the private document: that is
 /// safe for either kind, as a plain task sees nothing but another id.
+///
+/// The same answer says whether a task's documents tell that it has begun (`track_started`).
 struct TaskKinds {
     /// What a task is known to be.
     enum Kind: Hashable, Sendable {
@@ -21,20 +23,29 @@ struct TaskKinds {
     }
 
     /// The attributes to ask for: any one of them gives the library away, even where a subclass replaces the others.
-    static let attributes = ["update_progress", "before_start", "on_success", "on_failure"]
-    private static let mark = "WorkflowTask."
+    static let attributes = ["update_progress", "before_start", "on_success", "on_failure", "track_started"]
+    private static let libraryMark = "WorkflowTask."
+    private static let trackingMark = "track_started=True"
 
-    private var workers: [String: [String: Kind]] = [:]
+    private struct Task {
+        var kind: Kind
+        var tracksStart: Bool
+    }
+
+    private var workers: [String: [String: Task]] = [:]
 
     /// Takes a worker's answer to `registered`: a list of `NAME` or `NAME [attribute=text ...]`.
     mutating func learn(_ answer: JSONValue, of worker: String) {
         guard let entries = answer.arrayValue else { return }
-        var kinds: [String: Kind] = [:]
+        var tasks: [String: Task] = [:]
         for case .string(let entry) in entries {
             let parts = entry.split(separator: " [", maxSplits: 1, omittingEmptySubsequences: false)
-            kinds[String(parts[0])] = parts.count > 1 && parts[1].contains(Self.mark) ? .library : .plain
+            let attributes = parts.count > 1 ? parts[1] : ""
+            tasks[String(parts[0])] = Task(
+                kind: attributes.contains(Self.libraryMark) ? .library : .plain,
+                tracksStart: attributes.contains(Self.trackingMark))
         }
-        workers[worker] = kinds
+        workers[worker] = tasks
     }
 
     /// Forgets a worker that is gone.
@@ -46,13 +57,20 @@ struct TaskKinds {
     /// What a task is; nil if no worker that has told its tasks knows it.
     subscript(task: String) -> Kind? {
         var found: Kind?
-        for kinds in workers.values {
-            switch kinds[task] {
+        for tasks in workers.values {
+            switch tasks[task]?.kind {
             case .library: return .library
             case .plain: found = .plain
             case nil: break
             }
         }
         return found
+    }
+
+    /// Whether the documents of a task say that it has begun, wherever it runs; nil if no worker that has told its tasks
+    /// knows it.
+    func tracksStart(_ task: String) -> Bool? {
+        let known = workers.values.compactMap { $0[task]?.tracksStart }
+        return known.isEmpty ? nil : known.allSatisfy { $0 }
     }
 }

@@ -1,3 +1,4 @@
+import RhythmCelery
 import RhythmCore
 
 /// Where workflows are kept, and who runs their steps.
@@ -22,6 +23,8 @@ struct BackendSettings: Equatable {
         var workerLostAfter: Duration
         /// A worker that said goodbye may be finishing what it runs for so long.
         var workerLeaving: Duration
+        /// When workers are asked for events of their tasks.
+        var taskEvents = TaskEvents.auto
         /// Tasks that are known to be based on the original library's class.
         var libraryTasks: [String]
     }
@@ -51,7 +54,7 @@ extension PartialSettings {
             for (name, isSet) in [
                 ("results", results != nil), ("default_queue", defaultQueue != nil),
                 ("worker_lost_after", workerLostAfterSeconds != nil), ("worker_leaving", workerLeavingSeconds != nil),
-                ("library_tasks", libraryTasks != nil),
+                ("task_events", taskEvents != nil), ("library_tasks", libraryTasks != nil),
             ] where isSet {
                 throw SettingsError("\(name): means something only with a broker; give --broker amqp://HOST as well")
             }
@@ -75,7 +78,16 @@ extension PartialSettings {
                 broker: broker, results: results, defaultQueue: defaultQueue ?? "celery",
                 workerLostAfter: try Self.seconds(workerLostAfterSeconds ?? 300, "worker_lost_after"),
                 workerLeaving: try Self.seconds(workerLeavingSeconds ?? 6 * 3600, "worker_leaving"),
+                taskEvents: try Self.taskEvents(taskEvents),
                 libraryTasks: libraryTasks ?? []))
+    }
+
+    private static func taskEvents(_ text: String?) throws(SettingsError) -> TaskEvents {
+        guard let text else { return .auto }
+        guard let found = TaskEvents(rawValue: text) else {
+            throw SettingsError("task_events: '\(text)' is not one of auto, always and never")
+        }
+        return found
     }
 
     private static func isMongo(_ text: String) -> Bool {

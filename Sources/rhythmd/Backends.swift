@@ -36,13 +36,8 @@ struct Backends {
     /// - Parameter local: settings for steps that are processes on this machine.
     func makeRunner(local: () throws -> LocalRunnerConfiguration) throws -> any TaskRunner {
         guard let celery = settings.celery else { return try LocalRunner(try local()) }
-        var configuration = CeleryConfiguration(broker: celery.broker, results: celery.results, serverID: serverID)
-        configuration.defaultQueue = celery.defaultQueue
-        configuration.libraryTasks = Set(celery.libraryTasks)
-        configuration.times.shorten(toLose: celery.workerLostAfter)
-        configuration.times.workerLeaving = celery.workerLeaving
         do throws(CeleryRunnerError) {
-            return try CeleryRunner(configuration)
+            return try CeleryRunner(celery.configuration(serverID: serverID))
         } catch {
             throw SettingsError("\(error)")
         }
@@ -80,5 +75,18 @@ struct Backends {
         }
         return PeerExchange(
             broker, group: try Self.pool(address, "store").database, serverID: serverID, engine: engine)
+    }
+}
+
+extension BackendSettings.Celery {
+    /// What the runner is told.
+    func configuration(serverID: String) -> CeleryConfiguration {
+        var configuration = CeleryConfiguration(broker: broker, results: results, serverID: serverID)
+        configuration.defaultQueue = defaultQueue
+        configuration.libraryTasks = Set(libraryTasks)
+        configuration.times.shorten(toLose: workerLostAfter)
+        configuration.times.workerLeaving = workerLeaving
+        configuration.taskEvents = taskEvents
+        return configuration
     }
 }

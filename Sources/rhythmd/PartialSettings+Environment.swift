@@ -44,6 +44,7 @@ extension PartialSettings {
             guard let number = Double(text) else { throw Self.unusable("RHYTHM_WORKER_LEAVING", text, "seconds") }
             workerLeavingSeconds = number
         }
+        taskEvents = value("RHYTHM_TASK_EVENTS")
         tlsCert = value("RHYTHM_TLS_CERT")
         tlsKey = value("RHYTHM_TLS_KEY")
         tlsClientCA = value("RHYTHM_TLS_CLIENT_CA")

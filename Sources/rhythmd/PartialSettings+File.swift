@@ -4,9 +4,8 @@ extension PartialSettings {
     /// What a configuration file says: YAML with the keys `listen` (a list), `data`, `tasks`, `queues` (a map from
     /// name to concurrency), `default_concurrency`, `insecure`, `tokens`, `tls_cert`, `tls_key`, `tls_client_ca`,
     /// `allow_uids` (a list of numbers), `log_level`, `drain_grace`, `task_grace` (seconds), `supervisor`, `store`,
-    /// `broker`, `results`, `default_queue`, `worker_lost_after`, `worker_leaving`, `lease` (seconds),
-    /// `library_tasks` (a list),
-    /// `log_format`, `metrics`, `max_connection_age`, `max_watch_age` (seconds) and `limits` (a map from name to number).
+    /// `broker`, `results`, `default_queue`, `worker_lost_after`, `worker_leaving`, `lease` (seconds), `task_events`
+    /// (auto, always or never), `library_tasks` (a list), `log_format`, `metrics`, `max_connection_age`, `max_watch_age` (seconds) and `limits` (a map from name to number).
     /// Other keys are errors, so that a misspelt one is not silently without effect.
     init(yaml: String, path: String) throws(SettingsError) {
         let node: Node?
@@ -46,6 +45,7 @@ extension PartialSettings {
             case "default_queue": defaultQueue = try Self.text(value, place)
             case "worker_lost_after": workerLostAfterSeconds = try Self.seconds(value, place)
             case "worker_leaving": workerLeavingSeconds = try Self.seconds(value, place)
+            case "task_events": taskEvents = try Self.text(value, place)
             case "lease": leaseSeconds = try Self.seconds(value, place)
             case "log_format": logFormat = try Self.text(value, place)
             case "metrics": metrics = try Self.text(value, place)
@@ -58,7 +58,7 @@ extension PartialSettings {
                     "\(place): no such setting; there are listen, data, tasks, queues, default_concurrency, insecure,"
                         + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
                         + " supervisor, store, broker, results, default_queue, worker_lost_after,"
-                        + " worker_leaving, lease, library_tasks, log_format, metrics, max_connection_age,"
+                        + " worker_leaving, task_events, lease, library_tasks, log_format, metrics, max_connection_age,"
                         + " max_watch_age and limits")
             }
         }

@@ -97,6 +97,13 @@ struct Rhythmd: AsyncParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
+            "Have workers send task events: auto (those that run long steps), always or never. Default auto.",
+            valueName: "when"))
+    var taskEvents: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
             "Take over from a server that shares the store and is silent for so long. Default 15.",
             valueName: "seconds"))
     var lease: Double?
@@ -232,7 +239,7 @@ struct Rhythmd: AsyncParsableCommand {
             tlsKey: tlsKey, tlsClientCA: tlsClientCA, allowUIDs: allowUID.isEmpty ? nil : allowUID, logLevel: logLevel,
             drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor,
             store: store, broker: broker, results: results, defaultQueue: defaultQueue,
-            workerLostAfterSeconds: workerLostAfter, workerLeavingSeconds: workerLeaving,
+            workerLostAfterSeconds: workerLostAfter, workerLeavingSeconds: workerLeaving, taskEvents: taskEvents,
             libraryTasks: libraryTask.isEmpty ? nil : libraryTask, leaseSeconds: lease,
             logFormat: logFormat, metrics: metrics, maxConnectionAgeSeconds: maxConnectionAge,
             maxWatchAgeSeconds: maxWatchAge,

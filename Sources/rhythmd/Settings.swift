@@ -59,6 +59,7 @@ struct PartialSettings: Equatable {
     var defaultQueue: String?
     var workerLostAfterSeconds: Double?
     var workerLeavingSeconds: Double?
+    var taskEvents: String?
     var libraryTasks: [String]?
     var leaseSeconds: Double?
     var logFormat: String?
@@ -81,6 +82,7 @@ struct PartialSettings: Equatable {
             defaultQueue: defaultQueue ?? other.defaultQueue,
             workerLostAfterSeconds: workerLostAfterSeconds ?? other.workerLostAfterSeconds,
             workerLeavingSeconds: workerLeavingSeconds ?? other.workerLeavingSeconds,
+            taskEvents: taskEvents ?? other.taskEvents,
             libraryTasks: libraryTasks ?? other.libraryTasks, leaseSeconds: leaseSeconds ?? other.leaseSeconds,
             logFormat: logFormat ?? other.logFormat, metrics: metrics ?? other.metrics,
             maxConnectionAgeSeconds: maxConnectionAgeSeconds ?? other.maxConnectionAgeSeconds,

@@ -26,7 +26,7 @@ import Testing
     @Test(arguments: [false, true]) func tellsOfProgressInTime(_ hasChangeStream: Bool) async throws {
         let world = try await world()
         var configuration = world.configuration(server: "watched")
-        configuration.usesEvents = false
+        configuration.taskEvents = .never
         configuration.usesChangeStream = hasChangeStream
         let folder = try ProcessGuard.shared.get().makeFolder("watched")
         let service = EngineService(
@@ -63,7 +63,7 @@ import Testing
     @Test(arguments: ["polling", "events", "changes"]) func isQuick(_ way: String) async throws {
         let world = try await world()
         let runner = try world.runner {
-            $0.usesEvents = way == "events"
+            $0.taskEvents = way == "events" ? .always : .never
             $0.usesChangeStream = way == "changes"
             $0.plainTasks = ["echo"]
         }

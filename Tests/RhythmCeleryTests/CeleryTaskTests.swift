@@ -157,7 +157,7 @@ import Testing
     @Test(arguments: CeleryWorker.Version.allCases)
     func readsASuccessBeforeItRevokes(_ version: CeleryWorker.Version) async throws {
         let (world, runner) = try await begin(version) {
-            $0.usesEvents = false
+            $0.taskEvents = .never
             $0.times.pollShortest = .seconds(3600)
             $0.times.pollLongest = .seconds(3600)
         }

@@ -14,8 +14,9 @@ import Testing
     private let desk: CeleryDesk
 
     init() throws {
-        let configuration = CeleryConfiguration(
+        var configuration = CeleryConfiguration(
             broker: "amqp://127.0.0.1:1//", results: "mongodb://127.0.0.1:1/celery", serverID: "s1")
+        configuration.times.longAttempt = .zero
         let lane = Lane(label: "desk")
         let inbox = DeskInbox(lane: lane)
         let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
@@ -43,11 +44,15 @@ import Testing
         }
     }
 
-    /// A worker answers the roll call.
+    private func ticket(of isMeant: (CeleryDesk.Question) -> Bool) async throws -> String {
+        try #require(await desk.questions.first { isMeant($0.value) }?.key)
+    }
+
+    /// A worker answers that it tells of its tasks.
     private func confirm(_ node: String) async throws {
-        let ticket = await desk.questions.first { if case .roll = $0.value { true } else { false } }?.key
+        let ticket = try await ticket { if case .telling = $0 { true } else { false } }
         let reply = ControlReply(
-            headers: ["ticket": .string(try #require(ticket))],
+            headers: ["ticket": .string(ticket)],
             body: Array(#"{"\#(node)": {"ok": "task events enabled"}}"#.utf8))
         await desk.process([.reply(try #require(reply))])
     }
@@ -60,6 +65,7 @@ import Testing
         let links: [Links.Name] = [.control, .events, .mailbox]
         await desk.process(links.map { .link($0, .ready(again: false)) })
         await desk.process([.events([.alive("w1", .init()), .alive("w2", .init())])])
+        await desk.wantAll()
         try await confirm("w1")
         try await stays(often)
         try await confirm("w2")
@@ -74,6 +80,40 @@ import Testing
         // Whatever was told while the events were away is lost.
         await desk.process([.link(.events, .down(reason: "cut", retryIn: .seconds(1)))])
         try await wait(for: often)
+    }
+
+    /// A worker is asked for events once it runs something long, and all are once documents do not tell that a task has
+    /// begun.
+    @Test(arguments: [true, false]) func asksForEventsWhenTheyAreWorthIt(_ tracksStart: Bool) async throws {
+        let links: [Links.Name] = [.control, .events, .mailbox]
+        await desk.process(links.map { .link($0, .ready(again: false)) })
+        await desk.process([.events([.alive("w1@host", .init()), .alive("w2@host", .init())])])
+        let tasks = ControlReply(
+            headers: ["ticket": .string(try await ticket { if case .kinds = $0 { true } else { false } })],
+            body: Array(#"{"w1@host": ["task [track_started=\#(tracksStart ? "True" : "False")]"]}"#.utf8))
+        await desk.process([.reply(try #require(tasks))])
+        func dispatch(_ id: TaskID, _ startedAt: Timestamp? = nil, by worker: String? = nil) -> Effect {
+            .dispatch(
+                Dispatch(
+                    taskID: id, workflowID: "w", step: "s", task: "task", isRepeated: true,
+                    queuedAt: Timestamp(microseconds: 1), startedAt: startedAt, worker: worker))
+        }
+        await desk.process([.perform([dispatch("waits")])])
+        await desk.askForEventsOfLongAttempts()
+        #expect(await desk.telling.wanted == (tracksStart ? .some([]) : .all))
+        await desk.process([.perform([dispatch("runs", Timestamp(microseconds: 2), by: "w2@host")])])
+        await desk.askForEventsOfLongAttempts()
+        #expect(await desk.telling.wanted == (tracksStart ? .some(["w2@host"]) : .all))
+        _ = try await ticket { if case .telling = $0 { true } else { false } }
+    }
+
+    /// The record knows who began an attempt that another server has followed until now.
+    @Test func knowsFromTheRecordWhoBeganAnAttempt() async throws {
+        let dispatch = Dispatch(
+            taskID: "t", workflowID: "w", step: "s", task: "task", isRepeated: true, worker: "w1@host")
+        await desk.process([.perform([.dispatch(dispatch), .revoke("u", of: "w", begunBy: "w2@host")])])
+        #expect(await desk.entries["t"]?.begunBy == "w1@host")
+        #expect(await desk.entries["u"]?.begunBy == "w2@host")
     }
 
     /// A worker that lost its connection says goodbye for it over the next one, in either order with its greeting.
@@ -163,4 +203,9 @@ import Testing
             await Task.yield()
         }
     }
+}
+
+extension CeleryDesk {
+    /// All workers are to send events.
+    fileprivate func wantAll() { askForEvents(of: telling.wantAll()) }
 }

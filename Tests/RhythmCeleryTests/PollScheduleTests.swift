@@ -84,6 +84,39 @@ import Testing
         same(schedule.rest(after: .milliseconds(2)), .milliseconds(2))
     }
 
+    /// Of a short step the first look comes when its like have ended, in a queue where it does not have to wait.
+    @Test func looksAtShortStepsWhenTheyAreOver() {
+        let kind = ShortSteps.Kind(queue: "q", task: "t")
+        var schedule = PollSchedule()
+        func end(_ id: TaskID, after age: Duration) {
+            _ = schedule.takeDue(now: age, limit: 5)
+            schedule.end(id)
+        }
+        schedule.insert("a", since: .zero, kind: kind)
+        same(schedule.nextDue, .milliseconds(4), "nothing is known")
+        end("a", after: .milliseconds(12))
+        schedule.insert("b", since: .zero, kind: kind)
+        same(schedule.nextDue, .milliseconds(12))
+        schedule.begin("b", since: .milliseconds(3))
+        same(schedule.nextDue, .milliseconds(12), "that it has begun is no reason to look sooner")
+        schedule.wake("b", now: .milliseconds(5))
+        same(schedule.nextDue, .milliseconds(5), "that something has changed is")
+        end("b", after: .milliseconds(5))
+        schedule.insert("c", since: .zero, kind: kind)
+        same(schedule.nextDue, .milliseconds(12), "and says nothing about how long it takes")
+        _ = schedule.takeDue(now: .milliseconds(12), limit: 5)
+        schedule.begin("c", since: .milliseconds(13))
+        schedule.wasRead("c", now: .milliseconds(13))
+        same(schedule.nextDue, .milliseconds(14), "it has only begun: it is watched closely")
+        schedule.remove("c")
+        for id in ["d", "e", "f"] as [TaskID] { schedule.insert(id, since: .seconds(1), kind: kind) }
+        same(schedule.nextDue, .milliseconds(1012))
+        schedule.insert("g", since: .seconds(1), kind: kind)
+        same(schedule.nextDue, .milliseconds(1004), "three are before it")
+        schedule.insert("h", since: .zero)
+        same(schedule.nextDue, .milliseconds(4), "nobody knows how long this one is on its way")
+    }
+
     @Test func isWokenUp() {
         var schedule = PollSchedule()
         for id in ["a", "b"] as [TaskID] { schedule.insert(id, since: .zero) }

@@ -39,6 +39,20 @@ import Testing
         #expect(kinds["rhythm.inspect"] == .plain)
     }
 
+    /// A begin that no document tells of has to be told by events; one worker where that is so is enough.
+    @Test func knowsWhoseDocumentsTellOfTheBegin() {
+        var kinds = TaskKinds()
+        #expect(kinds.tracksStart("steps.add") == nil)
+        let mark = "before_start=<bound method Task.before_start of <@task: steps.add of app at 0x7f>> track_started"
+        kinds.learn(.array([.string("steps.add [\(mark)=True]"), .string("steps.bare")]), of: "w0@host")
+        #expect(kinds.tracksStart("steps.add") == true)
+        #expect(kinds.tracksStart("steps.bare") == false && kinds.tracksStart("nobody.knows") == nil)
+        kinds.learn(.array([.string("steps.add [\(mark)=False]")]), of: "w1@host")
+        #expect(kinds.tracksStart("steps.add") == false)
+        kinds.forget("w1@host")
+        #expect(kinds.tracksStart("steps.add") == true)
+    }
+
     @Test func makesADocumentWithOneStep() throws {
         let dispatch = Dispatch(
             taskID: "t-1", workflowID: "w-1", appID: "app", step: "copy", task: "rhythm.copy",

@@ -1,4 +1,5 @@
 import Logging
+import RhythmCelery
 import RhythmServer
 import RhythmWire
 import Testing
@@ -56,6 +57,7 @@ import Testing
             default_queue: q
             worker_lost_after: 60
             worker_leaving: 900
+            task_events: never
             library_tasks: [old.task]
             lease: 5
             log_format: json
@@ -80,7 +82,8 @@ import Testing
                         store: .mongodb("mongodb://db/flows"), lease: .seconds(5),
                         celery: .init(
                             broker: "amqp://rabbit/v", results: "mongodb://db/flows", defaultQueue: "q",
-                            workerLostAfter: .seconds(60), workerLeaving: .seconds(900), libraryTasks: ["old.task"])),
+                            workerLostAfter: .seconds(60), workerLeaving: .seconds(900),
+                            taskEvents: .never, libraryTasks: ["old.task"])),
                     operation: OperationSettings(
                         logFormat: .json, metrics: .tcp(host: "127.0.0.1", port: 9464),
                         maxConnectionAge: .seconds(3600), maxWatchAge: .seconds(1800)),
@@ -122,11 +125,26 @@ import Testing
             (PartialSettings(broker: "amqp://u:secret@h", results: "redis://u:secret@h"), "results"),
             (PartialSettings(results: "mongodb://u:secret@h/d"), "results"),
             (PartialSettings(store: "mongodb://u:secret@h/d", leaseSeconds: 0.1), "lease"),
+            (PartialSettings(taskEvents: "always"), "task_events"),
+            (PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", taskEvents: "now"), "task_events"),
         ])
     func backends(_ partial: PartialSettings, _ setting: String) {
         let error = #expect(throws: SettingsError.self) { _ = try resolve(partial) }
         #expect(error?.description.hasPrefix(setting + ":") == true, "\(String(describing: error))")
         #expect(error?.description.contains("secret") == false)
+    }
+
+    @Test("what is said of Celery's workers reaches the runner")
+    func celery() throws {
+        let settings = try resolve(
+            PartialSettings(
+                broker: "amqp://h", results: "mongodb://h/d", defaultQueue: "q", workerLostAfterSeconds: 10,
+                workerLeavingSeconds: 600, taskEvents: "always", libraryTasks: ["old.task"]))
+        let configuration = try #require(settings.backends.celery?.configuration(serverID: "s1"))
+        #expect(configuration.broker == "amqp://h" && configuration.results == "mongodb://h/d")
+        #expect(configuration.serverID == "s1" && configuration.defaultQueue == "q")
+        #expect(configuration.times.workerLost == .seconds(10) && configuration.times.workerLeaving == .seconds(600))
+        #expect(configuration.taskEvents == .always && configuration.libraryTasks == ["old.task"])
     }
 
     @Test("variables say the same, empty ones say nothing")
@@ -137,7 +155,7 @@ import Testing
             "RHYTHM_TASK_GRACE": "3", "RHYTHM_DATA": "", "RHYTHM_TOKENS": "/k/tokens", "RHYTHM_TLS_CERT": "/k/c",
             "RHYTHM_TLS_KEY": "/k/k", "RHYTHM_TLS_CLIENT_CA": "/k/ca", "RHYTHM_ALLOW_UIDS": "0,1000",
             "RHYTHM_LOG_FORMAT": "json", "RHYTHM_METRICS": "127.0.0.1:1", "RHYTHM_MAX_CONNECTION_AGE": "60",
-            "RHYTHM_MAX_WATCH_AGE": "30",
+            "RHYTHM_MAX_WATCH_AGE": "30", "RHYTHM_WORKER_LEAVING": "600", "RHYTHM_TASK_EVENTS": "always",
         ])
         #expect(
             partial
@@ -145,7 +163,8 @@ import Testing
                     listen: ["127.0.0.1:1", "unix:/run/r.sock"], queues: ["archive": 2, "stage": 1],
                     defaultConcurrency: 8, insecure: true, tokens: "/k/tokens", tlsCert: "/k/c", tlsKey: "/k/k",
                     tlsClientCA: "/k/ca", allowUIDs: [0, 1000], drainGraceSeconds: 2, taskGraceSeconds: 3,
-                    logFormat: "json", metrics: "127.0.0.1:1", maxConnectionAgeSeconds: 60, maxWatchAgeSeconds: 30))
+                    workerLeavingSeconds: 600, taskEvents: "always", logFormat: "json", metrics: "127.0.0.1:1",
+                    maxConnectionAgeSeconds: 60, maxWatchAgeSeconds: 30))
     }
 
     @Test(

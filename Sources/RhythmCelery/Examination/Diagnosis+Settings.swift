@@ -152,12 +152,16 @@ extension Diagnosis {
                     remedy: "task_track_started = True"))
         }
         if settings.sendsEvents == false, evidence.configuration.usesEvents {
+            let long = words(evidence.configuration.times.longAttempt)
             findings.append(
                 Finding(
                     .notice, "events_off", worker.subject, "worker_send_task_events is off",
-                    consequence: "this server switches events on by remote control, and again after each reconnect; in"
-                        + " between ends are found by polling",
-                    remedy: "nothing, or worker_send_task_events = True (-E)"))
+                    consequence: evidence.configuration.taskEvents == .always
+                        ? "this server switches events on by remote control, and again after each reconnect; in"
+                            + " between ends are found by polling"
+                        : "this server switches events on by remote control once it runs a step for more than \(long);"
+                            + " the ends of shorter ones are found by polling",
+                    remedy: "nothing; --task-events says when this server wants them"))
         }
         if settings.stateFile == "" {
             findings.append(

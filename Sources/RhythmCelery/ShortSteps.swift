@@ -1,0 +1,35 @@
+/// How long short steps usually take from being sent to their end, so that the first look comes when it is there.
+///
+/// A look that comes too early helps nobody, and delays the next: the database reads for the server instead of writing
+/// for the worker. So the time is moved like a staircase: longer by a fifth after a look that was too early, shorter by
+/// a thirtieth after one that was not; most looks find the end then, whatever the times are spread like. Only steps
+/// that wait for nobody in their queue are looked at in this way, and none that takes longer than ``longest``. A value.
+struct ShortSteps {
+    /// Steps of a kind take about the same time.
+    struct Kind: Hashable, Sendable {
+        var queue: String
+        var task: String
+    }
+
+    /// Of longer ones a tenth is little enough.
+    static let longest: Duration = .milliseconds(50)
+    /// So many kinds are remembered.
+    static let kindsMax = 1000
+
+    private var usual: [Kind: Duration] = [:]
+
+    /// The age at which to look first; nil if nothing is known, or the steps are not short.
+    subscript(kind: Kind) -> Duration? { usual[kind] }
+
+    /// The end of a step was seen by a look at this age.
+    ///
+    /// - Parameter isFirst: that was the first look.
+    mutating func saw(endOf kind: Kind, age: Duration, isFirst: Bool) {
+        guard age <= Self.longest else { return usual[kind] = nil }
+        guard let old = usual[kind] else {
+            if usual.count >= Self.kindsMax { usual.removeAll() }
+            return usual[kind] = age
+        }
+        usual[kind] = isFirst ? old - old / 50 : min(old + old / 12, Self.longest)
+    }
+}
