@@ -40,7 +40,7 @@ extension CeleryDesk {
         } else {
             entries[id] = entry
             unsent.insert(id)
-            if kinds.tracksStart(dispatch.task) == false { askForEvents(of: telling.wantAll()) }
+            if telling.isOpen, kinds.tracksStart(dispatch.task) == false { askForEvents(of: telling.wantAll()) }
             trySend(id)
         }
     }

@@ -63,13 +63,13 @@ extension CeleryDesk {
 
     /// Workers that run something long tell of its end from now on, and those tell of its begin whose documents do not.
     func askForEventsOfLongAttempts() {
+        guard telling.isOpen else { return }
         for entry in entries.values where entry.isSent {
-            if let task = entry.dispatch?.task, kinds.tracksStart(task) == false {
-                askForEvents(of: telling.wantAll())
-            } else if let begun = entry.begunAt, now - begun >= configuration.times.longAttempt {
-                askForEvents(of: telling.want(entry.begunBy))
-            }
+            guard let begun = entry.begunAt, now - begun >= configuration.times.longAttempt else { continue }
+            askForEvents(of: telling.want(entry.begunBy))
         }
+        let tasks = Set(entries.values.lazy.compactMap { $0.isSent ? $0.dispatch?.task : nil })
+        if tasks.contains(where: { kinds.tracksStart($0) == false }) { askForEvents(of: telling.wantAll()) }
     }
 
     /// The server hears what workers say, and can tell them something.

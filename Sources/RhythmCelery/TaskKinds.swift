@@ -70,7 +70,12 @@ struct TaskKinds {
     /// Whether the documents of a task say that it has begun, wherever it runs; nil if no worker that has told its tasks
     /// knows it.
     func tracksStart(_ task: String) -> Bool? {
-        let known = workers.values.compactMap { $0[task]?.tracksStart }
-        return known.isEmpty ? nil : known.allSatisfy { $0 }
+        var isKnown = false
+        for tasks in workers.values {
+            guard let found = tasks[task] else { continue }
+            if !found.tracksStart { return false }
+            isKnown = true
+        }
+        return isKnown ? true : nil
     }
 }

@@ -27,6 +27,8 @@ struct TellingRule {
 
     private let mode: TaskEvents
     private(set) var wanted: Workers
+    /// There may be others worth asking.
+    var isOpen: Bool { mode == .auto && wanted != .all }
 
     init(_ mode: TaskEvents) {
         self.mode = mode
@@ -45,7 +47,7 @@ struct TellingRule {
     ///
     /// - Returns: whom to ask now.
     mutating func want(_ worker: String) -> Workers {
-        guard mode == .auto, !worker.isEmpty, case .some(var workers) = wanted, workers.insert(worker).inserted else {
+        guard isOpen, !worker.isEmpty, case .some(var workers) = wanted, workers.insert(worker).inserted else {
             return .some([])
         }
         wanted = .some(workers)
@@ -56,7 +58,7 @@ struct TellingRule {
     ///
     /// - Returns: whom to ask now.
     mutating func wantAll() -> Workers {
-        guard mode == .auto, wanted != .all else { return .some([]) }
+        guard isOpen else { return .some([]) }
         wanted = .all
         return .all
     }
