@@ -231,7 +231,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "RhythmCore", "RhythmEngine", "RhythmStoreSQLite", "RhythmInProcessRunner", "RhythmClient",
+                "RhythmCore", "RhythmEngine", "RhythmMongo", "RhythmStoreSQLite", "RhythmInProcessRunner",
+                "RhythmClient",
                 "RhythmCommands", "RhythmTesting", "rhythm", "rhythmd",
                 "rhythm-supervisor",
             ],

@@ -1,8 +1,8 @@
 /// How long short steps usually take from being sent to their end, so that the first look comes when it is there.
 ///
 /// A look that comes too early helps nobody, and delays the next: the database reads for the server instead of writing
-/// for the worker. So the time is moved like a staircase: longer by a fifth after a look that was too early, shorter by
-/// a thirtieth after one that was not; most looks find the end then, whatever the times are spread like. Only steps
+/// for the worker. So the time is moved like a staircase: longer by a twelfth after a look that was too early, shorter
+/// by a fiftieth after one that was not; four of five looks find the end then, however the times are spread. Only steps
 /// that wait for nobody in their queue are looked at in this way, and none that takes longer than ``longest``. A value.
 struct ShortSteps {
     /// Steps of a kind take about the same time.

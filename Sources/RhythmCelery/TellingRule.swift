@@ -1,8 +1,8 @@
 /// When workers are asked to send events of their tasks.
 ///
-/// An event costs its worker, the broker and the server about as much as a short step itself, and a short step's end is
-/// found as soon by polling; of a long one it spares the seconds between two reads. Workers that send events anyway
-/// (`-E`, or because others have asked) are listened to, except with ``never``.
+/// The events of a short step cost its worker, the broker and the server a third of what the step costs without them,
+/// and its end is found as soon by polling; of a long one they spare the second between two reads. Workers that send
+/// events anyway (`-E`, or because others have asked) are listened to, except with ``never``.
 public enum TaskEvents: String, Sendable, CaseIterable {
     /// Once a worker runs an attempt that takes longer than ``CeleryConfiguration/Times/longAttempt``, or a task whose
     /// documents do not say that it has begun (`track_started`).

@@ -21,7 +21,7 @@ import Testing
             do {
                 try await run(world, servers)
             } catch {
-                world.showWhatHappened()
+                world.showWhatHappened(servers)
                 throw error
             }
         }

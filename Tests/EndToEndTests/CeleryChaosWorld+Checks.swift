@@ -1,5 +1,6 @@
 import RhythmClient
 import RhythmCore
+import RhythmMongo
 import RhythmTesting
 import Synchronization
 import Testing
@@ -171,7 +172,31 @@ extension CeleryChaosWorld {
     private func shown(_ time: Timestamp?) -> String { time.map { "\($0)" } ?? "-" }
 
     /// For a run that failed: what the workers said last.
-    func showWhatHappened() {
+    /// For whoever has to find out why it failed.
+    func showWhatHappened(_ servers: [ServerProcess]) {
         for worker in state.withLock({ $0.workers }) { print("---- \(worker.nodeName)\n\(worker.log)") }
+        for server in servers { print("---- \(server.place.path): \(server.whatItsThreadsDo)") }
+        guard let store = servers.first?.environment["RHYTHM_STORE"] else { return }
+        do {
+            try showWriters(in: MongoPool(uri: store))
+        } catch {
+            print("---- \(store): \(error)")
+        }
+    }
+
+    /// Who follows what is not settled, by the documents themselves and by the index that servers look them up with.
+    private func showWriters(in pool: MongoPool) throws {
+        print("---- leases: \(try pool.find("rhythm_servers"))")
+        var counts: [String: Int] = [:]
+        let fields: BSONDocument = ["rhythm.writer": 1, "rhythm.settled": 1]
+        for document in try pool.find("workflow_meta", projection: fields) {
+            guard let ours = document["rhythm"]?.documentValue, ours["settled"] == false else { continue }
+            counts[ours["writer"]?.stringValue ?? "", default: 0] += 1
+        }
+        for (writer, count) in counts.sorted(by: { $0.key < $1.key }) {
+            let filter: BSONDocument = ["rhythm.settled": false, "rhythm.writer": .string(writer)]
+            let found = try pool.find("workflow_meta", filter: filter, projection: ["_id": 1])
+            print("---- \(writer) is the writer of \(count), of which the index finds \(found.count)")
+        }
     }
 }

@@ -106,6 +106,19 @@ final class ServerProcess {
     /// What this start and those before it logged.
     var logText: String { place.text(place.log) ?? "" }
 
+    /// The state of each of its threads, and where in the kernel it waits.
+    var whatItsThreadsDo: String {
+        guard let child, child.poll() == nil else { return "it is gone" }
+        let tasks = "/proc/\(child.pid)/task"
+        let threads = (try? FileManager.default.contentsOfDirectory(atPath: tasks)) ?? []
+        return threads.sorted().map { thread in
+            let status = (try? String(contentsOfFile: "\(tasks)/\(thread)/status", encoding: .utf8)) ?? ""
+            let state = status.split(separator: "\n").first { $0.hasPrefix("State:") } ?? "?"
+            let place = (try? String(contentsOfFile: "\(tasks)/\(thread)/wchan", encoding: .utf8)) ?? "?"
+            return "\(thread) \(state) \(place)"
+        }.joined(separator: "\n")
+    }
+
     private var endpointsFile: String { place.data + "/endpoints" }
 }
 
