@@ -24,7 +24,12 @@ extension Workflow {
 
     /// What asks a runner to stop an attempt, made from the record.
     func revoke(at position: AttemptPosition) -> Effect {
-        .revoke(self[position].id, of: id, begunBy: self[position].worker)
+        .revoke(self[position].id, of: id, begunBy: workerToHandOn(at: position))
+    }
+
+    /// The worker that has an attempt, as far as is known. Between two runs that is nobody: any may have begun the next.
+    private func workerToHandOn(at position: AttemptPosition) -> String? {
+        self[position].status == .retry ? nil : self[position].worker
     }
 
     /// The dispatch of an attempt, made from the record.
@@ -35,7 +40,7 @@ extension Workflow {
             taskID: attempt.id, attempt: attempt.number, workflowID: id, appID: appID, step: spec.name,
             task: spec.task, queue: spec.queue, priority: spec.effectivePriority(at: position.step),
             args: attempt.args, kwargs: attempt.kwargs, queuedAt: attempt.queuedAt, startedAt: attempt.startedAt,
-            worker: attempt.worker)
+            worker: workerToHandOn(at: position))
     }
 }
 

@@ -31,6 +31,21 @@ import Testing
         #expect(rig.last.effects == [revoke] && rig.workflow.outstandingEffects == [revoke])
     }
 
+    /// Whoever had it last need not be who has it next.
+    @Test func nobodyIsHandedOnBetweenTwoRuns() throws {
+        var rig = try Rig(args: "[1]")
+        rig.start()
+        rig.report({ _ in .retrying(retries: 1, Failure(type: "Retry", message: "again")) })
+        #expect(rig.dispatched.isEmpty)
+        guard case .dispatch(let dispatch)? = rig.workflow.outstandingEffects.first else {
+            Issue.record("\(rig.workflow.outstandingEffects)")
+            return
+        }
+        #expect(dispatch.worker == nil)
+        rig.pause(.now)
+        #expect(rig.last.effects == [.revoke("1", of: rig.workflow.id)])
+    }
+
     @Test func lostBeforeItBeganIsRunAgainAtOnce() throws {
         var rig = try Rig(args: "[1]")
         rig.report({ .queued(at: $0) }, of: "1")
