@@ -181,7 +181,7 @@ let package = Package(
             name: "StoreContractTests",
             dependencies: [
                 "RhythmCore", "RhythmEngine", "RhythmTesting", "RhythmStoreSQLite", "RhythmStoreMongo", "RhythmMongo",
-                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),
         .testTarget(

@@ -109,6 +109,7 @@ extension Engine {
         heldReports = Self.worthKeeping(cycle.reports) + heldReports
         retryAt = cycle.now + Self.storeRetryInterval
         progressDueAt = unsavedProgress.isEmpty ? nil : retryAt
+        expectLateWrites()
         if error.outcomeUnknown || error.code == .conflict {
             for change in batch.changes {
                 doubtful[change.workflow.id] = Doubt(change.workflow, events: change.events)
@@ -142,12 +143,13 @@ extension Engine {
             } catch {
                 storeTrouble = error
                 retryAt = now + Self.storeRetryInterval
+                expectLateWrites()
                 return
             }
             doubtful[id] = nil
             unsavedProgress[id] = nil
             var publication = Publication()
-            if let found, let shared, !shared.isWriter(of: id) {
+            if let found, !follows(id) {
                 letGo(of: found, &publication)
             } else if let found {
                 install(found)

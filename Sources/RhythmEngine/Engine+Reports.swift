@@ -13,7 +13,7 @@ extension Engine {
             retryAt = cycle.now + Self.storeRetryInterval
             return
         }
-        if let shared, found != nil, active[id] == nil, cycle.works[id] == nil, !shared.isWriter(of: id) {
+        if found != nil, active[id] == nil, cycle.works[id] == nil, !follows(id) {
             // Another server follows it, and will see what this one saw.
             cycle.effects.append(.release(report.taskID))
             return

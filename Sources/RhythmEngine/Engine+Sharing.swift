@@ -16,8 +16,12 @@ extension Engine {
         } catch {
             logger.error("the lease was not renewed: \(error)")
             leaseDueAt = now + Self.storeRetryInterval
+            expectLateWrites()
         }
     }
+
+    /// Whether the workflow, as it was last read or stored here, is this server's to follow.
+    func follows(_ id: WorkflowID) -> Bool { shared?.isWriter(of: id) ?? true }
 
     /// Lets the others take over at once.
     func endLease() {
@@ -53,12 +57,13 @@ extension Engine {
         guard let known = active[id] else { return }
         do throws(StoreError) {
             let stored = try store.load(id)
-            if known.version == stored?.version, shared?.isWriter(of: id) == true { return }
+            if known.version == stored?.version, follows(id) { return }
             try replace(known, by: stored)
         } catch {
             storeTrouble = error
             doubtful[id] = Doubt(known, events: [])
             retryAt = clock.now() + Self.storeRetryInterval
+            expectLateWrites()
         }
     }
 
@@ -71,7 +76,7 @@ extension Engine {
         }
         unsavedProgress[id] = nil
         var publication = Publication()
-        if let found, shared?.isWriter(of: id) == true {
+        if let found, follows(id) {
             install(found)
             runner.perform(found.outstandingEffects)
             publication.changes.append(.init(workflow: found, events: events))

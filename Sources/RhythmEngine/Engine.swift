@@ -24,6 +24,8 @@ public final class Engine {
     static let storeRetryInterval = Duration.seconds(1)
 
     let store: any Store
+    /// The store, if writes may reach it late.
+    let remote: (any RemoteStore)?
     /// The store, if other servers use it too.
     let shared: (any SharedStore)?
     let runner: any TaskRunner
@@ -49,6 +51,8 @@ public final class Engine {
     var retryAt: Timestamp?
     /// When to renew the lease of a shared store.
     var leaseDueAt: Timestamp?
+    /// When to compare memory with the store; nil if no write can be on its way that was given up for lost.
+    var comparison: Comparison?
 
     /// Makes an engine over its ports.
     ///
@@ -61,6 +65,7 @@ public final class Engine {
         publish: @escaping @Sendable (Publication) -> Void, logger: Logger, linger: Duration = Engine.usualLinger
     ) {
         self.store = store
+        remote = store as? any RemoteStore
         shared = (store as? any SharedStore).flatMap { $0.isShared ? $0 : nil }
         self.runner = runner
         self.clock = clock
@@ -79,9 +84,8 @@ public final class Engine {
     /// When ``process(_:)`` has to be called at the latest, even without input.
     public var nextWakeUp: Timestamp? {
         // While the store refuses, what is due cannot be done: no sooner than the next try.
-        let lease = leaseDueAt
-        return [retryAt ?? [deadlines.min?.at, progressDueAt, lingering.due].compactMap(\.self).min(), lease]
-            .compactMap(\.self).min()
+        let work = retryAt ?? [deadlines.min?.at, progressDueAt, lingering.due].compactMap(\.self).min()
+        return [work, leaseDueAt, comparison?.dueAt].compactMap(\.self).min()
     }
 
     /// Reads every workflow that is not settled and gives the runner what is outstanding. Called once, first.
@@ -100,6 +104,7 @@ public final class Engine {
                 logger.critical("workflow \(workflow.id) is active but nothing will move it (invariant I5)")
             }
         }
+        expectLateWrites()
         logger.info("recovered", metadata: ["workflows": "\(active.count)", "effects": "\(effects.count)"])
         publish(publication)
         runner.start(outstanding: effects, report: report)
@@ -110,6 +115,7 @@ public final class Engine {
     public func process(_ inputs: [Input]) {
         retryAt = nil
         tendLease(now: clock.now())
+        reconcile(now: clock.now())
         var again = processOnce(inputs)
         for _ in 1..<Self.conflictTries where !again.isEmpty { again = processOnce(again) }
         for input in again {

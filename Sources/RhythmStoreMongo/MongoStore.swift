@@ -153,6 +153,17 @@ extension MongoStore {
         return workflows
     }
 
+    package func unsettledVersions() throws(StoreError) -> [WorkflowID: Int64] {
+        var versions: [WorkflowID: Int64] = [:]
+        for document in try mongoReader.find(
+            ["rhythm.settled": false, "rhythm.writer": .string(serverID)], projection: ["version": 1])
+        {
+            guard let id = document["_id"]?.stringValue, let version = document["version"]?.int64Value else { continue }
+            versions[WorkflowID(id)] = version
+        }
+        return versions
+    }
+
     package func claimOrphans(limit: Int) throws(StoreError) -> [Workflow] {
         guard limit > 0 else { return [] }
         let live = try leases.liveServers().union([serverID])

@@ -160,6 +160,8 @@ package final class FleetSimulation {
             fleet.disk.fail([
                 random.pick([.refuse(.unavailable), .loseAnswer(stored: true), .loseAnswer(stored: false)])
             ])
+            if random.once(in: 2) { fleet.lose(random.pick(FleetDisk.Loss.allCases)) }
+            if random.once(in: 2) { deliverLateWrites() }
         case 91: if server.engine != nil { kill(server) }
         case 92..<94: if server.engine == nil { try boot(server) }
         case 94..<96: try sleep(or: server)
@@ -167,6 +169,11 @@ package final class FleetSimulation {
             server.fuse.arm(after: Int.random(in: 0...9, using: &random))
             try cycle(server)
         }
+    }
+
+    private func deliverLateWrites() {
+        let changed = fleet.deliverLateWrites()
+        if !changed.isEmpty { note("late writes of \(changed) arrive") }
     }
 
     /// Stops a process as SIGSTOP does, or lets it go on.
@@ -286,6 +293,7 @@ package final class FleetSimulation {
     private func comeToRest() throws {
         note("-- peace")
         fleet.disk.heal()
+        fleet.stopLosing()
         let last = random.pick(servers)
         for server in servers {
             server.fuse.arm(after: .max)
@@ -294,6 +302,7 @@ package final class FleetSimulation {
         }
         if last.engine == nil { try boot(last) }
         if last.asleepSince != nil { try sleep(or: last) }
+        deliverLateWrites()
         for _ in 0..<4000 {
             try check()
             clock.advance(by: .seconds(1))

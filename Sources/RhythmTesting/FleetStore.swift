@@ -4,10 +4,34 @@ import Synchronization
 
 /// A simulated store that several simulated servers share: the durable part with leases and writers beside it.
 package final class FleetDisk: Sendable {
+    /// What becomes of a write whose answer is lost.
+    package enum Loss: Sendable, Hashable, CaseIterable {
+        case stored, forgotten
+        /// It is stored some time after its sender has given up, if it still matches then.
+        case late
+    }
+
     private struct State {
         var leases: [String: Timestamp] = [:]
         var writers: [WorkflowID: String] = [:]
         var revisions: [WorkflowID: Int] = [:]
+        /// What becomes of the next writes.
+        var losses: [Loss] = []
+        var lateWrites: [(write: LateWrite, sentAt: Timestamp)] = []
+    }
+
+    /// What is on its way for longer has been lost.
+    private static let latest = Duration.seconds(60)
+
+    /// The write of one workflow that is still on its way.
+    struct LateWrite: Sendable {
+        let id: WorkflowID
+        let server: String
+        /// What it was made from.
+        let revision: Int
+        /// Nil if it only makes the server the writer, or deletes.
+        var change: WorkflowChange?
+        var isDeletion = false
     }
 
     package let disk = SimulationDisk()
@@ -38,6 +62,52 @@ package final class FleetDisk: Sendable {
             return until <= clock.now()
         }
     }
+
+    // MARK: Lost answers
+
+    /// The next write of any server is answered to nobody.
+    package func lose(_ loss: Loss) { state.withLock { $0.losses.append(loss) } }
+
+    func nextLoss() -> Loss? { state.withLock { $0.losses.isEmpty ? nil : $0.losses.removeFirst() } }
+
+    func delay(_ writes: [LateWrite]) {
+        let now = clock.now()
+        state.withLock { $0.lateWrites += writes.map { ($0, now) } }
+    }
+
+    /// What was on its way arrives; returns what it changed.
+    package func deliverLateWrites() -> [WorkflowID] {
+        let now = clock.now()
+        let writes = state.withLock { state in
+            defer { state.lateWrites = [] }
+            return state.lateWrites.filter { now.since($0.sentAt) <= Self.latest }.map(\.write)
+        }
+        return writes.filter(deliver).map(\.id)
+    }
+
+    /// - Returns: whether it still matched.
+    private func deliver(_ late: LateWrite) -> Bool {
+        let image = disk.image
+        let isThere = image.workflows[late.id] != nil
+        guard revision(of: late.id).revision == late.revision, isThere != (late.change?.isNew ?? false) else {
+            return false
+        }
+        if let change = late.change {
+            let requestID = change.workflow.requestID
+            if change.isNew, !requestID.isEmpty, image.requests[requestID] != nil { return false }
+            try? disk.apply(CommitBatch(changes: [change]))
+        }
+        if late.isDeletion {
+            try? disk.apply(CommitBatch(deletions: [late.id]))
+            forget(late.id)
+        } else {
+            _ = write(late.id, by: late.server)
+        }
+        return true
+    }
+
+    /// Writes find their way again.
+    func stopLosing() { state.withLock { $0.losses = [] } }
 
     func forget(_ id: WorkflowID) {
         state.withLock { state in
@@ -80,9 +150,25 @@ package final class FleetStore: SharedStore {
     package func claimOrphans(limit: Int) throws(StoreError) -> [Workflow] {
         guard fuse.pass() else { return [] }
         let orphans = try inner.loadUnsettled().filter { fleet.hasNoLiveWriter($0.id) }.prefix(limit)
+        if orphans.isEmpty { return [] }
+        if let loss = fleet.nextLoss() {
+            switch loss {
+            case .stored: for workflow in orphans { _ = fleet.write(workflow.id, by: server) }
+            case .forgotten: break
+            case .late:
+                fleet.delay(
+                    orphans.map { workflow in
+                        .init(id: workflow.id, server: server, revision: fleet.revision(of: workflow.id).revision)
+                    })
+            }
+            throw Self.answerLost
+        }
         for workflow in orphans { known[workflow.id] = (server, fleet.write(workflow.id, by: server)) }
         return Array(orphans)
     }
+
+    private static let answerLost = StoreError(
+        .unavailable, "the answer of the simulated store was lost", outcomeUnknown: true)
 
     package func loadUnsettled() throws(StoreError) -> [Workflow] {
         let mine = try inner.loadUnsettled().filter { workflow in
@@ -90,6 +176,11 @@ package final class FleetStore: SharedStore {
         }
         for workflow in mine { known[workflow.id] = (server, fleet.write(workflow.id, by: server)) }
         return mine
+    }
+
+    package func unsettledVersions() throws(StoreError) -> [WorkflowID: Int64] {
+        let mine = try inner.loadUnsettled().filter { fleet.revision(of: $0.id).writer == server }
+        return Dictionary(uniqueKeysWithValues: mine.map { ($0.id, $0.version) })
     }
 
     package func load(_ id: WorkflowID) throws(StoreError) -> Workflow? {
@@ -115,6 +206,9 @@ package final class FleetStore: SharedStore {
         mine.changes.removeAll { changedElsewhere.contains($0.workflow.id) }
         mine.deletions.removeAll { changedElsewhere.contains($0) }
         if !mine.isEmpty {
+            let loss = fleet.nextLoss()
+            if loss == .late { delay(mine) }
+            if loss == .late || loss == .forgotten { throw Self.answerLost }
             do throws(StoreError) {
                 _ = try inner.commit(mine)
             } catch {
@@ -122,8 +216,18 @@ package final class FleetStore: SharedStore {
                 throw error
             }
             noteStored(mine)
+            if loss == .stored { throw Self.answerLost }
         }
         return changedElsewhere
+    }
+
+    private func delay(_ batch: CommitBatch) {
+        func write(_ id: WorkflowID, _ change: WorkflowChange?) -> FleetDisk.LateWrite {
+            .init(
+                id: id, server: server, revision: fleet.revision(of: id).revision, change: change,
+                isDeletion: change == nil)
+        }
+        fleet.delay(batch.changes.map { write($0.workflow.id, $0) } + batch.deletions.map { write($0, nil) })
     }
 
     /// Writes beside the simulated disk what a real store writes into the same document.

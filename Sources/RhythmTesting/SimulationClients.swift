@@ -27,6 +27,8 @@ struct SimulationClients {
     private(set) var cancelled: Set<WorkflowID> = []
     /// Resumes that took, or may have taken, effect.
     private(set) var resumes: [WorkflowID: Set<Int>] = [:]
+    /// Of these, those of which nobody learned that they are over: one may still be on its way.
+    private var openResumes: [WorkflowID: Set<Int>] = [:]
     /// Of these, those with arguments or from an earlier step.
     private(set) var reruns: Set<WorkflowID> = []
     /// Deletes that took, or may have taken, effect.
@@ -63,6 +65,7 @@ struct SimulationClients {
             requestID = options.requestID
             // A repeated request is no new one; if the first took no effect, this one may.
             resumes[id, default: []].insert(number)
+            openResumes[id, default: []].insert(number)
             if request.args != nil || request.fromStep != nil { reruns.insert(id) }
         case .delete(let id, _):
             workflow = id
@@ -75,6 +78,12 @@ struct SimulationClients {
     /// Takes an answer; returns what is wrong with it.
     mutating func take(_ result: Result<Reply, RhythmError>, for number: Int) -> String? {
         let request = requests[number]
+        if let id = request.workflow {
+            switch result {
+            case .failure(let error) where error.effect == .unknown: break
+            default: openResumes[id]?.remove(number)
+            }
+        }
         switch (result, request.workflow) {
         case (.success(.started(let workflow, let replayed)), nil):
             return started(workflow, replayed, request)
@@ -148,7 +157,10 @@ struct SimulationClients {
         }
         if replayed { return nil }
         switch receipt.command {
-        case .pause: pauses[id] = max(pauses[id] ?? 0, request.number)
+        case .pause:
+            // One that found it paused already wrote nothing that would keep out what is still on its way.
+            if receipt.already, openResumes[id]?.isEmpty == false { break }
+            pauses[id] = max(pauses[id] ?? 0, request.number)
         case .cancel: cancelled.insert(id)
         case .resume: break
         }

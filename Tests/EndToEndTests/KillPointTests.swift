@@ -17,7 +17,7 @@ import Testing
 
         var testDescription: String { rawValue }
 
-        var moment: KillingProxy.Moment {
+        var moment: TrapProxy.Moment {
             switch self {
             case .startBeforeDatabase, .messageBeforeBroker, .successBeforeDatabase: .beforeItArrives
             case .startBeforeAnswer, .messageBeforeConfirm, .successBeforeAnswer: .beforeItsAnswer
@@ -61,7 +61,7 @@ import Testing
         let token = "token-\(UUID().uuidString)"
         let proxy =
             point.isMessage
-            ? try KillingProxy(.amqp, to: world.brokerPort) : try KillingProxy(.mongo, to: world.databasePort)
+            ? try TrapProxy(.amqp, to: world.brokerPort) : try TrapProxy(.mongo, to: world.databasePort)
         defer { proxy.stop() }
         let environment = world.environment(
             database: database, databasePort: point.isMessage ? nil : proxy.port,
@@ -79,7 +79,7 @@ import Testing
             let child = try #require(server.child)
             proxy.kill(child, at: point.moment, ofMessageWith: point.texts(database, token))
             let acknowledged = try? await client.start(spec, requestID: token, timeout: .seconds(3)).workflow.id
-            try await waitUntil("the server was not killed", seconds: 30) { proxy.hasKilled }
+            try await waitUntil("the server was not killed", seconds: 30) { proxy.hasSprung }
             #expect(child.poll() == .signaled(SIGKILL))
 
             server.environment = world.environment(database: database)

@@ -7,13 +7,14 @@ import RhythmTesting
 final class MongoFixture: StoreFixture {
     static let server = Result { try MongoServer(.standalone) }
 
+    let database: String
     let pool: MongoPool
     let serverID: String
     private let eventsKept: Int
     private(set) var store: MongoStore?
 
     init(eventsKept: Int = MongoStore.eventsKeptByDefault) throws {
-        let database = "t\(UInt64.random(in: 0 ... .max))"
+        database = "t\(UInt64.random(in: 0 ... .max))"
         pool = try MongoPool(uri: Self.server.get().address(database))
         serverID = "server of \(database)"
         self.eventsKept = eventsKept

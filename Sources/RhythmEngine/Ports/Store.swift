@@ -32,12 +32,18 @@ public protocol Store: AnyObject {
     var reader: any StoreReader { get }
 }
 
+/// A store in another process, which may carry out a write after its sender has given up on it, or died.
+public protocol RemoteStore: Store {
+    /// The versions of all workflows that are not settled and, if the store is shared, whose writer this server is.
+    func unsettledVersions() throws(StoreError) -> [WorkflowID: Int64]
+}
+
 /// A store that several servers share. Each workflow that is not settled has one writer, the server that follows its
 /// attempts: whoever changed it last. Any server may take any command, and becomes the writer by storing what it did.
 ///
 /// A server proves that it lives by renewing its lease. What a server leaves behind when its lease ends is taken over
 /// by the others; if it was not dead but asleep, its writes no longer match and are refused (``Store/commit(_:)``).
-public protocol SharedStore: Store {
+public protocol SharedStore: RemoteStore {
     /// How often the lease is to be renewed; it lasts several times as long.
     var renewalInterval: Duration { get }
 

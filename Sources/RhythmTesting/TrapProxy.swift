@@ -2,10 +2,10 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Carries the connections of a program to a server, one whole message after the other, and ends the program at a chosen
-/// one: so that a test says at which byte a program dies. Any thread.
-package final class KillingProxy: Sendable {
-    /// Where on the way of a message the program is ended.
+/// Carries the connections of a program to a server, one whole message after the other, and ends the program or the
+/// connection at a chosen one: so that a test says at which byte it dies. Any thread.
+package final class TrapProxy: Sendable {
+    /// Where on the way of a message that happens.
     package enum Moment: Sendable {
         /// The server never gets it.
         case beforeItArrives
@@ -16,7 +16,8 @@ package final class KillingProxy: Sendable {
     private struct Trap {
         let moment: Moment
         let texts: [[UInt8]]
-        let program: Processes.Child
+        /// Nil if only the connection is to end.
+        let program: Processes.Child?
     }
 
     /// Where it listens.
@@ -45,8 +46,13 @@ package final class KillingProxy: Sendable {
         trap.withLock { $0 = Trap(moment: moment, texts: texts.map { Array($0.utf8) }, program: program) }
     }
 
-    /// It has ended the program.
-    package var hasKilled: Bool { sprung.load(ordering: .acquiring) }
+    /// The same, but only the connection ends.
+    package func cut(at moment: Moment, ofMessageWith texts: [String]) {
+        trap.withLock { $0 = Trap(moment: moment, texts: texts.map { Array($0.utf8) }, program: nil) }
+    }
+
+    /// What it was told to do is done.
+    package var hasSprung: Bool { sprung.load(ordering: .acquiring) }
 
     /// Ends everything, and waits until it has ended.
     package func stop() {
@@ -80,7 +86,7 @@ package final class KillingProxy: Sendable {
         }
     }
 
-    /// Carries until one side ends, or the program was ended at a message of this connection.
+    /// Carries until one side ends, or the trap was sprung by a message of this connection.
     private func carry(_ client: Int32, _ server: Int32) {
         var (asked, answered) = (MessageCutter(wire), MessageCutter(wire))
         var awaited: Trap?
@@ -115,8 +121,10 @@ package final class KillingProxy: Sendable {
     private func isAnswer(_ message: [UInt8]) -> Bool { wire == .mongo || MessageCutter.isMethod(message, 60, 80) }
 
     private func spring(_ trap: Trap) {
-        trap.program.signal(SIGKILL)
-        while trap.program.poll() == nil { usleep(500) }
+        if let program = trap.program {
+            program.signal(SIGKILL)
+            while program.poll() == nil { usleep(500) }
+        }
         sprung.store(true, ordering: .releasing)
     }
 

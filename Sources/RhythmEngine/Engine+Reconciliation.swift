@@ -1,0 +1,60 @@
+import Logging
+import RhythmCore
+
+/// What an engine does about writes that arrive late.
+///
+/// A database that was frozen, or the network before it, may carry out requests that nobody waits for any more, those
+/// of a process that died since among them. Each names the revision that it was made from, so it overwrites nothing.
+/// But this server may follow, by what is stored, a workflow that it does not have in memory, or has as it was before;
+/// and no other server would touch it while this one lives. So for a while after such trouble, and after each start,
+/// the engine compares.
+extension Engine {
+    /// The first comparison after trouble comes so soon; the pause doubles from one to the next.
+    private static let firstComparison = Duration.seconds(2)
+    /// After so long a pause there is no other: what is still on its way a minute after the store works again has
+    /// been lost.
+    private static let lastComparison = Duration.seconds(32)
+
+    /// When to compare next, and the pause before that.
+    struct Comparison {
+        var dueAt: Timestamp
+        var pause: Duration
+    }
+
+    /// What the store was asked last may be done later than it looks.
+    func expectLateWrites() {
+        guard remote != nil else { return }
+        comparison = Comparison(dueAt: clock.now() + Self.firstComparison, pause: Self.firstComparison)
+    }
+
+    /// Compares what this server has in memory with what is stored, if it is time to.
+    func reconcile(now: Timestamp) {
+        guard let remote, let due = comparison, due.dueAt <= now else { return }
+        let pause = due.pause + due.pause
+        comparison = pause > Self.lastComparison ? nil : Comparison(dueAt: now + pause, pause: pause)
+        do throws(StoreError) {
+            let stored = try remote.unsettledVersions()
+            for id in active.keys.filter({ active[$0]?.version != stored[$0] }).sorted() where doubtful[id] == nil {
+                refresh(id)
+            }
+            let unknown = stored.keys.filter { active[$0] == nil && doubtful[$0] == nil }.sorted()
+            for id in unknown { try takeIn(id) }
+        } catch {
+            logger.error("what is stored could not be compared: \(error)")
+            expectLateWrites()
+        }
+    }
+
+    /// Follows a workflow that is this server's by what is stored, though it did not know.
+    private func takeIn(_ id: WorkflowID) throws(StoreError) {
+        guard let found = try store.load(id), !found.isSettled, follows(id) else { return }
+        // Whoever wrote them could not tell.
+        let events = try store.reader.events(of: id, after: 0, limit: .max)
+        logger.notice("a late write made workflow \(id) this server's; going on with it")
+        install(found)
+        runner.perform(found.outstandingEffects)
+        var publication = Publication()
+        publication.changes.append(.init(workflow: found, events: events))
+        publish(publication)
+    }
+}

@@ -1,0 +1,138 @@
+import Logging
+import RhythmCore
+import RhythmEngine
+import RhythmMongo
+import RhythmTesting
+import Synchronization
+import Testing
+
+@testable import RhythmStoreMongo
+
+/// Writes that were given up for lost and were done all the same: an engine finds what they made its own.
+@Suite(.timeLimit(.minutes(5))) struct MongoLateWriteTests {
+    private let fixture: MongoFixture
+    private let clock = SimulationClock()
+    private let machine = SimulationMachine(SimulationJournal())
+
+    init() throws { fixture = try MongoFixture() }
+
+    private func makeEngine(_ store: MongoStore, publish: @escaping @Sendable (Publication) -> Void = { _ in }) throws
+        -> Engine
+    {
+        let engine = Engine(
+            store: store, runner: SimulationRunner(machine), clock: clock, makeID: { RandomUUID.make() },
+            publish: publish, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+        try engine.start { _ in }
+        return engine
+    }
+
+    /// Lets time pass, a second at a time.
+    private func run(_ engine: Engine, seconds: Int) {
+        for _ in 0..<seconds {
+            clock.advance(by: .seconds(1))
+            engine.process([])
+        }
+    }
+
+    /// The living server claims what a dead one left, and the answer to that is lost: it is the writer, so nobody else
+    /// would ever take these workflows.
+    @Test func aClaimWhoseAnswerIsLost() throws {
+        let proxy = try TrapProxy(.mongo, to: MongoFixture.server.get().port)
+        defer { proxy.stop() }
+        let pool = try MongoPool(uri: "mongodb://127.0.0.1:\(proxy.port)/\(fixture.database)")
+        let store = try MongoStore(pool: pool, serverID: "a", mode: .shared)
+        let engine = try makeEngine(store)
+        // Without what is expected after each start.
+        run(engine, seconds: 90)
+
+        let dead = try fixture.openShared("dead", lease: .milliseconds(1))
+        var samples = WorkflowSamples(.unseeded())
+        let left = (0..<5).map { _ in samples.start() }
+        try dead.commit(CommitBatch(changes: left))
+        proxy.cut(at: .beforeItsAnswer, ofMessageWith: ["update", "rhythm.settled", "rhythm.writer"])
+        run(engine, seconds: 6)
+        #expect(proxy.hasSprung)
+        let claimed = try fixture.pool.find("workflow_meta", filter: ["rhythm.writer": "a"])
+        #expect(claimed.count == 5, "the claim was done")
+        run(engine, seconds: 62)
+        #expect(engine.activeCount == 5)
+        for change in left {
+            #expect(store.isWriter(of: change.workflow.id))
+            #expect(!machine.live(of: change.workflow.id).isEmpty, "its first step was dispatched")
+        }
+    }
+
+    /// A start that was given up for lost, by this process or the one before it: it is stored after the engine has read
+    /// what is there.
+    @Test func aStartThatArrivesLate() throws {
+        let engine = try makeEngine(try fixture.openMongo())
+        var samples = WorkflowSamples(.unseeded())
+        let late = samples.start()
+        let sender = try MongoStore(pool: fixture.pool, serverID: fixture.serverID)
+        try sender.commit(CommitBatch(changes: [late]))
+        run(engine, seconds: 62)
+        #expect(engine.activeCount == 1)
+        #expect(!machine.live(of: late.workflow.id).isEmpty)
+    }
+
+    /// A transition of a workflow that the engine follows, which it has in memory as it was before.
+    @Test func aTransitionThatArrivesLate() throws {
+        let versions = Mutex<[Int64]>([])
+        let engine = try makeEngine(try fixture.openMongo()) { publication in
+            let seen = publication.changes.flatMap(\.events).map(\.version)
+            versions.withLock { $0 += seen }
+        }
+        let spec = WorkflowSpec(name: "w", appID: "app", steps: [StepSpec(name: "s", task: "t")])
+        let started = Mutex<Workflow?>(nil)
+        engine.process([
+            .command(.start(spec, requestID: "")) { result in
+                if case .success(.started(let workflow, _)) = result { started.withLock { $0 = workflow } }
+            }
+        ])
+        let id = try #require(started.withLock { $0 }).id
+        let sender = try MongoStore(pool: fixture.pool, serverID: fixture.serverID)
+        var workflow = try #require(try sender.load(id))
+        var transition = Transition(now: clock.now()) { TaskID(RandomUUID.make()) }
+        #expect(workflow.cancel(in: &transition).accepted)
+        #expect(
+            try sender.commit(
+                CommitBatch(changes: [
+                    WorkflowChange(
+                        workflow: workflow, isNew: false, touched: transition.touched, events: transition.events)
+                ])) == [])
+        run(engine, seconds: 62)
+        #expect(versions.withLock { $0 } == Array(1...workflow.version))
+        #expect(machine.attempts.first?.1.stopAsked == true, "what the late write decided is carried out")
+        // It goes on from there.
+        let report = Report(
+            workflowID: id, taskID: workflow.steps[0].attempts[0].id, .revoked(detail: "", at: clock.now()))
+        engine.process([.report(report)])
+        #expect(engine.activeCount == 0)
+        #expect(try sender.load(id)?.status == .revoked)
+    }
+
+    /// A refused write of a server that has the database to itself: what is stored counts, and is followed on.
+    @Test func anExclusiveServerGoesOnFromWhatIsStored() throws {
+        let store = try fixture.openMongo()
+        let engine = try makeEngine(store)
+        run(engine, seconds: 90)
+        let spec = WorkflowSpec(name: "w", appID: "app", steps: [StepSpec(name: "s", task: "t")])
+        engine.process([.command(.start(spec, requestID: "")) { _ in }])
+        let (task, attempt) = try #require(machine.attempts.first)
+        let id = attempt.dispatch.workflowID
+        let sender = try MongoStore(pool: fixture.pool, serverID: fixture.serverID)
+        var workflow = try #require(try sender.load(id))
+        var transition = Transition(now: clock.now()) { TaskID(RandomUUID.make()) }
+        workflow.observe(.started(at: clock.now(), worker: "w"), of: task, in: &transition)
+        try sender.commit(
+            CommitBatch(changes: [
+                WorkflowChange(
+                    workflow: workflow, isNew: false, touched: transition.touched, events: transition.events)
+            ]))
+        engine.process([
+            .report(Report(workflowID: id, taskID: task, .succeeded(result: .array(of: []), at: clock.now())))
+        ])
+        #expect(engine.activeCount == 0)
+        #expect(try store.load(id)?.status == .success)
+    }
+}
