@@ -9,11 +9,11 @@ import RhythmCore
 /// and no other server would touch it while this one lives. So for a while after such trouble, and after each start,
 /// the engine compares.
 extension Engine {
-    /// The first comparison after trouble comes so soon; the pause doubles from one to the next.
+    /// The first comparison after trouble comes so soon, and finds most of what there is to find. As each reads
+    /// something of every workflow that is followed, there are only two more, after pauses five times as long each.
     private static let firstComparison = Duration.seconds(2)
-    /// After so long a pause there is no other: what is still on its way a minute after the store works again has
-    /// been lost.
-    private static let lastComparison = Duration.seconds(32)
+    /// What is still on its way a minute after the store works again has been lost.
+    private static let lastComparison = Duration.seconds(50)
 
     /// When to compare next, and the pause before that.
     struct Comparison {
@@ -30,7 +30,7 @@ extension Engine {
     /// Compares what this server has in memory with what is stored, if it is time to.
     func reconcile(now: Timestamp) {
         guard let remote, let due = comparison, due.dueAt <= now else { return }
-        let pause = due.pause + due.pause
+        let pause = due.pause * 5
         comparison = pause > Self.lastComparison ? nil : Comparison(dueAt: now + pause, pause: pause)
         do throws(StoreError) {
             let stored = try remote.unsettledVersions()

@@ -114,8 +114,9 @@ public final class Engine {
     /// publishes, answers.
     public func process(_ inputs: [Input]) {
         retryAt = nil
-        tendLease(now: clock.now())
-        reconcile(now: clock.now())
+        let now = clock.now()
+        tendLease(now: now)
+        reconcile(now: now)
         var again = processOnce(inputs)
         for _ in 1..<Self.conflictTries where !again.isEmpty { again = processOnce(again) }
         for input in again {
