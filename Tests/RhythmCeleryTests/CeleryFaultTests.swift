@@ -75,6 +75,28 @@ import Testing
         try await stopped
     }
 
+    /// One that said goodbye, was killed before it had finished, and never comes back, as a pod does: after the time
+    /// given to such workers what it ran is lost, and no sooner.
+    @Test func givesUpWhatALeavingWorkerNeverFinishes() async throws {
+        let world = try await world()
+        let patience = Duration.seconds(6)
+        let runner = try world.runner { $0.times.workerLeaving = patience }
+        runner.start([])
+        defer { runner.stop() }
+        let worker = try await world.startWorker(.celery57, name: "pod", queues: ["pod"])
+        let running = try dispatch("hold", queue: "pod")
+        runner.perform([.dispatch(running)])
+        try await world.marks.waitForRun(of: running.taskID)
+        let began = ContinuousClock.now
+        try await worker.stopCold()
+        try await runner.wait { _ in waits(runner, running.taskID).contains { $0.contains("is shutting down") } }
+        guard case .lost = try await runner.end(of: running.taskID) else {
+            Issue.record("\(runner.ends(of: running.taskID))")
+            return
+        }
+        #expect(ContinuousClock.now - began >= patience)
+    }
+
     // MARK: Quorum queues
 
     /// Attempts run from a queue that knows no priorities, in the order in which they came; one that waits there is
