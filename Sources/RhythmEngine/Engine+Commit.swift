@@ -141,8 +141,9 @@ extension Engine {
                 found = try store.load(id)
                 if found != nil { events = try store.reader.events(of: id, after: doubt.known, limit: .max) }
             } catch {
-                storeTrouble = error
                 retryAt = now + Self.storeRetryInterval
+                if error.concernsOneRecord { continue }
+                storeTrouble = error
                 expectLateWrites()
                 return
             }

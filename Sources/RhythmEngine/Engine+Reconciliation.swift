@@ -38,7 +38,12 @@ extension Engine {
                 refresh(id)
             }
             let unknown = stored.keys.filter { active[$0] == nil && doubtful[$0] == nil }.sorted()
-            for id in unknown { try takeIn(id) }
+            for id in unknown {
+                do throws(StoreError) { try takeIn(id) } catch {
+                    guard error.concernsOneRecord else { throw error }
+                    logger.error("nobody goes on with workflow \(id): \(error)")
+                }
+            }
         } catch {
             logger.error("what is stored could not be compared: \(error)")
             expectLateWrites()

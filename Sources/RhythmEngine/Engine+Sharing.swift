@@ -60,7 +60,8 @@ extension Engine {
             if known.version == stored?.version, follows(id) { return }
             try replace(known, by: stored)
         } catch {
-            storeTrouble = error
+            logger.error("workflow \(id) could not be read again: \(error)")
+            if !error.concernsOneRecord { storeTrouble = error }
             doubtful[id] = Doubt(known, events: [])
             retryAt = clock.now() + Self.storeRetryInterval
             expectLateWrites()

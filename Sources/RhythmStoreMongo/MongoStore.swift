@@ -1,3 +1,4 @@
+import Logging
 package import RhythmCore
 package import RhythmEngine
 package import RhythmMongo
@@ -133,7 +134,8 @@ extension MongoStore {
 
     package func isWriter(of id: WorkflowID) -> Bool { known[id]?.writer == serverID }
 
-    /// Those of this server, and those of servers that are gone, whose writer it becomes.
+    /// Those of this server, and those of servers that are gone, whose writer it becomes. What cannot be read is logged
+    /// and left as it is.
     package func loadUnsettled() throws(StoreError) -> [Workflow] {
         try leases.renew()
         let live = try leases.liveServers().union([serverID])
@@ -146,11 +148,7 @@ extension MongoStore {
                 update: ["$set": ["rhythm.writer": .string(serverID)], "$inc": ["rhythm.revision": .int64(1)]],
                 many: true)
         }
-        var workflows: [Workflow] = []
-        for document in try mongoReader.find(["rhythm.settled": false, "rhythm.writer": .string(serverID)]) {
-            workflows.append(try remember(document))
-        }
-        return workflows
+        return readable(try mongoReader.find(["rhythm.settled": false, "rhythm.writer": .string(serverID)]))
     }
 
     package func unsettledVersions() throws(StoreError) -> [WorkflowID: Int64] {
@@ -189,12 +187,17 @@ extension MongoStore {
             try pool.bulkWrite(collections.workflows, writes, ordered: false)
         }
         let ids = BSONValue.array(claims.map { $0["_id"] ?? .null })
-        var workflows: [Workflow] = []
-        for document in try mongoReader.find(
-            ["_id": ["$in": ids], "rhythm.settled": false, "rhythm.writer": .string(serverID)])
-        {
-            workflows.append(try remember(document))
+        return readable(
+            try mongoReader.find(["_id": ["$in": ids], "rhythm.settled": false, "rhythm.writer": .string(serverID)]))
+    }
+
+    /// One that cannot be read must not hold up the others.
+    private func readable(_ documents: [BSONDocument]) -> [Workflow] {
+        documents.compactMap { document in
+            do throws(StoreError) { return try remember(document) } catch {
+                Logger(label: "rhythm.store").error("nobody goes on with an unsettled workflow: \(error)")
+                return nil
+            }
         }
-        return workflows
     }
 }

@@ -72,10 +72,18 @@ package final class MongoServer: Sendable {
     }
 
     /// Stops it from answering without ending it, as a network that drops everything would.
-    package func freeze() { child.withLock { $0?.signal(SIGSTOP) } }
+    package func freeze() {
+        child.withLock { child in
+            if let child, child.poll() == nil { Processes.suspend(group: child.pid) }
+        }
+    }
 
     /// Lets it answer again.
-    package func thaw() { child.withLock { $0?.signal(SIGCONT) } }
+    package func thaw() {
+        child.withLock { child in
+            if let child, child.poll() == nil { Glibc.kill(-child.pid, SIGCONT) }
+        }
+    }
 
     private var log: String { "\(folder)/server.log" }
 

@@ -16,9 +16,9 @@ import Testing
 
     init() throws { fixture = try MongoFixture() }
 
-    private func makeEngine(_ store: MongoStore, publish: @escaping @Sendable (Publication) -> Void = { _ in }) throws
-        -> Engine
-    {
+    private func makeEngine(
+        _ store: MongoStore, publish: @escaping @Sendable (Publication) -> Void = { _ in }
+    ) throws -> Engine {
         let engine = Engine(
             store: store, runner: SimulationRunner(machine), clock: clock, makeID: { RandomUUID.make() },
             publish: publish, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
@@ -109,6 +109,24 @@ import Testing
         engine.process([.report(report)])
         #expect(engine.activeCount == 0)
         #expect(try sender.load(id)?.status == .revoked)
+    }
+
+    /// A record that somebody damaged holds up nobody else's: not when a server starts, not when it takes over what a
+    /// dead one left, not when it compares.
+    @Test(arguments: ["start", "claim", "comparison"]) func whatCannotBeReadIsLeftOut(_ occasion: String) throws {
+        let name = occasion == "claim" ? "dead" : "a"
+        let sender = try fixture.openShared(name, lease: .milliseconds(1))
+        let store = try fixture.openShared("a")
+        var samples = WorkflowSamples(.unseeded())
+        let left = (0..<3).map { _ in samples.start() }
+        let ids = left.map(\.workflow.id).sorted()
+        let engine = occasion == "start" ? nil : try makeEngine(store)
+        try sender.commit(CommitBatch(changes: left))
+        _ = try fixture.pool.update(
+            "workflow_meta", filter: ["_id": .string(ids[0].rawValue)], update: ["$set": ["rhythm.steps": true]])
+        run(try engine ?? makeEngine(store), seconds: 6)
+        for id in ids { #expect(machine.live(of: id).isEmpty == (id == ids[0]), "\(occasion), \(ids)") }
+        #expect(throws: StoreError.self) { try store.load(ids[0]) }
     }
 
     /// A refused write of a server that has the database to itself: what is stored counts, and is followed on.

@@ -172,6 +172,14 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
         self.workflow = workflow
     }
 
+    /// Whether a read of something else may well succeed.
+    var concernsOneRecord: Bool {
+        switch code {
+        case .corrupt, .tooNew, .tooOld: true
+        case .full, .readOnly, .permission, .inUse, .unavailable, .conflict: false
+        }
+    }
+
     /// Code and message.
     public var description: String { "\(code.rawValue): \(message)" }
 }
