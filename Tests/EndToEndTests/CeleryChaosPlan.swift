@@ -60,12 +60,15 @@ struct CeleryChaosPlan: Sendable {
     let seconds: Double
     /// What is left alone.
     let spared: Set<Victim>
+    /// Whether the database offers change streams. Its writes become slower the longer it runs then.
+    let hasChangeStreams: Bool
 
     init() {
         let environment = ProcessInfo.processInfo.environment
         seed = environment["RHYTHM_CHAOS_SEED"].flatMap { UInt64($0) } ?? .random(in: 0...UInt64(UInt32.max))
         workflows = environment["RHYTHM_CHAOS_CELERY"].flatMap { Int($0) } ?? 15
         seconds = environment["RHYTHM_CHAOS_SECONDS"].flatMap { Double($0) } ?? 25
+        hasChangeStreams = environment["RHYTHM_CHAOS_STREAMS"] != nil
         let spared = environment["RHYTHM_CHAOS_SPARE"]?.split(separator: ",") ?? []
         self.spared = Set(spared.compactMap { Victim(rawValue: String($0)) })
     }

@@ -8,13 +8,14 @@ import Testing
 /// killed at random while workflows run.
 ///
 /// `RHYTHM_CHAOS_SEED` brings a run's choices back (not the machine's timing); `RHYTHM_CHAOS_CELERY` and
-/// `RHYTHM_CHAOS_SECONDS` change its size, `RHYTHM_CHAOS_SPARE` names what is left alone (see ``CeleryChaosPlan``).
+/// `RHYTHM_CHAOS_SECONDS` change its size, `RHYTHM_CHAOS_SPARE` names what is left alone, with
+/// `RHYTHM_CHAOS_STREAMS` the database is a replica set (see ``CeleryChaosPlan``).
 @Suite(.showsServerLog, .timeLimit(.minutes(15))) struct CeleryChaosTests {
     @Test("workflows end as if nothing had happened, whatever of servers, workers, broker and database is killed")
     func everythingFails() async throws {
         let plan = CeleryChaosPlan()
         print("celery chaos: seed \(plan.seed), \(plan.workflows) workflows, \(plan.seconds) s of disturbances")
-        let fleet = FleetWorld(try await CeleryWorld())
+        let fleet = FleetWorld(try await CeleryWorld(plan.hasChangeStreams ? .replicaSet : .standalone))
         try await fleet.with(servers: 2, lease: 3, settings: ["RHYTHM_WORKER_LOST_AFTER": "6"]) { servers in
             let world = try CeleryChaosWorld(plan, fleet.celery, servers.map { try $0.client() })
             try await world.startWorkers()
