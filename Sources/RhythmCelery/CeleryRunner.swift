@@ -32,7 +32,6 @@ public final class CeleryRunner: TaskRunner, AttemptInspector {
             options.appName = "rhythm-celery"
             options.socketTimeout = .seconds(10)
             options.serverSelectionTimeout = .seconds(3)
-            options.writeSafety = .acknowledged
             pool = try MongoPool(
                 uri: configuration.results, defaultDatabase: configuration.resultsDatabase, options: options)
         } catch {

@@ -1,15 +1,9 @@
 import CMongoC
 
 /// How a pool talks to its servers, where the address does not say it. What the address says wins.
+///
+/// A write is answered when a majority of the replica set has it in its journal: that is what counts as durable.
 package struct MongoOptions: Sendable, Hashable {
-    /// How safe a write must be before it is answered.
-    package enum WriteSafety: Sendable, Hashable {
-        /// A majority of the replica set has it in its journal: what counts as durable.
-        case majority
-        /// The server has taken it.
-        case acknowledged
-    }
-
     /// The name that the server's logs show.
     package var appName = "rhythm"
     /// How long to look for a server that may write.
@@ -18,8 +12,6 @@ package struct MongoOptions: Sendable, Hashable {
     package var socketTimeout = Duration.seconds(30)
     /// How long to wait for a connection to be free.
     package var waitQueueTimeout = Duration.seconds(10)
-    /// How safe a write must be.
-    package var writeSafety = WriteSafety.majority
 
     package init() {}
 
@@ -42,7 +34,7 @@ package struct MongoOptions: Sendable, Hashable {
 
     private func applyWriteConcern(to uri: OpaquePointer) {
         let isGiven = mongoc_uri_has_option(uri, MONGOC_URI_W) || mongoc_uri_has_option(uri, MONGOC_URI_JOURNAL)
-        guard !isGiven, writeSafety == .majority else { return }
+        if isGiven { return }
         let concern = mongoc_write_concern_new()
         mongoc_write_concern_set_w(concern, MONGOC_WRITE_CONCERN_W_MAJORITY)
         mongoc_write_concern_set_journal(concern, true)

@@ -7,11 +7,11 @@ package import RhythmMongo
 ///
 /// One workflow is one document (``WorkflowDocument``) and one write of it: state and intent are stored together or not
 /// at all. Each write names the revision that it was made from, which every write counts up and which stands for one
-/// version, so of two servers that change a workflow one finds that the other was faster. A batch goes out as one unordered bulk; its workflows are stored each
-/// for itself.
+/// version, so of two servers that change a workflow one finds that the other was faster. A batch goes out as one
+/// unordered bulk; its workflows are stored each for itself.
 ///
 /// Durable as far as the database is: writes wait for a majority of the replica set to have them in their journals (see
-/// `MongoOptions/writeSafety`).
+/// `MongoOptions`).
 ///
 /// All functions but ``reader``'s are called on one thread at a time; they block, so never on a thread of the
 /// cooperative pool. Processes of the Python library that share the collection must not get the ids of our workflows:

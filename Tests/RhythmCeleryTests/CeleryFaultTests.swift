@@ -97,6 +97,33 @@ import Testing
         #expect(ContinuousClock.now - began >= patience)
     }
 
+    // MARK: A killed database
+
+    /// The document that a task of the original library loads is safe on the disk before its message is sent: otherwise
+    /// the task would fail because the database was killed at that moment.
+    @Test func whatATaskNeedsOutlivesTheDatabase() async throws {
+        let world = try await world()
+        // Tells all the time which tasks there are.
+        let other = try await world.startWorker(.celery57, name: "other", queues: ["other"])
+        let worker = try await world.startWorker(.celery57, name: "needy", queues: ["needy"])
+        let runner = try world.runner()
+        runner.start([])
+        defer { runner.stop() }
+        let first = try dispatch("workflow.nothing", queue: "needy")
+        runner.perform([.dispatch(first)])
+        try await runner.expectSuccess(of: first.taskID, nil)
+        try await worker.stop()
+        let second = try dispatch("workflow.nothing", queue: "needy")
+        runner.perform([.dispatch(second)])
+        try await runner.wait { $0.isQueued(second.taskID) }
+        world.mongo.kill()
+        try world.mongo.start()
+        let again = try await world.startWorker(.celery57, name: "needy", queues: ["needy"])
+        try await runner.expectSuccess(of: second.taskID, nil)
+        try await again.stop()
+        try await other.stop()
+    }
+
     // MARK: Quorum queues
 
     /// Attempts run from a queue that knows no priorities, in the order in which they came; one that waits there is
