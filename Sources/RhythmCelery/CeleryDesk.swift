@@ -211,7 +211,8 @@ actor CeleryDesk {
         advanceFate()
         advanceExamination()
         advanceInspections()
-        if let first = leftovers.first, first.due <= now {
+        // Many at once, or the database would get a request more for each short step.
+        if let first = leftovers.first, first.due + configuration.times.privateDocument / 10 <= now {
             let due = leftovers.prefix { $0.due <= now }.map(\.task)
             leftovers.removeFirst(due.count)
             results.remove(privateDocumentsOf: due)

@@ -93,11 +93,7 @@ final class ResultBackend: Sendable {
         let ids = documents.map(\.0)
         writes.async { [self] in
             let trouble = attempt { () throws(MongoError) in
-                let writes = documents.map { _, document in
-                    MongoWrite.update(
-                        filter: ["_id": document["_id"] ?? .null], update: ["$setOnInsert": .document(document)],
-                        upsert: true)
-                }
+                let writes = documents.map { MongoWrite.insert($0.1) }
                 let result = try pool.bulkWrite(PrivateDocument.collection, writes, ordered: false)
                 if let refusal = result.refusals.first(where: { $0.error.kind != .duplicateKey }) {
                     throw refusal.error
