@@ -43,7 +43,9 @@ import Testing
     @Test func follows() {
         var steps = ShortSteps()
         _ = play(200, &steps) { .milliseconds(40) }
-        #expect(play(100, &steps) { .milliseconds(5) }.late.last.map { $0 < .milliseconds(2) } == true)
+        var fast = steps
+        #expect(play(16, &fast) { .milliseconds(15) }.late.last.map { $0 < .milliseconds(2) } == true)
+        #expect(play(30, &steps) { .milliseconds(5) }.late.last.map { $0 < .milliseconds(2) } == true)
         #expect(play(40, &steps) { .milliseconds(40) }.late.dropFirst(30).allSatisfy { $0 < .milliseconds(5) })
     }
 
