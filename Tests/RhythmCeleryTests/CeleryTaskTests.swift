@@ -234,14 +234,14 @@ import Testing
         library.stop()
         let before = try pool.findOne("workflow_meta", filter: ["_id": .string("old-" + name)])
 
-        let ours = try ["workflow.add", "workflow.fail", "workflow.echo", "echo"].map {
+        let ours = try ["workflow.add", "workflow.fail", "workflow.echo", "echo", "workflow.real"].map {
             try dispatch($0, queue: "narrow", workflow: WorkflowID("real-" + name))
         }
         runner.perform(ours.map { .dispatch($0) })
         try await runner.expectSuccess(of: ours[0].taskID, "[2]")
         try await runner.expectFailure(of: ours[1].taskID, "ValueError")
         for (dispatch, expected) in zip(
-            ours[2...], [.string("rhythm:" + ours[2].taskID.rawValue), JSONValue.string("real-" + name)])
+            ours[2...3], [.string("rhythm:" + ours[2].taskID.rawValue), JSONValue.string("real-" + name)])
         {
             guard case .succeeded(let result?, _) = try await runner.end(of: dispatch.taskID) else {
                 Issue.record("\(runner.ends(of: dispatch.taskID))")
@@ -251,6 +251,7 @@ import Testing
             #expect(seen?["workflow_id"] == expected)
             #expect(seen?["step"] == .string("only") && seen?["app_id"] == .string("app"))
         }
+        try await runner.expectSuccess(of: ours[4].taskID, "[\"real-\(name)\"]")
         runner.perform(ours.map { .settle($0.taskID) })
         #expect(
             try pool.findOne("workflow_meta", filter: ["_id": .string("real-" + name)]) == real)
