@@ -9,14 +9,14 @@ import RhythmCore
 /// and no other server would touch it while this one lives. So for a while after such trouble, and after each start,
 /// the engine compares.
 extension Engine {
-    /// The first comparison after trouble comes so soon, and finds most of what there is to find. As each reads
-    /// something of every workflow that is followed, there are only two more, after pauses five times as long each.
-    private static let firstComparison = Duration.seconds(2)
+    /// The first time after trouble comes so soon, and finds most of what there is to find. As each reads something of
+    /// every workflow that is followed, there are only two more, after pauses five times as long each.
+    private static let firstPause = Duration.seconds(2)
     /// What is still on its way a minute after the store works again has been lost.
-    private static let lastComparison = Duration.seconds(50)
+    private static let longestPause = Duration.seconds(50)
 
     /// When to compare next, and the pause before that.
-    struct Comparison {
+    struct Reconciliation {
         var dueAt: Timestamp
         var pause: Duration
     }
@@ -24,18 +24,20 @@ extension Engine {
     /// What the store was asked last may be done later than it looks.
     func expectLateWrites() {
         guard remote != nil else { return }
-        comparison = Comparison(dueAt: clock.now() + Self.firstComparison, pause: Self.firstComparison)
+        reconciliation = Reconciliation(dueAt: clock.now() + Self.firstPause, pause: Self.firstPause)
     }
 
     /// Compares what this server has in memory with what is stored, if it is time to.
     func reconcile(now: Timestamp) {
-        guard let remote, let due = comparison, due.dueAt <= now else { return }
+        guard let remote, let due = reconciliation, due.dueAt <= now else { return }
         let pause = due.pause * 5
-        comparison = pause > Self.lastComparison ? nil : Comparison(dueAt: now + pause, pause: pause)
+        reconciliation = pause > Self.longestPause ? nil : Reconciliation(dueAt: now + pause, pause: pause)
         do throws(StoreError) {
             let stored = try remote.unsettledVersions()
             for id in active.keys.filter({ active[$0]?.version != stored[$0] }).sorted() where doubtful[id] == nil {
                 refresh(id)
+                // It is away again. Each further read would only wait for it, and be repeated later.
+                if doubtful[id] != nil, storeTrouble != nil { return }
             }
             let unknown = stored.keys.filter { active[$0] == nil && doubtful[$0] == nil }.sorted()
             for id in unknown {

@@ -52,7 +52,7 @@ public final class Engine {
     /// When to renew the lease of a shared store.
     var leaseDueAt: Timestamp?
     /// When to compare memory with the store; nil if no write can be on its way that was given up for lost.
-    var comparison: Comparison?
+    var reconciliation: Reconciliation?
 
     /// Makes an engine over its ports.
     ///
@@ -85,7 +85,7 @@ public final class Engine {
     public var nextWakeUp: Timestamp? {
         // While the store refuses, what is due cannot be done: no sooner than the next try.
         let work = retryAt ?? [deadlines.min?.at, progressDueAt, lingering.due].compactMap(\.self).min()
-        return [work, leaseDueAt, comparison?.dueAt].compactMap(\.self).min()
+        return [work, leaseDueAt, reconciliation?.dueAt].compactMap(\.self).min()
     }
 
     /// Reads every workflow that is not settled and gives the runner what is outstanding. Called once, first.

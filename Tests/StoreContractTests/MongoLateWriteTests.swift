@@ -65,13 +65,18 @@ import Testing
     /// A start that was given up for lost, by this process or the one before it: it is stored after the engine has read
     /// what is there.
     @Test func aStartThatArrivesLate() throws {
-        let engine = try makeEngine(try fixture.openMongo())
+        let versions = Mutex<[Int64]>([])
+        let engine = try makeEngine(try fixture.openMongo()) { publication in
+            let seen = publication.changes.flatMap(\.events).map(\.version)
+            versions.withLock { $0 += seen }
+        }
         var samples = WorkflowSamples(.unseeded())
         let late = samples.start()
         let sender = try MongoStore(pool: fixture.pool, serverID: fixture.serverID)
         try sender.commit(CommitBatch(changes: [late]))
         run(engine, seconds: 62)
         #expect(engine.activeCount == 1)
+        #expect(versions.withLock { $0 } == Array(1...late.workflow.version), "watches are told what its sender could not")
         #expect(!machine.live(of: late.workflow.id).isEmpty)
     }
 
