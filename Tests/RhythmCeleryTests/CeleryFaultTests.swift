@@ -124,6 +124,23 @@ import Testing
         try await other.stop()
     }
 
+    /// The answer to its write is lost: it is written again, finds itself there, and the task is sent.
+    @Test func whatATaskNeedsMayBeThereAlready() async throws {
+        let world = try await world()
+        let worker = try await world.startWorker(.celery57, name: "twice", queues: ["twice"])
+        let proxy = try TrapProxy(.mongo, to: world.mongo.port)
+        defer { proxy.stop() }
+        let runner = try world.runner { $0.results = "mongodb://127.0.0.1:\(proxy.port)/celery" }
+        runner.start([])
+        defer { runner.stop() }
+        proxy.cut(at: .beforeItsAnswer, ofMessageWith: ["insert", "rhythm_private"])
+        let task = try dispatch("workflow.nothing", queue: "twice")
+        runner.perform([.dispatch(task)])
+        try await runner.expectSuccess(of: task.taskID, nil)
+        #expect(proxy.hasSprung && world.marks.runs(of: task.taskID) == 1)
+        try await worker.stop()
+    }
+
     // MARK: Quorum queues
 
     /// Attempts run from a queue that knows no priorities, in the order in which they came; one that waits there is
