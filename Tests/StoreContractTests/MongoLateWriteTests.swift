@@ -76,7 +76,7 @@ import Testing
         try sender.commit(CommitBatch(changes: [late]))
         run(engine, seconds: 62)
         #expect(engine.activeCount == 1)
-        #expect(versions.withLock { $0 } == Array(1...late.workflow.version), "watches are told what its sender could not")
+        #expect(versions.withLock { $0 } == Array(1...late.workflow.version), "watches are told of it")
         #expect(!machine.live(of: late.workflow.id).isEmpty)
     }
 
