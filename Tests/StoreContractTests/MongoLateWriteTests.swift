@@ -13,6 +13,8 @@ import Testing
     private let fixture: MongoFixture
     private let clock = SimulationClock()
     private let machine = SimulationMachine(SimulationJournal())
+    /// Without limits of time, which the minutes that pass here would reach.
+    private let spec = WorkflowSpec(name: "w", appID: "app", steps: [StepSpec(name: "s", task: "t")])
 
     init() throws { fixture = try MongoFixture() }
 
@@ -47,7 +49,7 @@ import Testing
 
         let dead = try fixture.openShared("dead", lease: .milliseconds(1))
         var samples = WorkflowSamples(.unseeded())
-        let left = (0..<5).map { _ in samples.start() }
+        let left = (0..<5).map { _ in samples.start(spec) }
         try dead.commit(CommitBatch(changes: left))
         proxy.cut(at: .beforeItsAnswer, ofMessageWith: ["update", "rhythm.settled", "rhythm.writer"])
         run(engine, seconds: 6)
@@ -71,7 +73,7 @@ import Testing
             versions.withLock { $0 += seen }
         }
         var samples = WorkflowSamples(.unseeded())
-        let late = samples.start()
+        let late = samples.start(spec)
         let sender = try MongoStore(pool: fixture.pool, serverID: fixture.serverID)
         try sender.commit(CommitBatch(changes: [late]))
         run(engine, seconds: 62)
@@ -87,7 +89,6 @@ import Testing
             let seen = publication.changes.flatMap(\.events).map(\.version)
             versions.withLock { $0 += seen }
         }
-        let spec = WorkflowSpec(name: "w", appID: "app", steps: [StepSpec(name: "s", task: "t")])
         let started = Mutex<Workflow?>(nil)
         engine.process([
             .command(.start(spec, requestID: "")) { result in
@@ -123,7 +124,7 @@ import Testing
         let sender = try fixture.openShared(name, lease: .milliseconds(1))
         let store = try fixture.openShared("a")
         var samples = WorkflowSamples(.unseeded())
-        let left = (0..<3).map { _ in samples.start() }
+        let left = (0..<3).map { _ in samples.start(spec) }
         let ids = left.map(\.workflow.id).sorted()
         let engine = occasion == "start" ? nil : try makeEngine(store)
         try sender.commit(CommitBatch(changes: left))
@@ -139,7 +140,6 @@ import Testing
         let store = try fixture.openMongo()
         let engine = try makeEngine(store)
         run(engine, seconds: 90)
-        let spec = WorkflowSpec(name: "w", appID: "app", steps: [StepSpec(name: "s", task: "t")])
         engine.process([.command(.start(spec, requestID: "")) { _ in }])
         let (task, attempt) = try #require(machine.attempts.first)
         let id = attempt.dispatch.workflowID
