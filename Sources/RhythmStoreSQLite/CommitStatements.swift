@@ -6,11 +6,11 @@ import RhythmEngine
 ///
 /// Used only inside a write of that connection, so by one thread at a time.
 final class CommitStatements {
-    private let insertWorkflow, updateWorkflow, insertSpec, insertLabel, upsertAttempt: Statement
+    private let insertWorkflow, updateWorkflow, advanceWorkflow, insertSpec, insertLabel, upsertAttempt: Statement
     private let insertEvent, trimEvents, deleteWorkflow, selectKey: Statement
     private let eventsKept: Int64
-    /// Keys of workflows that are likely to change again; only ever a copy of what is stored.
-    private var keys: [WorkflowID: Int64] = [:]
+    /// Rows of workflows that are likely to change again; only ever a copy of what is stored.
+    private var rows: [WorkflowID: (key: Int64, standing: WorkflowRow.Standing)] = [:]
     /// Clients start many workflows with the same steps: their text is made once in a row.
     private var lastSteps: (specs: [StepSpec], text: String) = ([], "[]")
 
@@ -20,6 +20,7 @@ final class CommitStatements {
         }
         insertWorkflow = try prepared(WorkflowRow.insert)
         updateWorkflow = try prepared(WorkflowRow.update)
+        advanceWorkflow = try prepared(WorkflowRow.advance)
         insertSpec = try prepared(WorkflowRow.insertSpec)
         insertLabel = try prepared("INSERT INTO labels (key, value, workflow) VALUES (?, ?, ?)")
         upsertAttempt = try prepared(AttemptRow.upsert)
@@ -38,13 +39,13 @@ final class CommitStatements {
             try storeEvents(of: change, key: key)
         }
         for id in batch.deletions {
-            keys[id] = nil
+            rows[id] = nil
             try deleteWorkflow.run { $0.bind(id.rawValue) }
         }
     }
 
     /// Forgets what was only stored by a transaction that has failed.
-    func transactionFailed() { keys = [:] }
+    func transactionFailed() { rows = [:] }
 
     private func insert(_ workflow: Workflow, in db: Database) throws -> Int64 {
         do {
@@ -69,26 +70,32 @@ final class CommitStatements {
                 $0.bind(key)
             }
         }
-        remember(key, of: workflow)
+        remember(key, WorkflowRow.Standing(workflow), of: workflow)
         return key
     }
 
     private func update(_ change: WorkflowChange, in db: Database) throws -> Int64 {
         let workflow = change.workflow
-        guard let key = try keys[workflow.id] ?? storedKey(of: workflow.id) else {
+        let row = rows[workflow.id]
+        guard let key = try row?.key ?? storedKey(of: workflow.id) else {
             throw StoreError(.conflict, "workflow \(workflow.id) is to be changed but is not stored")
         }
         let base = workflow.version - Int64(change.events.count)
-        try updateWorkflow.run { WorkflowRow.bindUpdate(workflow, key: key, from: base, to: &$0) }
+        let standing = WorkflowRow.Standing(workflow)
+        if row?.standing == standing {
+            try advanceWorkflow.run { WorkflowRow.bindUpdate(workflow, nil, key: key, from: base, to: &$0) }
+        } else {
+            try updateWorkflow.run { WorkflowRow.bindUpdate(workflow, standing, key: key, from: base, to: &$0) }
+        }
         guard db.changesCount == 1 else {
             throw StoreError(.conflict, "workflow \(workflow.id) is not stored with version \(base) any more")
         }
-        remember(key, of: workflow)
+        remember(key, standing, of: workflow)
         return key
     }
 
-    private func remember(_ key: Int64, of workflow: Workflow) {
-        keys[workflow.id] = workflow.isSettled ? nil : key
+    private func remember(_ key: Int64, _ standing: WorkflowRow.Standing, of workflow: Workflow) {
+        rows[workflow.id] = workflow.isSettled ? nil : (key, standing)
     }
 
     private func storedKey(of id: WorkflowID) throws -> Int64? {

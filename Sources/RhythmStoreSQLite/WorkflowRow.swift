@@ -11,12 +11,33 @@ enum WorkflowRow {
         """
 
     /// Touches nothing unless the stored version is the one that the change was made from.
-    static let update = """
-        UPDATE workflows SET status = ?, settled = ?, steps_done = ?, pending_step = ?, control = ?, resume_from = ?,
-            resume_args = ?, deletes_when_settled = ?, version = ?, updated_at = ?, started_at = ?, ended_at = ?,
-            requests = ?
+    static let update = "UPDATE workflows SET status = ?, settled = ?, \(changing)"
+
+    /// The same for a row whose ``Standing`` stays as it is: SQLite rewrites the entries of every index that has a column
+    /// which is set, also to the value it had, and most transitions change none but `updated_at`.
+    static let advance = "UPDATE workflows SET \(changing)"
+
+    private static let changing = """
+        steps_done = ?, pending_step = ?, control = ?, resume_from = ?, resume_args = ?, deletes_when_settled = ?,
+        version = ?, updated_at = ?, started_at = ?, ended_at = ?, requests = ?
         WHERE key = ? AND version = ?
         """
+
+    /// What lists and the start of a server look for, beside the time: the columns that indexes have.
+    struct Standing: Equatable {
+        let status: WorkflowStatus
+        let isSettled: Bool
+
+        init(_ workflow: Workflow) {
+            status = workflow.status
+            isSettled = workflow.isSettled
+        }
+
+        fileprivate func bind(to binder: inout ArgumentBinder) {
+            binder.bind(status.rawValue)
+            binder.bind(isSettled)
+        }
+    }
 
     static let insertSpec = "INSERT INTO specs (workflow, description, args, kwargs, steps) VALUES (?, ?, ?, ?, ?)"
 
@@ -35,10 +56,15 @@ enum WorkflowRow {
         binder.bind(workflow.createdAt.microseconds)
         binder.bind(workflow.requestID)
         binder.bind(workflow.steps.count)
+        Standing(workflow).bind(to: &binder)
         bindChanging(workflow, to: &binder)
     }
 
-    static func bindUpdate(_ workflow: Workflow, key: Int64, from version: Int64, to binder: inout ArgumentBinder) {
+    /// For ``update``; for ``advance`` if there is no standing.
+    static func bindUpdate(
+        _ workflow: Workflow, _ standing: Standing?, key: Int64, from version: Int64, to binder: inout ArgumentBinder
+    ) {
+        standing?.bind(to: &binder)
         bindChanging(workflow, to: &binder)
         binder.bind(key)
         binder.bind(version)
@@ -53,10 +79,7 @@ enum WorkflowRow {
     }
 
     private static func bindChanging(_ workflow: Workflow, to binder: inout ArgumentBinder) {
-        let status = workflow.status
         let pending = workflow.pendingIndex
-        binder.bind(status.rawValue)
-        binder.bind(status.isDone && workflow.isQuiesced)
         binder.bind(pending)
         binder.bind(pending < workflow.steps.count ? workflow.steps[pending].spec.name : "")
         binder.bind(ControlWord(workflow.control).rawValue)

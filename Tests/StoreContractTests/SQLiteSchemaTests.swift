@@ -77,6 +77,37 @@ import Testing
         }
     }
 
+    /// Lists look for columns that are only written when they change: they say what the record does, also after a commit
+    /// that failed.
+    @Test func whatListsLookForIsTrue() throws {
+        let store = try fixture.openSQLite()
+        var samples = WorkflowSamples(.unseeded())
+        var seen: Set<WorkflowStatus> = []
+        for _ in 0..<30 {
+            for change in samples.history(length: 60) {
+                let workflow = change.workflow
+                if !change.isNew, samples.random.once(in: 4) {
+                    // What follows in its batch cannot be stored, so nothing of it is.
+                    var missing = change
+                    missing.workflow.version += 1
+                    #expect(throws: StoreError.self) { try store.commit(CommitBatch(changes: [change, missing])) }
+                }
+                try store.commit(CommitBatch(changes: [change]))
+                let row = try #require(
+                    try store.pool.read { db in
+                        try Row.fetchOne(
+                            db, sql: "SELECT status, settled FROM workflows WHERE id = ?",
+                            arguments: [workflow.id.rawValue])
+                    })
+                let stored = WorkflowStatus(rawValue: row["status"])
+                #expect(stored == workflow.status, "seed \(samples.random.seed)")
+                #expect(row["settled"] == workflow.isSettled, "seed \(samples.random.seed)")
+                seen.insert(workflow.status)
+            }
+        }
+        #expect(seen.count >= 4, "\(seen), seed \(samples.random.seed)")
+    }
+
     @Test func deletionsLeaveNoRow() throws {
         let store = try fixture.openSQLite()
         var samples = WorkflowSamples(.unseeded())
