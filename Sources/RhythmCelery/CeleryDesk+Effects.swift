@@ -29,7 +29,7 @@ extension CeleryDesk {
             entry.hasBegun = dispatch.startedAt != nil
             entry.startIsTold = entry.hasBegun
             // It may have one; deleting one that is not there does no harm.
-            entry.hasPrivateDocument = true
+            entry.privateDocument = PrivateDocument.id(of: id)
             let age = (dispatch.startedAt ?? dispatch.queuedAt).map { Timestamp.wallClock.since($0) } ?? .zero
             if entry.hasBegun { entry.begunAt = now - age }
             entry.begunBy = dispatch.worker ?? ""
@@ -70,7 +70,7 @@ extension CeleryDesk {
 
     /// Another server follows it now, private document and all.
     private func release(_ id: TaskID) {
-        entries[id]?.hasPrivateDocument = false
+        entries[id]?.privateDocument = nil
         forget(id)
     }
 
@@ -80,7 +80,7 @@ extension CeleryDesk {
             entries[id] = CeleryEntry(
                 workflowID: workflowID, dispatch: nil, queue: "", phase: .sent, now: now, serial: nextSerial(),
                 lost: LostRule(pause: configuration.times.lost))
-            entries[id]?.hasPrivateDocument = true
+            entries[id]?.privateDocument = PrivateDocument.id(of: id)
             entries[id]?.begunBy = worker ?? ""
             polls.insert(id, since: now)
         }

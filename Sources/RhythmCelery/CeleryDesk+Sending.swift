@@ -11,7 +11,7 @@ extension CeleryDesk {
     private func kind(of entry: CeleryEntry, _ task: String) -> TaskKinds.Kind? {
         if configuration.libraryTasks.contains(task) { return .library }
         if configuration.plainTasks.contains(task) { return .plain }
-        if entry.hasPrivateDocument { return .library }
+        if entry.privateDocument != nil { return .library }
         let expected = roster.expected(at: now)
         let allHaveTold = !expected.isEmpty && expected.allSatisfy { kinds.knows($0) }
         if let kind = kinds[task], kind == .library || allHaveTold { return kind }
@@ -29,39 +29,50 @@ extension CeleryDesk {
         }
         switch kind {
         case .plain: publish(id, dispatch, kwargs: dispatch.injectedKwargs)
-        case .library where entry.hasPrivateDocument:
-            publish(id, dispatch, kwargs: PrivateDocument.kwargs(of: dispatch))
         case .library:
-            entries[id]?.phase = .preparing
-            toPrepare.append(id)
+            if let document = entry.privateDocument ?? spares.take(for: dispatch, now: now) {
+                entries[id]?.privateDocument = document
+                publish(id, dispatch, kwargs: PrivateDocument.kwargs(of: dispatch, document: document))
+            } else {
+                entries[id]?.phase = .preparing
+                toPrepare.append(dispatch)
+            }
         }
     }
 
     /// Stores the private documents that this visit asked for, in one write.
     func storePrivateDocuments() {
         guard !toPrepare.isEmpty else { return }
-        let documents = toPrepare.compactMap { id in
-            entries[id]?.dispatch.map {
-                (id, PrivateDocument.make(of: $0, server: configuration.serverID, at: .wallClock))
-            }
-        }
+        // When many come at once, none waits for the documents of later steps.
+        let isRush = toPrepare.count > 50
+        let dispatches = toPrepare.map { (dispatch: $0, withSpares: !isRush && !spares.has($0.workflowID)) }
         toPrepare = []
-        if !documents.isEmpty { results.prepare(documents) }
+        let documents = dispatches.flatMap {
+            PrivateDocument.make(
+                of: $0.dispatch, withSpares: $0.withSpares, server: configuration.serverID, at: .wallClock)
+        }
+        results.prepare(documents) { .prepared(dispatches, trouble: $0) }
     }
 
     /// Private documents are stored, or not.
-    func prepared(_ ids: [TaskID], trouble: String?) {
-        for id in ids {
-            guard let entry = entries[id], case .preparing = entry.phase, let dispatch = entry.dispatch else {
-                // It was withdrawn in between.
-                if trouble == nil { leftovers.append((now + configuration.times.privateDocument, id)) }
+    func prepared(_ dispatches: [(dispatch: Dispatch, withSpares: Bool)], trouble: String?) {
+        for (dispatch, withSpares) in dispatches {
+            let id = dispatch.taskID
+            let isWanted = if case .preparing = entries[id]?.phase { true } else { false }
+            if let trouble {
+                if isWanted { hinder(id, "the results database cannot be written to: \(trouble)") }
                 continue
             }
-            if let trouble {
-                hinder(id, "the results database cannot be written to: \(trouble)")
+            if withSpares { spares.add(of: dispatch, now: now) }
+            let document = PrivateDocument.id(of: id)
+            if isWanted {
+                entries[id]?.privateDocument = document
+                publish(id, dispatch, kwargs: PrivateDocument.kwargs(of: dispatch, document: document))
             } else {
-                entries[id]?.hasPrivateDocument = true
-                publish(id, dispatch, kwargs: PrivateDocument.kwargs(of: dispatch))
+                // It was withdrawn in between.
+                let due = now + configuration.times.privateDocument
+                leftovers.append((due, document))
+                spares.end(id, of: dispatch.workflowID, due: due)
             }
         }
     }

@@ -35,10 +35,12 @@ actor CeleryDesk {
     var nextRead: Duration = .zero
     /// What is wrong with the database, and since when; nil if nothing is.
     var databaseTrouble: (reason: String, since: Duration)?
+    /// Attempts whose private documents are stored with this visit's end.
+    var toPrepare: [Dispatch] = []
+    /// Private documents for steps that have not come yet.
+    var spares = SpareDocuments()
     /// Private documents to delete, and when.
-    var leftovers: [(due: Duration, task: TaskID)] = []
-    /// Private documents to store with the next visit's end.
-    var toPrepare: [TaskID] = []
+    var leftovers: [(due: Duration, document: String)] = []
 
     // Workers
     var roster: WorkerRoster
@@ -139,7 +141,7 @@ actor CeleryDesk {
         case .foreseen(let reading, let deadline): foreseen(reading, deadline: deadline)
         case .changed(let ids): for id in ids { polls.wake(id, now: now) }
         case .feedBegan: polls.wakeAll(now: now)
-        case .prepared(let ids, let trouble): prepared(ids, trouble: trouble)
+        case .prepared(let dispatches, let trouble): prepared(dispatches, trouble: trouble)
         case .revoked(let ids): remember(earlier: ids)
         case .queue(let name, let found): saw(queue: name, found)
         case .mailbox(let node, let found): saw(mailboxOf: node, found)
@@ -211,11 +213,12 @@ actor CeleryDesk {
         advanceFate()
         advanceExamination()
         advanceInspections()
+        leftovers += spares.giveUp(now: now).map { (now, $0) }
         // Many at once, or the database would get a request more for each short step.
         if let first = leftovers.first, first.due + configuration.times.privateDocument / 10 <= now {
-            let due = leftovers.prefix { $0.due <= now }.map(\.task)
+            let due = leftovers.prefix { $0.due <= now }.map(\.document)
             leftovers.removeFirst(due.count)
-            results.remove(privateDocumentsOf: due)
+            results.remove(privateDocuments: due)
         }
     }
 
@@ -249,9 +252,10 @@ actor CeleryDesk {
 
     /// Nobody asks for it again.
     func forget(_ id: TaskID) {
-        if let entry = entries.removeValue(forKey: id), entry.hasPrivateDocument {
-            leftovers.append((now + configuration.times.privateDocument, id))
-        }
+        let due = now + configuration.times.privateDocument
+        let entry = entries.removeValue(forKey: id)
+        if let document = entry?.privateDocument { leftovers.append((due, document)) }
+        if let workflow = entry?.dispatch?.workflowID { spares.end(id, of: workflow, due: due) }
         polls.remove(id)
         unsent.remove(id)
         revoking.remove(id)

@@ -31,8 +31,8 @@ struct CeleryEntry {
     // Sending
     /// Tries to publish it so far; an outcome counts only if it is that of the last one.
     var tries = 0
-    /// It has a document of its own in `workflow_meta`.
-    var hasPrivateDocument = false
+    /// Its document in `workflow_meta`; nil if it has none, or none that is this server's to delete.
+    var privateDocument: String?
     /// The broker has confirmed it, now or in an earlier life of this server.
     var isConfirmed = false
     /// Why it could not be sent; nil if nothing is in its way.

@@ -30,7 +30,7 @@ final class DeskInbox: Sendable {
         /// The change stream was away: anything may have changed.
         case feedBegan
         /// Private documents are stored, or not.
-        case prepared([TaskID], trouble: String?)
+        case prepared([(dispatch: Dispatch, withSpares: Bool)], trouble: String?)
         /// The ids that were revoked earlier, by this or other servers.
         case revoked([TaskID])
         case queue(String, QueueInspection)

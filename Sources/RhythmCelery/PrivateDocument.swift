@@ -14,35 +14,50 @@ enum PrivateDocument {
     /// No workflow has an id that begins so.
     private static let prefix = "rhythm:"
 
-    /// The id of an attempt's document.
+    /// The id of the document that is made for an attempt.
     static func id(of task: TaskID) -> String { prefix + task.rawValue }
 
-    /// The attempt that a document belongs to; nil if the id is that of something else.
+    /// The ids of the documents that are made together with that of an attempt, one for each step that comes after its
+    /// own (``SpareDocuments``).
+    static func spareIDs(of dispatch: Dispatch) -> [(step: Dispatch.Following, id: String)] {
+        dispatch.following.enumerated().map { ($0.element, "\(id(of: dispatch.taskID)):\($0.offset + 1)") }
+    }
+
+    /// The attempt that a document was made for; nil if the id is that of a spare one, or of something else.
     static func task(of id: String) -> TaskID? {
-        id.hasPrefix(prefix) ? TaskID(String(id.dropFirst(prefix.count))) : nil
+        guard id.hasPrefix(prefix) else { return nil }
+        let task = id.dropFirst(prefix.count)
+        return task.contains(":") ? nil : TaskID(String(task))
     }
 
-    /// The document of an attempt.
-    ///
-    /// - Parameters:
-    ///   - server: who may sweep it.
-    static func make(of dispatch: Dispatch, server: String, at now: Timestamp) -> BSONDocument {
-        [
-            "_id": .string(id(of: dispatch.taskID)),
-            "created_at": .date(milliseconds: now.microseconds / 1000),
-            // Names of their own, so that readers which filter by these fields do not mistake it for a workflow.
-            "name": "rhythm attempt", "app_id": "rhythm:attempt", "description": .null, "_status": "PENDING",
-            "steps": .array([.document(["name": .string(dispatch.step), "task": .string(dispatch.task)])]),
-            marker: .document([
-                "server": .string(server), "workflow_id": .string(dispatch.workflowID.rawValue),
-                "app_id": .string(dispatch.appID), "step": .string(dispatch.step),
-            ]),
-        ]
+    /// The attempt that has begun with a document: tasks write down that they do. Nil if none has.
+    static func begun(by document: BSONDocument) -> TaskID? {
+        let runs = document["steps"]?.arrayValue?.first?.documentValue?["task_runs"]?.arrayValue
+        return (runs?.last?.documentValue?["task_id"]?.stringValue).map { TaskID($0) }
     }
 
-    /// The keyword arguments of an attempt that was given a document of its own.
-    static func kwargs(of dispatch: Dispatch) -> JSON {
-        let injected = JSONValue.object([.init("workflow_id", .string(id(of: dispatch.taskID)))])
+    /// The documents of an attempt: its own, and the spare ones.
+    static func make(of dispatch: Dispatch, withSpares: Bool, server: String, at now: Timestamp) -> [BSONDocument] {
+        func document(_ id: String, step: String, task: String) -> BSONDocument {
+            [
+                "_id": .string(id), "created_at": .date(milliseconds: now.microseconds / 1000),
+                // Names of their own, so that readers which filter by these fields do not mistake it for a workflow.
+                "name": "rhythm attempt", "app_id": "rhythm:attempt", "description": .null, "_status": "PENDING",
+                "steps": .array([.document(["name": .string(step), "task": .string(task)])]),
+                marker: .document([
+                    "server": .string(server), "workflow_id": .string(dispatch.workflowID.rawValue),
+                    "app_id": .string(dispatch.appID), "step": .string(step),
+                ]),
+            ]
+        }
+        let own = document(id(of: dispatch.taskID), step: dispatch.step, task: dispatch.task)
+        guard withSpares else { return [own] }
+        return [own] + spareIDs(of: dispatch).map { document($0.id, step: $0.step.name, task: $0.step.task) }
+    }
+
+    /// The keyword arguments of an attempt that was given a document.
+    static func kwargs(of dispatch: Dispatch, document: String) -> JSON {
+        let injected = JSONValue.object([.init("workflow_id", .string(document))])
         return JSON(dispatch.injectedKwargs.value.merging(injected))
     }
 }

@@ -21,6 +21,8 @@ final class ResultBackend: Sendable {
     private static let revokedSeconds: Int64 = 30 * 86_400
     /// Private documents of attempts that ended long ago are swept after this time.
     private static let sweepMilliseconds: Int64 = 86_400_000
+    /// Spare ones that nobody has used.
+    private static let spareSweepMilliseconds: Int64 = 30 * sweepMilliseconds
 
     private let pool: MongoPool
     let collection: String
@@ -89,52 +91,67 @@ final class ResultBackend: Sendable {
     // MARK: Private documents
 
     /// Stores private documents; those that are there already stay as they are.
-    func prepare(_ documents: [(TaskID, BSONDocument)]) {
-        let ids = documents.map(\.0)
+    func prepare(_ documents: [BSONDocument], answer: @escaping @Sendable (String?) -> DeskInbox.Input) {
         writes.async { [self] in
             let trouble = attempt { () throws(MongoError) in
-                let writes = documents.map { MongoWrite.insert($0.1) }
+                let writes = documents.map { MongoWrite.insert($0) }
                 let result = try pool.bulkWrite(PrivateDocument.collection, writes, ordered: false)
                 if let refusal = result.refusals.first(where: { $0.error.kind != .duplicateKey }) {
                     throw refusal.error
                 }
             }
-            inbox.put(.prepared(ids, trouble: trouble))
+            inbox.put(answer(trouble))
         }
     }
 
-    /// Deletes the private documents of attempts that are over.
-    func remove(privateDocumentsOf tasks: [TaskID]) {
+    /// Deletes private documents that nobody needs any more.
+    func remove(privateDocuments ids: [String]) {
         writes.async { [self] in
             _ = attempt { () throws(MongoError) in
-                let ids = tasks.map { BSONValue.string(PrivateDocument.id(of: $0)) }
+                let ids = ids.map { BSONValue.string($0) }
                 try pool.delete(PrivateDocument.collection, filter: ["_id": ["$in": .array(ids)]], many: true)
             }
         }
     }
 
-    /// Deletes private documents that a crash has left behind: old ones whose attempt has a result.
+    /// Deletes private documents that a crash has left behind: those whose attempt has a result, after a day, and spare
+    /// ones (``SpareDocuments``) that no attempt has begun with, after thirty. A message that waits in a queue for longer
+    /// than that may find its document gone.
     func sweep(now: Timestamp) {
         writes.async { [self] in
             _ = attempt { () throws(MongoError) in
-                let before = now.microseconds / 1000 - Self.sweepMilliseconds
+                let now = now.microseconds / 1000
                 let old = try pool.find(
                     PrivateDocument.collection,
                     filter: [
                         PrivateDocument.marker: ["$exists": true],
-                        "created_at": ["$lt": .date(milliseconds: before)],
-                    ], projection: ["_id": 1], limit: 1000)
-                let tasks = old.compactMap { $0["_id"]?.stringValue.flatMap { PrivateDocument.task(of: $0) } }
-                guard !tasks.isEmpty else { return }
-                let ended = try pool.find(
-                    collection,
-                    filter: [
-                        "_id": ["$in": .array(tasks.map { .string($0.rawValue) })],
-                        "status": ["$in": ["SUCCESS", "FAILURE", "REVOKED"]],
-                    ], projection: ["_id": 1])
-                let ids = ended.compactMap { $0["_id"]?.stringValue }
-                    .map { BSONValue.string(PrivateDocument.id(of: TaskID($0))) }
-                try pool.delete(PrivateDocument.collection, filter: ["_id": ["$in": .array(ids)]], many: true)
+                        "created_at": ["$lt": .date(milliseconds: now - Self.sweepMilliseconds)],
+                    ], projection: ["created_at": 1, "steps": 1], limit: 1000)
+                var surplus: [BSONValue] = []
+                var used: [(document: BSONValue, task: BSONValue)] = []
+                for document in old {
+                    guard let id = document["_id"], let name = id.stringValue else { continue }
+                    if let task = PrivateDocument.begun(by: document) ?? PrivateDocument.task(of: name) {
+                        used.append((id, .string(task.rawValue)))
+                    } else if let created = document["created_at"]?.dateMilliseconds,
+                        created < now - Self.spareSweepMilliseconds
+                    {
+                        surplus.append(id)
+                    }
+                }
+                if !used.isEmpty {
+                    let ended = Set(
+                        try pool.find(
+                            collection,
+                            filter: [
+                                "_id": ["$in": .array(used.map(\.task))],
+                                "status": ["$in": ["SUCCESS", "FAILURE", "REVOKED"]],
+                            ], projection: ["_id": 1]
+                        ).compactMap { $0["_id"]?.stringValue })
+                    surplus += used.filter { ended.contains($0.task.stringValue ?? "") }.map(\.document)
+                }
+                guard !surplus.isEmpty else { return }
+                try pool.delete(PrivateDocument.collection, filter: ["_id": ["$in": .array(surplus)]], many: true)
             }
         }
     }

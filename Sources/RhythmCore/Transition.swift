@@ -145,13 +145,32 @@ public struct Dispatch: Sendable, Hashable {
     public var startedAt: Timestamp?
     /// The worker that did; nil if that is not known.
     public var worker: String?
+    /// The steps after this one, the next first, no more than ``followingMax``: a runner may prepare something for them.
+    public let following: [Following]
+
+    /// A step that comes later.
+    public struct Following: Sendable, Hashable {
+        /// The step's name.
+        public let name: String
+        /// What it will run.
+        public let task: String
+
+        /// Makes one; tests of runners use this.
+        public init(name: String, task: String) {
+            self.name = name
+            self.task = task
+        }
+    }
+
+    /// So many steps ahead are told.
+    public static let followingMax = 8
 
     /// Makes a dispatch; tests of runners use this.
     public init(
         taskID: TaskID, attempt: Int = 1, workflowID: WorkflowID, appID: String = "", step: String, task: String,
         queue: String? = nil, priority: Int = 0, args: JSON = .emptyArray, kwargs: JSON = .emptyObject,
         isRepeated: Bool = false, queuedAt: Timestamp? = nil, startedAt: Timestamp? = nil,
-        worker: String? = nil
+        worker: String? = nil, following: [Following] = []
     ) {
         self.taskID = taskID
         self.attempt = attempt
@@ -167,6 +186,7 @@ public struct Dispatch: Sendable, Hashable {
         self.queuedAt = queuedAt
         self.startedAt = startedAt
         self.worker = worker
+        self.following = following
     }
 
     /// The keyword arguments with `workflow_id`, `step` and `app_id`, which win over any others of these names.

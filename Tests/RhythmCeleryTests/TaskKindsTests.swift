@@ -53,18 +53,26 @@ import Testing
         #expect(kinds.tracksStart("steps.add") == true)
     }
 
-    @Test func makesADocumentWithOneStep() throws {
+    @Test func makesDocumentsWithOneStep() throws {
         let dispatch = Dispatch(
             taskID: "t-1", workflowID: "w-1", appID: "app", step: "copy", task: "rhythm.copy",
-            kwargs: try JSON(parsing: #"{"a":1,"workflow_id":"mine"}"#))
-        let document = PrivateDocument.make(of: dispatch, server: "s1", at: Timestamp(microseconds: 5_000_000))
-        #expect(document["_id"] == "rhythm:t-1")
-        #expect(document["steps"] == .array([["name": "copy", "task": "rhythm.copy"]]))
-        #expect(document["created_at"] == .date(milliseconds: 5000))
-        #expect(document[PrivateDocument.marker]?.documentValue?["workflow_id"] == "w-1")
-        #expect(PrivateDocument.task(of: "rhythm:t-1") == "t-1" && PrivateDocument.task(of: "t-1") == nil)
-        let kwargs = PrivateDocument.kwargs(of: dispatch).value
-        #expect(kwargs["workflow_id"] == .string("rhythm:t-1"))
+            kwargs: try JSON(parsing: #"{"a":1,"workflow_id":"mine"}"#), following: [.init(name: "pack", task: "rhythm.pack")])
+        let made = PrivateDocument.make(
+            of: dispatch, withSpares: true, server: "s1", at: Timestamp(microseconds: 5_000_000))
+        #expect(made.map { $0["_id"] } == ["rhythm:t-1", "rhythm:t-1:1"])
+        #expect(made[0]["steps"] == .array([["name": "copy", "task": "rhythm.copy"]]))
+        #expect(made[1]["steps"] == .array([["name": "pack", "task": "rhythm.pack"]]))
+        for (document, step) in zip(made, ["copy", "pack"]) {
+            #expect(document["created_at"] == .date(milliseconds: 5000))
+            let marker = document[PrivateDocument.marker]?.documentValue
+            #expect(marker?["workflow_id"] == "w-1" && marker?["step"] == .string(step))
+        }
+        let alone = PrivateDocument.make(of: dispatch, withSpares: false, server: "s1", at: Timestamp(microseconds: 1))
+        #expect(alone.map { $0["_id"] } == ["rhythm:t-1"])
+        #expect(PrivateDocument.task(of: "rhythm:t-1") == "t-1")
+        for other in ["t-1", "rhythm:t-1:1"] { #expect(PrivateDocument.task(of: other) == nil) }
+        let kwargs = PrivateDocument.kwargs(of: dispatch, document: "rhythm:t-1:1").value
+        #expect(kwargs["workflow_id"] == .string("rhythm:t-1:1"))
         #expect(kwargs["step"] == .string("copy") && kwargs["app_id"] == .string("app"))
         #expect(kwargs["a"] == .number("1"))
     }

@@ -16,6 +16,22 @@ import Testing
         #expect(rig.workflow.outstandingEffects == [.dispatch(again)])
     }
 
+    /// A runner may prepare for what comes next: it is told, as far as it is worth it.
+    @Test func whatFollowsIsTold() throws {
+        let names = (0..<Dispatch.followingMax + 3).map { "s\($0)" }
+        let spec = WorkflowSpec(
+            name: "w", appID: "app", steps: names.map { StepSpec(name: $0, task: "task.\($0)") })
+        var rig = try Rig(spec)
+        for index in names.indices {
+            let told = try #require(rig.dispatched.first).following
+            #expect(told.map(\.name) == Array(names[(index + 1)...].prefix(Dispatch.followingMax)))
+            #expect(told.map(\.task) == told.map { "task.\($0.name)" })
+            rig.start()
+            try rig.succeed("[1]")
+        }
+        #expect(rig.workflow.status == .success)
+    }
+
     /// Whoever follows an attempt next is told who has it.
     @Test func whoBeganItIsHandedOn() throws {
         var rig = try Rig(args: "[1]")
