@@ -12,6 +12,7 @@ extension CeleryDesk {
         case .dispatch(let dispatch): take(dispatch, isRepeated: isRepeated || dispatch.isRepeated)
         case .revoke(let id, let workflowID, let worker): revoke(id, of: workflowID, begunBy: worker)
         case .settle(let id): settle(id)
+        case .bury(let id): bury(id)
         case .release(let id): release(id)
         }
     }
@@ -58,10 +59,7 @@ extension CeleryDesk {
 
     private func settle(_ id: TaskID) {
         guard let entry = entries[id] else { return }
-        if case .ended(let observation) = entry.phase {
-            if case .lost = observation { buryLost(id) }
-            return forget(id)
-        }
+        if entry.isEnded { return forget(id) }
         // Nobody waits for it any more: it is ended, and forgotten once it is gone.
         if let workflowID = entry.workflowID { revoke(id, of: workflowID) }
         entries[id]?.workflowID = nil
@@ -115,6 +113,20 @@ extension CeleryDesk {
         }
         revoking.insert(id)
         if isOurs { ban(id) }
+    }
+
+    /// The loss of an attempt is stored: it never runs again, should its message turn up after all.
+    private func bury(_ id: TaskID) {
+        ban(id)
+        tombs.insert(id)
+        if isListening { tellOfTombs() }
+    }
+
+    /// Tells the workers that are there; those that come later are told when they say hello.
+    func tellOfTombs() {
+        guard !tombs.isEmpty else { return }
+        links.tell(.revoke(tombs.sorted(), .terminate))
+        tombs = []
     }
 
     /// The attempt never begins from now on, also in workers that start later.

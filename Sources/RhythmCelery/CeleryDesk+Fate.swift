@@ -212,12 +212,6 @@ extension CeleryDesk {
         end(id, .lost(detail: detail, at: .wallClock))
     }
 
-    /// The loss is stored: the attempt never runs again, should its message turn up after all.
-    func buryLost(_ id: TaskID) {
-        ban(id)
-        links.tell(.revoke([id], .terminate))
-    }
-
     // MARK: Queues
 
     /// Looks at the queues in which attempts wait for their turn.

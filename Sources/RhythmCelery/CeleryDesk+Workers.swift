@@ -96,6 +96,7 @@ extension CeleryDesk {
             roster.restart(at: now)
             abandonCensus()
             for id in revoking { entries[id]?.revoke?.tellAgain() }
+            tellOfTombs()
             polls.wakeAll(now: now)
             callTheRoll()
             examineAnew()

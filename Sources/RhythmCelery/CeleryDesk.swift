@@ -59,6 +59,8 @@ actor CeleryDesk {
     /// Ids that workers which start are told, the newest last.
     var revoked: [TaskID] = []
     var revokedSet: Set<TaskID> = []
+    /// Lost attempts of which the workers are told when they can be.
+    var tombs: Set<TaskID> = []
 
     // Examination
     /// What workers' signs of life say of them.

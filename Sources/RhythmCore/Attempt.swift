@@ -96,6 +96,14 @@ public struct Failure: Error, Sendable, Hashable {
         self.traceback = traceback
         self.isRetriable = isRetriable
     }
+
+    /// No worker had the attempt any more.
+    static func lost(_ message: String) -> Failure {
+        Failure(type: "WorkerLostError", message: message, module: "rhythm")
+    }
+
+    /// It is one that ``lost(_:)`` made; workers have an error of that name in a module of theirs.
+    var isLoss: Bool { type == "WorkerLostError" && module == "rhythm" }
 }
 
 /// Why and when an attempt was asked to stop.

@@ -111,6 +111,8 @@ public enum Effect: Sendable, Hashable {
     case revoke(TaskID, of: WorkflowID, begunBy: String? = nil)
     /// The attempt's end is stored: the runner may forget it.
     case settle(TaskID)
+    /// That the attempt is lost is stored: it must never run from now on, should it turn up after all.
+    case bury(TaskID)
     /// Another server follows this attempt from now on: the runner forgets it without touching it.
     case release(TaskID)
 }

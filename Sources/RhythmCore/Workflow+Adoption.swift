@@ -59,9 +59,9 @@ extension Workflow {
     private mutating func closeAsLost(_ position: AttemptPosition, in transition: inout Transition) {
         self[position].status = .failure
         self[position].endedAt = transition.now
-        self[position].failure = Failure(
-            type: "WorkerLostError", message: "no worker had it when the workflow was adopted", module: "rhythm")
+        self[position].failure = .lost("no worker had it when the workflow was adopted")
         transition.touch(position)
+        transition.add(.bury(self[position].id))
     }
 
     /// The same record with other arguments of the first step.

@@ -205,13 +205,15 @@ extension Workflow {
     private mutating func lose(
         _ position: AttemptPosition, detail: String, at: Timestamp, in transition: inout Transition
     ) {
-        let failure = Failure(type: "WorkerLostError", message: detail, module: "rhythm")
+        let failure = Failure.lost(detail)
+        transition.add(.bury(self[position].id))
         let hasBegun = self[position].startedAt != nil || self[position].retries > 0
         if hasBegun || self[position].revocation?.reason == .timeout {
             fail(position, failure, at: at, in: &transition)
             return
         }
         guard control == .running, self[position].revocation == nil else {
+            self[position].failure = failure
             stop(position, detail: detail, at: at, in: &transition)
             return
         }

@@ -12,9 +12,10 @@ extension Workflow {
     }
 
     /// What has to be done for this workflow after a crash, whether or not it was done before: the runner is given
-    /// every live attempt again, and told again which of them to stop. Both are harmless to repeat.
+    /// every live attempt again, and told again which of them to stop and which are lost. All of it is harmless to repeat.
     public var outstandingEffects: [Effect] {
-        liveAttempts.map { position in
+        let lost = steps.flatMap(\.attempts).filter { $0.failure?.isLoss == true }
+        return lost.map { .bury($0.id) } + liveAttempts.map { position in
             guard self[position].revocation == nil else { return revoke(at: position) }
             var dispatch = dispatch(at: position)
             dispatch.isRepeated = true

@@ -43,6 +43,7 @@ struct InProcessState {
             queues.enqueue(dispatch.taskID, queue: dispatch.queue ?? defaultQueue, priority: dispatch.priority)
         case .revoke(let id, let workflowID, _): revoke(id, of: workflowID)
         case .settle(let id): settle(id)
+        case .bury: break  // What is lost on this machine is gone.
         case .release: break  // Attempts of this machine are followed by nobody else.
         }
     }

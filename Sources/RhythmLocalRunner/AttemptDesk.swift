@@ -124,6 +124,7 @@ final class AttemptDesk: @unchecked Sendable {
         case .dispatch(let dispatch): take(dispatch)
         case .revoke(let id, let workflowID, _): revoke(id, of: workflowID)
         case .settle(let id): settle(id)
+        case .bury: break  // What is lost on this machine is gone.
         case .release: break  // Attempts of this machine are followed by nobody else.
         }
     }

@@ -181,6 +181,7 @@ final class FleetRunner: TaskRunner {
                 state.withLock { $0.workflows[id] = workflow }
                 workers.revoke(id, self)
             case .settle(let id): workers.settle(id)
+            case .bury: break  // What is lost here is gone.
             case .release(let id): workers.unfollow(id, self)
             }
         }

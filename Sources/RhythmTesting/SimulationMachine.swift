@@ -105,7 +105,7 @@ package final class SimulationMachine: Sendable {
                 switch effect {
                 case .dispatch(let dispatch): dispatch.taskID
                 case .revoke(let id, of: _, begunBy: _): id
-                case .settle, .release: nil
+                case .settle, .bury, .release: nil
                 }
             })
         let unwanted = state.withLock { state in
@@ -133,7 +133,7 @@ package final class SimulationMachine: Sendable {
                 state.attempts[id] = nil
                 state.refused[id] = nil
                 state.settled.insert(id)
-            case .release: break
+            case .bury, .release: break
             }
         }
     }

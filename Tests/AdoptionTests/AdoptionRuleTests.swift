@@ -148,7 +148,7 @@ import Testing
         #expect(workflow.steps[0].attempts.map(\.status) == [.failure, .success])
         #expect(workflow.steps[1].current?.args.text == "[5]" && workflow.liveAttempts.count == 1)
         #expect(transition.events.map(\.kind) == [.resumed, .dispatched] && transition.events[0].detail == "adopted")
-        #expect(transition.effects.count == 1)
+        #expect(transition.effects.count == 2 && transition.effects.contains(.bury("00")))
 
         (workflow, transition) = adopt(try Self.record([.success], [.started, .failure]), .restart(args: nil))
         #expect(workflow.steps[1].attempts.map(\.superseded) == [true, true, false])

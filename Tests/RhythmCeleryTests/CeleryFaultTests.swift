@@ -190,14 +190,24 @@ import Testing
                 continue
             }
         }
-        runner.perform([.settle(never.taskID), .settle(vanished.taskID)])
-        var late = never
-        late.isRepeated = false
+        runner.perform([.settle(never.taskID), .settle(vanished.taskID), .bury(never.taskID)])
+        // The server is killed before it can tell the workers of the other one.
+        let successor = try world.runner()
+        successor.start([.bury(vanished.taskID)])
+        defer { successor.stop() }
+        let unknown = TaskID.random()
+        successor.perform([.revoke(unknown, of: "w-1")])
+        try await successor.expectRevoked(of: unknown)
+        let late = [never, vanished].map { dispatch in
+            var dispatch = dispatch
+            dispatch.isRepeated = false
+            return Effect.dispatch(dispatch)
+        }
         let careless = try world.runner { $0.plainTasks = ["nothing"] }
         careless.start([])
         defer { careless.stop() }
         let later = try dispatch("nothing", queue: "proof")
-        careless.perform([.dispatch(late), .dispatch(later)])
+        careless.perform(late + [.dispatch(later)])
         try await careless.expectSuccess(of: later.taskID, nil)
         #expect(world.marks.runs(of: never.taskID) == 0 && world.marks.runs(of: vanished.taskID) == 0)
         try await worker.stop()

@@ -149,9 +149,19 @@ import Testing
         await desk.process([.perform([.dispatch(dispatch)])])
         await desk.lose("t", "gone")
         #expect(await desk.revoked == [])
-        await desk.process([.perform([isStored ? .settle("t") : .release("t")])])
+        await desk.process([.perform([isStored ? .settle("t") : .release("t")] + (isStored ? [.bury("t")] : []))])
         #expect(await desk.revoked == (isStored ? ["t"] : []))
         #expect(await desk.entries["t"] == nil)
+    }
+
+    /// After a crash the broker is not there yet when it is known again what is lost: workers are told once it is.
+    @Test func tellsOfLossesOnceItCan() async throws {
+        await desk.process([.perform([.bury("t")])])
+        #expect(await desk.revoked == ["t"], "those that say hello are told")
+        #expect(await desk.tombs == ["t"])
+        let links: [Links.Name] = [.control, .events, .mailbox]
+        await desk.process(links.map { .link($0, .ready(again: false)) })
+        #expect(await desk.tombs == [])
     }
 
     /// What is to be stopped is looked at first, because it may have ended; a database that is silent holds that up for

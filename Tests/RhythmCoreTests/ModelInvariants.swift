@@ -104,6 +104,11 @@ extension ModelWorld {
                 if workflow.position(of: id).map({ workflow[$0].isLive }) == true {
                     throw violation("a live attempt was settled")
                 }
+            case .bury(let id):
+                if workflow.position(of: id).map({ workflow[$0].isLive }) == true {
+                    throw violation("a live attempt was buried")
+                }
+                if !outstanding.contains(effect) { throw violation("a burial would be lost by a crash") }
             case .release(let id): throw violation("\(id) was released by rules that know of one server")
             }
         }

@@ -59,7 +59,7 @@ struct ModelRunner: Hashable {
             if tasks[dispatch.taskID] == nil { tasks[dispatch.taskID] = Task(step: dispatch.step) }
         case .revoke(let id, of: _, begunBy: _): tasks[id]?.stopAsked = true
         case .settle(let id): tasks[id]?.forgotten = true
-        case .release: break
+        case .bury, .release: break
         }
     }
 

@@ -105,6 +105,20 @@ import Testing
         rig.pause(.afterStep)
         rig.report({ .lost(detail: "no trace of it", at: $0) }, of: "1")
         #expect(rig.dispatched.isEmpty && rig.workflow.control == .paused)
+        #expect(rig.last.effects.contains(.bury("1")) && rig.workflow.outstandingEffects == [.bury("1")])
+    }
+
+    /// A crash between storing a loss and telling the workers must not bring the attempt back to life.
+    @Test(arguments: [false, true]) func whatIsLostStaysBuried(_ hasBegun: Bool) throws {
+        var rig = try Rig { $0.retry = RetryPolicy(maxAttempts: 2) }
+        if hasBegun { rig.start() }
+        rig.report({ .lost(detail: "no trace of it", at: $0) }, of: "1")
+        #expect(rig.last.effects.contains(.bury("1")))
+        #expect(rig.workflow.outstandingEffects.contains(.bury("1")))
+        // A task that fails of what its own worker calls so is not lost.
+        let same = Failure(type: "WorkerLostError", message: "exited", module: "billiard.exceptions")
+        rig.report({ .failed(same, at: $0) }, of: "2")
+        #expect(!rig.last.effects.contains(.bury("2")) && !rig.workflow.outstandingEffects.contains(.bury("2")))
     }
 
     @Test func kwargsPrecedence() throws {
