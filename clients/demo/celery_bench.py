@@ -170,7 +170,16 @@ def start_chain(number, steps):
     chain(*[of_chain.si(number, f"s{step}").set(queue=QUEUE) for step in range(steps)]).apply_async()
 
 
+def connect():
+    """To broker and database, as whoever starts workflows has been for long."""
+    app.backend.database.command("ping")
+    with app.producer_pool.acquire(block=True) as producer:
+        producer.connection.ensure_connection()
+        assert producer.channel.is_open
+
+
 def run(start, workflows, steps, in_flight):
+    connect()
     began = time.time()
     for number in range(workflows):
         while number - in_flight >= ended(steps):
