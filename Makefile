@@ -40,12 +40,14 @@ sim: deps ## Simulate lives of the engine with fresh seeds (SEEDS=5000)
 	$(SWIFT_BUILD) --build-tests
 	RHYTHM_SIM_SEEDS=$${SEEDS:-5000} swift test --scratch-path $(BUILD) --skip-build --filter SimulationTests
 
-chaos: python ## Kill the server under 100 workflows (ROUNDS=10), and all that Celery needs for 5 minutes
+chaos: python ## Kill the server under 100 workflows (ROUNDS=10), and all that Celery needs for 8 minutes
 	$(SWIFT_BUILD) --build-tests
 	for round in $$(seq $${ROUNDS:-10}); do \
 	    swift test --scratch-path $(BUILD) --skip-build --filter '\.ChaosTests' || exit 1; done
 	RHYTHM_CHAOS_CELERY=200 RHYTHM_CHAOS_SECONDS=300 swift test --scratch-path $(BUILD) --skip-build \
 	    --filter CeleryChaosTests
+	RHYTHM_CHAOS_STREAMS=1 RHYTHM_CHAOS_CELERY=100 RHYTHM_CHAOS_SECONDS=150 swift test --scratch-path $(BUILD) \
+	    --skip-build --filter CeleryChaosTests
 	RHYTHM_CHAOS_SLEEP=120 swift test --scratch-path $(BUILD) --skip-build --filter FleetTests/serverSleeps
 
 fuzz: deps ## Feed the decoders what libFuzzer thinks of (SECONDS=60 for each)

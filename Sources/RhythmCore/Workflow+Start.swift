@@ -14,13 +14,20 @@ extension Workflow {
     /// What has to be done for this workflow after a crash, whether or not it was done before: the runner is given
     /// every live attempt again, and told again which of them to stop and which are lost. All of it is harmless to repeat.
     public var outstandingEffects: [Effect] {
-        let lost = steps.flatMap(\.attempts).filter { $0.failure?.isLoss == true }
-        return lost.map { .bury($0.id) } + liveAttempts.map { position in
-            guard self[position].revocation == nil else { return revoke(at: position) }
-            var dispatch = dispatch(at: position)
-            dispatch.isRepeated = true
-            return .dispatch(dispatch)
+        var effects: [Effect] = []
+        for step in steps {
+            for attempt in step.attempts where attempt.failure?.isLoss == true { effects.append(.bury(attempt.id)) }
         }
+        for position in liveAttempts {
+            if self[position].revocation != nil {
+                effects.append(revoke(at: position))
+            } else {
+                var dispatch = dispatch(at: position)
+                dispatch.isRepeated = true
+                effects.append(.dispatch(dispatch))
+            }
+        }
+        return effects
     }
 
     /// What asks a runner to stop an attempt, made from the record.

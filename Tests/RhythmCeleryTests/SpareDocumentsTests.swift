@@ -148,7 +148,8 @@ import Testing
             var step: BSONDocument = ["name": "a", "task": "t"]
             if let begun { step.append("task_runs", .array([["task_id": "old"], ["task_id": .string(begun)]])) }
             var document: BSONDocument = [
-                "_id": .string(id), "created_at": .date(milliseconds: now - days * day), "steps": .array([.document(step)]),
+                "_id": .string(id), "created_at": .date(milliseconds: now - days * day),
+                "steps": .array([.document(step)]),
             ]
             if isPrivate { document.append("rhythm_private", ["workflow_id": "swept"]) }
             return document
@@ -159,7 +160,8 @@ import Testing
         let kept = [
             document("rhythm:swept-ended-young", days: 0), document("rhythm:swept-runs", days: 400),
             document("rhythm:swept-queued", days: 400),
-            document("rhythm:swept-ended:1", days: 400, begun: "swept-runs"), document("rhythm:swept-ended:2", days: 29),
+            document("rhythm:swept-ended:1", days: 400, begun: "swept-runs"),
+            document("rhythm:swept-ended:2", days: 29),
             document("swept-workflow", days: 400, begun: "swept-ended", isPrivate: false),
         ]
         let swept = [

@@ -56,7 +56,8 @@ import Testing
     @Test func makesDocumentsWithOneStep() throws {
         let dispatch = Dispatch(
             taskID: "t-1", workflowID: "w-1", appID: "app", step: "copy", task: "rhythm.copy",
-            kwargs: try JSON(parsing: #"{"a":1,"workflow_id":"mine"}"#), following: [.init(name: "pack", task: "rhythm.pack")])
+            kwargs: try JSON(parsing: #"{"a":1,"workflow_id":"mine"}"#),
+            following: [.init(name: "pack", task: "rhythm.pack")])
         let made = PrivateDocument.make(
             of: dispatch, withSpares: true, server: "s1", at: Timestamp(microseconds: 5_000_000))
         #expect(made.map { $0["_id"] } == ["rhythm:t-1", "rhythm:t-1:1"])
