@@ -357,7 +357,7 @@ extension ServerCore {
             case .publication(let publication):
                 for change in publication.changes { statusAnswers.forget(change.workflow.id) }
                 for update in publication.progress { statusAnswers.forget(update.workflowID) }
-                for id in publication.deleted { statusAnswers.forget(id) }
+                for id in publication.deleted + publication.released { statusAnswers.forget(id) }
                 hub.take(publication)
             case .command(let ticket, let result): commandsUnderWay.removeValue(forKey: ticket)?(result)
             case .adoption(let ticket, let result): adoptionsUnderWay.removeValue(forKey: ticket)?(result)

@@ -1,7 +1,7 @@
 import RhythmCore
 import RhythmWire
 
-/// Encoded answers to GetStatus, kept until their workflow changes: whoever asks for a status asks for it again, and to
+/// Encoded answers to GetStatus, kept until their workflow changes or another server follows it: whoever asks for a status asks for it again, and to
 /// encode a record costs more than everything else of the call.
 ///
 /// Only what was read from the engine's memory may be kept: the engine changes that before it publishes, and what it
