@@ -1,8 +1,8 @@
 import RhythmCore
 import RhythmWire
 
-/// Encoded answers to GetStatus, kept until their workflow changes or another server follows it: whoever asks for a status asks for it again, and to
-/// encode a record costs more than everything else of the call.
+/// Encoded answers to GetStatus, kept until their workflow changes or another server follows it: whoever asks for a
+/// status asks for it again, and to encode a record costs more than everything else of the call.
 ///
 /// Only what was read from the engine's memory may be kept: the engine changes that before it publishes, and what it
 /// published is taken off here, on the same lane that answers, before any answer to the command behind it goes out. So
