@@ -35,6 +35,8 @@ extension CeleryDesk {
                 publish(id, dispatch, kwargs: PrivateDocument.kwargs(of: dispatch, document: document))
             } else {
                 entries[id]?.phase = .preparing
+                // No change of circumstances asks for it a second time.
+                unsent.remove(id)
                 toPrepare.append(dispatch)
             }
         }
@@ -68,7 +70,7 @@ extension CeleryDesk {
             if isWanted {
                 entries[id]?.privateDocument = document
                 publish(id, dispatch, kwargs: PrivateDocument.kwargs(of: dispatch, document: document))
-            } else {
+            } else if entries[id]?.isEnded ?? true {
                 // It was withdrawn in between.
                 let due = now + configuration.times.privateDocument
                 leftovers.append((due, document))
