@@ -121,39 +121,48 @@ final class ResultBackend: Sendable {
         writes.async { [self] in
             _ = attempt { () throws(MongoError) in
                 let now = now.microseconds / 1000
-                let old = try pool.find(
-                    PrivateDocument.collection,
-                    filter: [
-                        PrivateDocument.marker: ["$exists": true],
-                        "created_at": ["$lt": .date(milliseconds: now - Self.sweepMilliseconds)],
-                    ], projection: ["created_at": 1, "steps": 1], limit: 1000)
-                var surplus: [BSONValue] = []
-                var used: [(document: BSONValue, task: BSONValue)] = []
-                for document in old {
-                    guard let id = document["_id"], let name = id.stringValue else { continue }
-                    if let task = PrivateDocument.begun(by: document) ?? PrivateDocument.task(of: name) {
-                        used.append((id, .string(task.rawValue)))
-                    } else if let created = document["created_at"]?.dateMilliseconds,
-                        created < now - Self.spareSweepMilliseconds
-                    {
-                        surplus.append(id)
-                    }
-                }
-                if !used.isEmpty {
-                    let ended = Set(
-                        try pool.find(
-                            collection,
-                            filter: [
-                                "_id": ["$in": .array(used.map(\.task))],
-                                "status": ["$in": ["SUCCESS", "FAILURE", "REVOKED"]],
-                            ], projection: ["_id": 1]
-                        ).compactMap { $0["_id"]?.stringValue })
-                    surplus += used.filter { ended.contains($0.task.stringValue ?? "") }.map(\.document)
-                }
-                guard !surplus.isEmpty else { return }
-                try pool.delete(PrivateDocument.collection, filter: ["_id": ["$in": .array(surplus)]], many: true)
+                // Page by page: those that stay for now may be many.
+                var last = ""
+                while let next = try sweepPage(after: last, now: now) { last = next }
             }
         }
+    }
+
+    /// - Returns: the id of the page's last document; nil if it was the last page.
+    private func sweepPage(after last: String, now: Int64) throws(MongoError) -> String? {
+        let old = try pool.find(
+            PrivateDocument.collection,
+            filter: [
+                "_id": ["$gt": .string(last)], PrivateDocument.marker: ["$exists": true],
+                "created_at": ["$lt": .date(milliseconds: now - Self.sweepMilliseconds)],
+            ], projection: ["created_at": 1, "steps": 1], sort: ["_id": 1], limit: 1000)
+        var surplus: [BSONValue] = []
+        var used: [(document: BSONValue, task: BSONValue)] = []
+        for document in old {
+            guard let id = document["_id"], let name = id.stringValue else { continue }
+            if let task = PrivateDocument.begun(by: document) ?? PrivateDocument.task(of: name) {
+                used.append((id, .string(task.rawValue)))
+            } else if let created = document["created_at"]?.dateMilliseconds,
+                created < now - Self.spareSweepMilliseconds
+            {
+                surplus.append(id)
+            }
+        }
+        if !used.isEmpty {
+            let ended = Set(
+                try pool.find(
+                    collection,
+                    filter: [
+                        "_id": ["$in": .array(used.map(\.task))],
+                        "status": ["$in": ["SUCCESS", "FAILURE", "REVOKED"]],
+                    ], projection: ["_id": 1]
+                ).compactMap { $0["_id"]?.stringValue })
+            surplus += used.filter { ended.contains($0.task.stringValue ?? "") }.map(\.document)
+        }
+        if !surplus.isEmpty {
+            try pool.delete(PrivateDocument.collection, filter: ["_id": ["$in": .array(surplus)]], many: true)
+        }
+        return old.count < 1000 ? nil : old.last?["_id"]?.stringValue
     }
 
     // MARK: Revoked ids
