@@ -4,6 +4,8 @@ import RhythmEngine
 // MARK: What the engine wants
 
 extension CeleryDesk {
+    private static let tombsAtOnce = 1000
+
     /// Does one thing.
     ///
     /// - Parameter isRepeated: it comes from the records of an earlier life of the server, so workers may have it.
@@ -125,8 +127,13 @@ extension CeleryDesk {
     /// Tells the workers that are there; those that come later are told when they say hello.
     func tellOfTombs() {
         guard !tombs.isEmpty else { return }
-        links.tell(.revoke(tombs.sorted(), .terminate))
+        let ids = tombs.sorted()
         tombs = []
+        // After a restart there may be thousands, and every worker gets each message.
+        for first in stride(from: 0, to: ids.count, by: Self.tombsAtOnce) {
+            let some = ids[first..<min(first + Self.tombsAtOnce, ids.count)]
+            links.tell(.revoke(Array(some), .terminate))
+        }
     }
 
     /// The attempt never begins from now on, also in workers that start later.

@@ -186,7 +186,7 @@ actor CeleryDesk {
         timer?.cancel()
         report = nil
         endInspections()
-        results.stop()
+        results.stop(removing: spares.giveUpAll())
         // Closing waits for the broker.
         DispatchQueue.global().async { [links] in links.close() }
     }

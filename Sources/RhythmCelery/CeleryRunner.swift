@@ -13,6 +13,7 @@ import RhythmMongo
 /// ``RevokeRule``. Thread-safe; nothing here blocks.
 public final class CeleryRunner: TaskRunner, AttemptInspector {
     private let inbox: DeskInbox
+    private let results: ResultBackend
 
     /// Checks the addresses. Nothing connects before ``start(outstanding:report:)``.
     ///
@@ -39,9 +40,10 @@ public final class CeleryRunner: TaskRunner, AttemptInspector {
         }
         let lane = Lane(label: "rhythm.celery")
         inbox = DeskInbox(lane: lane)
+        results = ResultBackend(pool, configuration, inbox: inbox)
         let desk = CeleryDesk(
             configuration, lane: lane, links: Links(broker, configuration, inbox: inbox, logger: logger),
-            results: ResultBackend(pool, configuration, inbox: inbox), logger: logger)
+            results: results, logger: logger)
         inbox.attach(desk)
     }
 
@@ -59,6 +61,8 @@ public final class CeleryRunner: TaskRunner, AttemptInspector {
     public func purge(_ tasks: [TaskID]) {}
 
     public func stop() { inbox.put(.stop) }
+
+    public func finish(within patience: Duration) async { await results.finish(within: patience) }
 
     /// Asks the workers, the broker and the database; takes a few seconds. See ``Diagnosis`` for what is judged how.
     public func examine(_ needs: [TaskNeed], answer: @escaping @Sendable ([Finding]) -> Void) {

@@ -33,6 +33,8 @@ final class ResultBackend: Sendable {
     private let writes = DispatchQueue(label: "rhythm.celery.writes")
     private let changes = DispatchQueue(label: "rhythm.celery.changes")
     private let isStopped = Atomic(false)
+    /// Signalled for good once nothing is left to do after a stop.
+    private let isOver = DispatchSemaphore(value: 0)
 
     init(_ pool: MongoPool, _ configuration: CeleryConfiguration, inbox: DeskInbox) {
         self.pool = pool
@@ -107,11 +109,13 @@ final class ResultBackend: Sendable {
     /// Deletes private documents that nobody needs any more.
     func remove(privateDocuments ids: [String]) {
         writes.async { [self] in
-            _ = attempt { () throws(MongoError) in
-                let ids = ids.map { BSONValue.string($0) }
-                try pool.delete(PrivateDocument.collection, filter: ["_id": ["$in": .array(ids)]], many: true)
-            }
+            _ = attempt { () throws(MongoError) in try delete(privateDocuments: ids) }
         }
+    }
+
+    private func delete(privateDocuments ids: [String]) throws(MongoError) {
+        let ids = ids.map { BSONValue.string($0) }
+        try pool.delete(PrivateDocument.collection, filter: ["_id": ["$in": .array(ids)]], many: true)
     }
 
     /// Deletes private documents that a crash has left behind: those whose attempt has a result, after a day, and spare
@@ -238,6 +242,30 @@ final class ResultBackend: Sendable {
         }
     }
 
-    /// Nothing is read or written from now on; what is under way ends by itself.
-    func stop() { isStopped.store(true, ordering: .relaxed) }
+    // MARK: The end
+
+    /// Nothing is read or written from now on but that these private documents are deleted; what is under way ends by
+    /// itself.
+    func stop(removing ids: [String]) {
+        isStopped.store(true, ordering: .relaxed)
+        writes.async { [self] in
+            do throws(MongoError) {
+                if !ids.isEmpty { try delete(privateDocuments: ids) }
+            } catch {
+                // They are swept some day.
+            }
+            isOver.signal()
+        }
+    }
+
+    /// Waits until all is done that ``stop(removing:)`` has left to do, or for some time.
+    func finish(within patience: Duration) async {
+        await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
+            DispatchQueue.global().async { [isOver] in
+                let deadline = DispatchTime.now() + .microseconds(Int(patience.wholeMicroseconds))
+                if isOver.wait(timeout: deadline) == .success { isOver.signal() }
+                done.resume()
+            }
+        }
+    }
 }

@@ -62,4 +62,10 @@ struct SpareDocuments {
         idle.removeFirst(due.count)
         return given
     }
+
+    /// All of them: the server stops.
+    mutating func giveUpAll() -> [String] {
+        defer { self = SpareDocuments() }
+        return stocks.values.flatMap(\.documents.values)
+    }
 }

@@ -64,6 +64,7 @@ struct Daemon {
         logger.notice("stopping: open calls have \(settings.drainGrace), running steps go on")
         await server.drain(grace: settings.drainGrace)
         await engine.stop()
+        await runner.finish(within: .seconds(1))
         peers?.close()
         try? FileManager.default.removeItem(atPath: endpointsFile)
         logger.notice("stopped")

@@ -122,6 +122,14 @@ import Testing
 
     // MARK: With a real worker and database
 
+    private static func libraryDispatch(
+        _ step: String, before following: [String], workflow: WorkflowID
+    ) -> Dispatch {
+        Dispatch(
+            taskID: .random(), workflowID: workflow, appID: "app", step: step, task: "workflow.echo",
+            following: following.map { .init(name: $0, task: "workflow.echo") })
+    }
+
     /// The second step of a workflow runs with what was stored with the first, and nothing of it stays.
     @Test func aWorkflowRunsOnThem() async throws {
         let world = try await Worlds.forContract(.celery57)
@@ -129,13 +137,8 @@ import Testing
         runner.start([])
         defer { runner.stop() }
         let pool = try world.pool()
-        func dispatch(_ step: String, before following: [String]) -> Dispatch {
-            Dispatch(
-                taskID: .random(), workflowID: "spares", appID: "app", step: step, task: "workflow.echo",
-                following: following.map { .init(name: $0, task: "workflow.echo") })
-        }
-        let first = dispatch("a", before: ["b", "c"])
-        let second = dispatch("b", before: ["c"])
+        let first = Self.libraryDispatch("a", before: ["b", "c"], workflow: "spares")
+        let second = Self.libraryDispatch("b", before: ["c"], workflow: "spares")
         for (attempt, suffix) in [(first, ""), (second, ":1")] {
             runner.perform([.dispatch(attempt)])
             guard case .succeeded(let result?, _) = try await runner.end(of: attempt.taskID) else {
@@ -150,6 +153,28 @@ import Testing
         try await waitUntil("documents are left", seconds: 20) {
             (try? pool.count("workflow_meta", filter: ["rhythm_private.workflow_id": "spares"])) == 0
         }
+    }
+
+    /// Nobody else knows which are free: a stop deletes them, and none that an attempt was given.
+    @Test func aStopLeavesNone() async throws {
+        let world = try await Worlds.forContract(.celery57)
+        let runner = try world.runner()
+        runner.start([])
+        let pool = try world.pool()
+        let first = Self.libraryDispatch("a", before: ["b", "c", "d"], workflow: "stopped")
+        let second = Self.libraryDispatch("b", before: ["c", "d"], workflow: "stopped")
+        for attempt in [first, second] {
+            runner.perform([.dispatch(attempt)])
+            _ = try await runner.end(of: attempt.taskID)
+        }
+        let filter: BSONDocument = ["rhythm_private.workflow_id": "stopped"]
+        #expect(try pool.count("workflow_meta", filter: filter) == 4)
+        runner.stop()
+        await runner.runner.finish(within: .seconds(20))
+        let left = try pool.find("workflow_meta", filter: filter).compactMap { $0["_id"]?.stringValue }
+        let own = PrivateDocument.id(of: first.taskID)
+        #expect(left.sorted() == [own, own + ":1"])
+        try pool.delete("workflow_meta", filter: filter, many: true)
     }
 
     /// What a crash has left behind is deleted by the next start, and nothing else is.
@@ -171,13 +196,16 @@ import Testing
         try pool.insert(
             "celery_taskmeta",
             [["_id": "swept-ended", "status": "FAILURE"], ["_id": "swept-runs", "status": "STARTED"]])
-        let kept = [
-            document("rhythm:swept-ended-young", days: 0), document("rhythm:swept-runs", days: 400),
-            document("rhythm:swept-queued", days: 400),
-            document("rhythm:swept-ended:1", days: 400, begun: "swept-runs"),
-            document("rhythm:swept-ended:2", days: 29),
-            document("swept-workflow", days: 400, begun: "swept-ended", isPrivate: false),
-        ]
+        // They come before the others, and fill more than a page.
+        let queued = (0..<1200).map { document("rhythm:queued-\($0)", days: 400) }
+        let kept =
+            queued + [
+                document("rhythm:swept-ended-young", days: 0), document("rhythm:swept-runs", days: 400),
+                document("rhythm:swept-queued", days: 400),
+                document("rhythm:swept-ended:1", days: 400, begun: "swept-runs"),
+                document("rhythm:swept-ended:2", days: 29),
+                document("swept-workflow", days: 400, begun: "swept-ended", isPrivate: false),
+            ]
         let swept = [
             document("rhythm:swept-ended", days: 2), document("rhythm:swept-ended:3", days: 2, begun: "swept-ended"),
             document("rhythm:swept-ended:4", days: 31),

@@ -38,6 +38,10 @@ public protocol TaskRunner: AnyObject, Sendable {
     /// Reports nothing from now on. Attempts that outlive the process go on; they are found again by the next start.
     func stop()
 
+    /// After a stop: waits for what is still to be tidied up, for some time at most. What is not done by then does no
+    /// harm.
+    func finish(within patience: Duration) async
+
     /// Where the logs of attempts are; nil if this runner keeps none.
     var logs: (any LogSource)? { get }
 
@@ -51,6 +55,9 @@ public protocol TaskRunner: AnyObject, Sendable {
 }
 
 extension TaskRunner {
+    /// Nothing is left to do.
+    public func finish(within patience: Duration) async {}
+
     /// There is nothing to say.
     public func examine(_ needs: [TaskNeed], answer: @escaping @Sendable ([Finding]) -> Void) { answer([]) }
 }
