@@ -30,10 +30,13 @@ extension CeleryDesk {
         switch kind {
         case .plain: publish(id, dispatch, kwargs: dispatch.injectedKwargs)
         case .library:
-            if let document = entry.privateDocument ?? spares.take(for: dispatch, now: now) {
+            let stored = entry.isDocumentStored ? entry.privateDocument : nil
+            if let document = stored ?? spares.take(for: dispatch, now: now) {
                 entries[id]?.privateDocument = document
+                entries[id]?.isDocumentStored = true
                 publish(id, dispatch, kwargs: PrivateDocument.kwargs(of: dispatch, document: document))
             } else {
+                entries[id]?.privateDocument = PrivateDocument.id(of: id)
                 entries[id]?.phase = .preparing
                 // No change of circumstances asks for it a second time.
                 unsent.remove(id)
@@ -56,25 +59,26 @@ extension CeleryDesk {
         results.prepare(documents) { .prepared(dispatches, trouble: $0) }
     }
 
-    /// Private documents are stored, or not.
+    /// Private documents are stored, or not, or nobody knows.
     func prepared(_ dispatches: [(dispatch: Dispatch, withSpares: Bool)], trouble: String?) {
         for (dispatch, withSpares) in dispatches {
             let id = dispatch.taskID
             let isWanted = if case .preparing = entries[id]?.phase { true } else { false }
             if let trouble {
-                if isWanted { hinder(id, "the results database cannot be written to: \(trouble)") }
+                if isWanted {
+                    hinder(id, "the results database cannot be written to: \(trouble)")
+                } else if withSpares {
+                    leftovers += PrivateDocument.spareIDs(of: dispatch).map { (forgetDue, $0.id) }
+                }
                 continue
             }
             if withSpares { spares.add(of: dispatch, now: now) }
-            let document = PrivateDocument.id(of: id)
-            if isWanted {
-                entries[id]?.privateDocument = document
+            if isWanted, let document = entries[id]?.privateDocument {
+                entries[id]?.isDocumentStored = true
                 publish(id, dispatch, kwargs: PrivateDocument.kwargs(of: dispatch, document: document))
-            } else if entries[id]?.isEnded ?? true {
-                // It was withdrawn in between.
-                let due = now + configuration.times.privateDocument
-                leftovers.append((due, document))
-                spares.end(id, of: dispatch.workflowID, due: due)
+            } else if entries[id] == nil {
+                // It was withdrawn in between, and its own document is a leftover already.
+                spares.end(id, of: dispatch.workflowID, due: forgetDue)
             }
         }
     }

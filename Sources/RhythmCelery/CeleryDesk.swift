@@ -252,12 +252,14 @@ actor CeleryDesk {
         if entry.workflowID == nil { forget(id) } else { tell(id, observation) }
     }
 
+    /// When the private documents of what is forgotten now are deleted.
+    var forgetDue: Duration { now + configuration.times.privateDocument }
+
     /// Nobody asks for it again.
     func forget(_ id: TaskID) {
-        let due = now + configuration.times.privateDocument
         let entry = entries.removeValue(forKey: id)
-        if let document = entry?.privateDocument { leftovers.append((due, document)) }
-        if let workflow = entry?.dispatch?.workflowID { spares.end(id, of: workflow, due: due) }
+        if let document = entry?.privateDocument { leftovers.append((forgetDue, document)) }
+        if let workflow = entry?.dispatch?.workflowID { spares.end(id, of: workflow, due: forgetDue) }
         polls.remove(id)
         unsent.remove(id)
         revoking.remove(id)

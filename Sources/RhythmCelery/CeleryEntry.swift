@@ -31,8 +31,10 @@ struct CeleryEntry {
     // Sending
     /// Tries to publish it so far; an outcome counts only if it is that of the last one.
     var tries = 0
-    /// Its document in `workflow_meta`; nil if it has none, or none that is this server's to delete.
+    /// Its document in `workflow_meta`, stored or not; nil if it has none, or none that is this server's to delete.
     var privateDocument: String?
+    /// It is known to be there.
+    var isDocumentStored = false
     /// The broker has confirmed it, now or in an earlier life of this server.
     var isConfirmed = false
     /// Why it could not be sent; nil if nothing is in its way.

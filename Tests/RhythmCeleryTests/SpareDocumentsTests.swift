@@ -120,6 +120,27 @@ import Testing
         #expect(await desk.document(of: "t2") == nil)
     }
 
+    /// What was stored, or may have been, for an attempt that is withdrawn meanwhile is deleted some time later.
+    @Test(arguments: [nil, "cut off"]) func aWithdrawnDocumentIsDeleted(trouble: String?) async throws {
+        let desk = try Self.desk()
+        let first = Self.dispatch("t1", "a", before: ["b"])
+        await desk.process([.perform([.dispatch(first)])])
+        await desk.process([.perform([.revoke("t1", of: "w")])])
+        await desk.process([.perform([.settle("t1")])])
+        await desk.process([.prepared([(first, withSpares: true)], trouble: trouble)])
+        #expect(await desk.leftDocuments(by: .seconds(100)) == ["rhythm:t1", "rhythm:t1:1"])
+    }
+
+    /// The same where the database refuses, or does not answer, before that.
+    @Test func aDocumentThatMayBeThereIsDeleted() async throws {
+        let desk = try Self.desk()
+        let first = Self.dispatch("t1", "a")
+        await desk.process([.perform([.dispatch(first)])])
+        await desk.process([.prepared([(first, withSpares: true)], trouble: "cut off")])
+        await desk.process([.perform([.revoke("t1", of: "w"), .settle("t1")])])
+        #expect(await desk.leftDocuments(by: .seconds(100)) == ["rhythm:t1"])
+    }
+
     // MARK: With a real worker and database
 
     private static func libraryDispatch(
@@ -225,9 +246,17 @@ import Testing
 }
 
 extension CeleryDesk {
-    fileprivate func document(of id: TaskID) -> String? { entries[id]?.privateDocument }
+    fileprivate func document(of id: TaskID) -> String? {
+        entries[id].flatMap { $0.isDocumentStored ? $0.privateDocument : nil }
+    }
 
     fileprivate func isPreparing(_ id: TaskID) -> Bool {
         if case .preparing = entries[id]?.phase { true } else { false }
+    }
+
+    /// What is to be deleted by then, counted from now.
+    fileprivate func leftDocuments(by time: Duration) -> [String] {
+        let given = spares.giveUp(now: now + time)
+        return (leftovers.filter { $0.due <= now + time }.map(\.document) + given).sorted()
     }
 }
