@@ -25,7 +25,8 @@ struct PollSchedule {
     /// For each attempt that waits in a queue the pause after a read is so much longer, up to ``longestGathering``.
     static let gathering: Duration = .microseconds(250)
     static let longestGathering: Duration = .milliseconds(25)
-    /// An attempt before which no more than this waited when it was sent, in whatever queues, waits for nobody.
+    /// An attempt before which no more than this waited when it was sent, in whatever queues, waits for nobody. Where no
+    /// more than this are open, the database has little else to do.
     static let few = 2
 
     private struct Entry {
@@ -165,10 +166,12 @@ struct PollSchedule {
     }
 
     /// How long no document is read at all after a read that took so long. A busy database is asked less often, for more
-    /// attempts at once. And while attempts wait in queues, workers have enough to do without the next step of what they
-    /// have just ended: such ends are gathered, so that one read, one commit and one turn serve several.
+    /// attempts at once, unless there are no more: a look that came a moment too early is repeated soon. And while
+    /// attempts wait in queues, workers have enough to do without the next step of what they have just ended: such ends
+    /// are gathered, so that one read, one commit and one turn serve several.
     func rest(after read: Duration) -> Duration {
-        max(min(Self.longestRest, read), min(Self.longestGathering, Self.gathering * waiting))
+        let relief = count <= Self.few ? .zero : min(Self.longestRest, read)
+        return max(relief, min(Self.longestGathering, Self.gathering * waiting))
     }
 
     /// The pause between two reads of an attempt.

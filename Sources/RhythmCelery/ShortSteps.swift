@@ -1,11 +1,11 @@
 /// How long short steps usually take from being sent to their end, so that the first look comes when it is there.
 ///
-/// A look that comes too early helps nobody, and delays the next: the database reads for the server instead of writing
-/// for the worker. So the time is moved like a staircase: longer by a twelfth after a look that was too early, shorter
-/// by a fiftieth after one that was not; about four of five looks find the end then, however the times are spread. When
-/// more of them in a row do than that explains, the steps have become shorter, and so does the time by a tenth at once.
-/// Only steps that wait for nobody in their queue are looked at in this way, and none that takes longer than
-/// ``longest``. A value.
+/// A look that comes too early delays the next, as the database reads for the server instead of writing for the worker;
+/// one that comes too late wastes as much. So the time is moved like a staircase: longer by a twenty-fifth after a look
+/// that was too early, shorter by as much after one that was not; about half of the looks find the end then, however the
+/// times are spread. When more of them in a row do than that explains, the steps have become shorter, and so does the
+/// time by a tenth at once. Only steps that wait for nobody in their queue are looked at in this way, and none that takes
+/// longer than ``longest``. A value.
 struct ShortSteps {
     /// Steps of a kind take about the same time.
     struct Kind: Hashable, Sendable {
@@ -18,6 +18,8 @@ struct ShortSteps {
     /// So many kinds are remembered.
     static let kindsMax = 1000
 
+    /// A step of the staircase is this part of the time.
+    private static let stair = 25
     /// After so many first looks in a row that found the end.
     private static let row = 5
 
@@ -36,9 +38,9 @@ struct ShortSteps {
             return usual[kind] = (age, 0)
         }
         if isFirst {
-            usual[kind] = (old.age - old.age / (old.found < Self.row ? 50 : 10), old.found + 1)
+            usual[kind] = (old.age - old.age / (old.found < Self.row ? Self.stair : 10), old.found + 1)
         } else {
-            usual[kind] = (min(old.age + old.age / 12, Self.longest), 0)
+            usual[kind] = (min(old.age + old.age / Self.stair, Self.longest), 0)
         }
     }
 }

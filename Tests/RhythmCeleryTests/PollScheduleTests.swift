@@ -71,8 +71,15 @@ import Testing
     /// While workers have more to do than they can, ends are gathered; otherwise only a slow database is spared.
     @Test func gathersWhileAttemptsWait() {
         var schedule = PollSchedule()
+        for id: TaskID in ["a", "b", "c"] {
+            schedule.insert(id, since: .zero)
+            schedule.begin(id, since: .zero)
+        }
         same(schedule.rest(after: .milliseconds(2)), .milliseconds(2))
         same(schedule.rest(after: .seconds(3)), .milliseconds(20))
+        schedule.remove("c")
+        same(schedule.rest(after: .milliseconds(2)), .zero, "the others do not suffer")
+        schedule = PollSchedule()
         for number in 0..<40 { schedule.insert(TaskID("t\(number)"), since: .zero) }
         same(schedule.rest(after: .milliseconds(2)), .milliseconds(10))
         for number in 40..<400 { schedule.insert(TaskID("t\(number)"), since: .zero) }

@@ -26,17 +26,17 @@ import Testing
         return (late, hits)
     }
 
-    /// Whatever the steps take, most are over when they are looked at first, and not for long.
-    @Test(arguments: 1...10) func looksWhenMostAreOver(_ seed: UInt64) {
+    /// Whatever the steps take, about half are over when they are looked at first, and not for long.
+    @Test(arguments: 1...10) func looksWhenHalfAreOver(_ seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var steps = ShortSteps()
         let least = Double.random(in: 2...20, using: &random)
         func time() -> Duration { .seconds((least + Double.random(in: 0...4, using: &random)) / 1000) }
         _ = play(100, &steps, time: time)
         let (late, hits) = play(1000, &steps, time: time)
-        #expect((650...950).contains(hits), "seed \(seed): \(hits) of 1000")
+        #expect((350...650).contains(hits), "seed \(seed): \(hits) of 1000")
         let middle = late.sorted()[500]
-        #expect(middle < .milliseconds(4), "seed \(seed), from \(least) ms: \(middle)")
+        #expect(middle < .milliseconds(2), "seed \(seed), from \(least) ms: \(middle)")
     }
 
     /// Steps that take less than before are soon seen in time again, those that take more at once.
