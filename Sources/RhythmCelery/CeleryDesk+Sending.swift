@@ -29,6 +29,8 @@ extension CeleryDesk {
         }
         switch kind {
         case .plain: publish(id, dispatch, kwargs: dispatch.injectedKwargs)
+        case .library where configuration.bareTasks.contains(dispatch.task):
+            publish(id, dispatch, kwargs: PrivateDocument.bareKwargs(of: dispatch))
         case .library:
             let stored = entry.isDocumentStored ? entry.privateDocument : nil
             if let document = stored ?? spares.take(for: dispatch, now: now) {

@@ -55,6 +55,14 @@ enum PrivateDocument {
         return [own] + spareIDs(of: dispatch).map { document($0.id, step: $0.step.name, task: $0.step.task) }
     }
 
+    /// The keyword arguments of an attempt of such a task that gets no document: without `step` the library's class
+    /// reads and writes nothing. A process in which the same task ran with one before still has that workflow in mind,
+    /// and fails at the end.
+    static func bareKwargs(of dispatch: Dispatch) -> JSON {
+        guard case .object(let members) = dispatch.injectedKwargs.value else { return dispatch.injectedKwargs }
+        return JSON(.object(members.filter { $0.name != "step" }))
+    }
+
     /// The keyword arguments of an attempt that was given a document.
     static func kwargs(of dispatch: Dispatch, document: String) -> JSON {
         let injected = JSONValue.object([.init("workflow_id", .string(document))])

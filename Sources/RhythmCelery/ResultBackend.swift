@@ -28,6 +28,7 @@ final class ResultBackend: Sendable {
     let collection: String
     private let serverID: String
     private let usesChangeStream: Bool
+    private let bareTasks: TaskNames
     private let inbox: DeskInbox
     private let reads = DispatchQueue(label: "rhythm.celery.reads")
     private let writes = DispatchQueue(label: "rhythm.celery.writes")
@@ -41,6 +42,7 @@ final class ResultBackend: Sendable {
         collection = configuration.resultsCollection
         serverID = configuration.serverID
         usesChangeStream = configuration.usesChangeStream
+        bareTasks = configuration.bareTasks
         self.inbox = inbox
     }
 
@@ -82,12 +84,30 @@ final class ResultBackend: Sendable {
                 let state = DatabaseState.Seen(
                     time: ContinuousClock.now - before, isWritable: server.isWritable,
                     hasChangeStreams: server.hasChangeStreams, results: recent.count,
-                    bareResults: recent.count { $0["args"] == nil })
+                    bareResults: recent.count { $0["args"] == nil }, libraryWorkflows: try libraryWorkflows())
                 inbox.put(.examinedDatabase(.answers(state), begun: begun))
             } catch {
                 inbox.put(.examinedDatabase(.fails("\(error)"), begun: begun))
             }
         }
+    }
+
+    /// How many workflows of the library that are not done have a step of a task that is sent bare, by the task.
+    private func libraryWorkflows() throws(MongoError) -> [String: Int] {
+        if bareTasks.isEmpty { return [:] }
+        let open = try pool.find(
+            PrivateDocument.collection,
+            filter: [
+                "rhythm": ["$exists": false], PrivateDocument.marker: ["$exists": false],
+                "_status": ["$ne": "SUCCESS"],
+            ], projection: ["steps.task": 1], limit: 1000)
+        var found: [String: Int] = [:]
+        for document in open {
+            let steps = document["steps"]?.arrayValue ?? []
+            let tasks = Set(steps.compactMap { $0.documentValue?["task"]?.stringValue })
+            for task in tasks where bareTasks.contains(task) { found[task, default: 0] += 1 }
+        }
+        return found
     }
 
     // MARK: Private documents

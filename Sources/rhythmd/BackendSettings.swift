@@ -27,6 +27,8 @@ struct BackendSettings: Equatable {
         var taskEvents = TaskEvents.auto
         /// Tasks that are known to be based on the original library's class.
         var libraryTasks: [String]
+        /// Those that are sent without a private document.
+        var bareTasks: TaskNames = []
     }
 
     var store: Store
@@ -55,6 +57,7 @@ extension PartialSettings {
                 ("results", results != nil), ("default_queue", defaultQueue != nil),
                 ("worker_lost_after", workerLostAfterSeconds != nil), ("worker_leaving", workerLeavingSeconds != nil),
                 ("task_events", taskEvents != nil), ("library_tasks", libraryTasks != nil),
+                ("bare_tasks", bareTasks != nil),
             ] where isSet {
                 throw SettingsError("\(name): means something only with a broker; give --broker amqp://HOST as well")
             }
@@ -79,7 +82,15 @@ extension PartialSettings {
                 workerLostAfter: try Self.seconds(workerLostAfterSeconds ?? 300, "worker_lost_after"),
                 workerLeaving: try Self.seconds(workerLeavingSeconds ?? 6 * 3600, "worker_leaving"),
                 taskEvents: try Self.taskEvents(taskEvents),
-                libraryTasks: libraryTasks ?? []))
+                libraryTasks: libraryTasks ?? [], bareTasks: try Self.bareTasks(bareTasks ?? [])))
+    }
+
+    private static func bareTasks(_ patterns: [String]) throws(SettingsError) -> TaskNames {
+        do throws(CeleryRunnerError) {
+            return try TaskNames(patterns)
+        } catch {
+            throw SettingsError("bare_tasks: \(error)")
+        }
     }
 
     private static func taskEvents(_ text: String?) throws(SettingsError) -> TaskEvents {

@@ -84,6 +84,7 @@ extension BackendSettings.Celery {
         var configuration = CeleryConfiguration(broker: broker, results: results, serverID: serverID)
         configuration.defaultQueue = defaultQueue
         configuration.libraryTasks = Set(libraryTasks)
+        configuration.bareTasks = bareTasks
         configuration.times.shorten(toLose: workerLostAfter)
         configuration.times.workerLeaving = workerLeaving
         configuration.taskEvents = taskEvents

@@ -5,7 +5,7 @@ extension PartialSettings {
     /// separated by commas), `RHYTHM_LOG_LEVEL`, `RHYTHM_DRAIN_GRACE`, `RHYTHM_TASK_GRACE` (seconds), `RHYTHM_SUPERVISOR`,
     /// `RHYTHM_STORE`, `RHYTHM_BROKER`, `RHYTHM_RESULTS`, `RHYTHM_DEFAULT_QUEUE`,
     /// `RHYTHM_WORKER_LOST_AFTER`, `RHYTHM_WORKER_LEAVING`, `RHYTHM_LEASE` (seconds),
-    /// `RHYTHM_LIBRARY_TASKS` (names separated by commas), `RHYTHM_LOG_FORMAT`, `RHYTHM_METRICS`,
+    /// `RHYTHM_LIBRARY_TASKS`, `RHYTHM_BARE_TASKS` (names separated by commas), `RHYTHM_LOG_FORMAT`, `RHYTHM_METRICS`,
     /// `RHYTHM_MAX_CONNECTION_AGE`, `RHYTHM_MAX_WATCH_AGE` (seconds), `RHYTHM_LIMITS` (`NAME=VALUE,NAME=VALUE`).
     /// Empty variables count as not set.
     init(environment: [String: String]) throws(SettingsError) {
@@ -29,6 +29,7 @@ extension PartialSettings {
         results = value("RHYTHM_RESULTS")
         defaultQueue = value("RHYTHM_DEFAULT_QUEUE")
         libraryTasks = value("RHYTHM_LIBRARY_TASKS")?.split(separator: ",").map { String($0) }
+        bareTasks = value("RHYTHM_BARE_TASKS")?.split(separator: ",").map { String($0) }
         if let text = value("RHYTHM_LIMITS") {
             limits = try LimitSettings.values(text.split(separator: ",").map { String($0) }, source: "RHYTHM_LIMITS")
         }

@@ -22,8 +22,8 @@ struct Rhythmd: AsyncParsableCommand {
             RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_TOKENS, RHYTHM_TLS_CERT, RHYTHM_TLS_KEY, \
             RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
             RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
-            RHYTHM_WORKER_LOST_AFTER, RHYTHM_WORKER_LEAVING, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS, \
-            RHYTHM_LOG_FORMAT, RHYTHM_METRICS, RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE, RHYTHM_LIMITS) or in a \
+            RHYTHM_WORKER_LOST_AFTER, RHYTHM_WORKER_LEAVING, RHYTHM_TASK_EVENTS, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS, \
+            RHYTHM_BARE_TASKS, RHYTHM_LOG_FORMAT, RHYTHM_METRICS, RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE, RHYTHM_LIMITS) or in a \
             YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
             over the file.
 
@@ -114,6 +114,13 @@ struct Rhythmd: AsyncParsableCommand {
             "This task is based on sca-rhythm's WorkflowTask, whatever workers say; may be repeated.",
             valueName: "task"))
     var libraryTask: [String] = []
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Send this task of sca-rhythm's WorkflowTask without a document of its own: faster, for tasks that nothing"
+                + " but Rhythm starts. Ends in * for all that begin so; may be repeated.", valueName: "task"))
+    var bareTask: [String] = []
 
     @Option(
         name: .long,
@@ -240,7 +247,8 @@ struct Rhythmd: AsyncParsableCommand {
             drainGraceSeconds: drainGrace, taskGraceSeconds: taskGrace, supervisor: supervisor,
             store: store, broker: broker, results: results, defaultQueue: defaultQueue,
             workerLostAfterSeconds: workerLostAfter, workerLeavingSeconds: workerLeaving, taskEvents: taskEvents,
-            libraryTasks: libraryTask.isEmpty ? nil : libraryTask, leaseSeconds: lease,
+            libraryTasks: libraryTask.isEmpty ? nil : libraryTask, bareTasks: bareTask.isEmpty ? nil : bareTask,
+            leaseSeconds: lease,
             logFormat: logFormat, metrics: metrics, maxConnectionAgeSeconds: maxConnectionAge,
             maxWatchAgeSeconds: maxWatchAge,
             limits: limit.isEmpty ? nil : try LimitSettings.values(limit, source: "--limit"))

@@ -61,6 +61,7 @@ struct PartialSettings: Equatable {
     var workerLeavingSeconds: Double?
     var taskEvents: String?
     var libraryTasks: [String]?
+    var bareTasks: [String]?
     var leaseSeconds: Double?
     var logFormat: String?
     var metrics: String?
@@ -83,7 +84,8 @@ struct PartialSettings: Equatable {
             workerLostAfterSeconds: workerLostAfterSeconds ?? other.workerLostAfterSeconds,
             workerLeavingSeconds: workerLeavingSeconds ?? other.workerLeavingSeconds,
             taskEvents: taskEvents ?? other.taskEvents,
-            libraryTasks: libraryTasks ?? other.libraryTasks, leaseSeconds: leaseSeconds ?? other.leaseSeconds,
+            libraryTasks: libraryTasks ?? other.libraryTasks, bareTasks: bareTasks ?? other.bareTasks,
+            leaseSeconds: leaseSeconds ?? other.leaseSeconds,
             logFormat: logFormat ?? other.logFormat, metrics: metrics ?? other.metrics,
             maxConnectionAgeSeconds: maxConnectionAgeSeconds ?? other.maxConnectionAgeSeconds,
             maxWatchAgeSeconds: maxWatchAgeSeconds ?? other.maxWatchAgeSeconds, limits: limits ?? other.limits)

@@ -302,6 +302,14 @@ def real_workflow(self, value=None, **kwargs):
     return [self.workflow.workflow["rhythm_private"]["workflow_id"]]
 
 
+def without_workflow(self, value=None, **kwargs):
+    """A step of the library's that needs nothing of its workflow."""
+    mark(self)
+    self.update_progress({"done": 0.5})
+    given = {key: kwargs.get(key) for key in ("workflow_id", "step", "app_id")}
+    return [{**given, "knows": self.workflow is not None}]
+
+
 PLAIN = {
     "echo": echo, "pass": nothing, "forward": forward, "add": add, "fail": fail, "hold": hold, "stubborn": stubborn,
     "immune": immune, "count": count, "clock": clock, "slow": slow, "sleep": sleep, "retry_twice": retry_twice, "suicide": suicide,
@@ -322,7 +330,7 @@ except ImportError:
     sca_rhythm = None
 
 if sca_rhythm is not None:
-    of_workflows = {**PLAIN, "progress": library_progress, "flaky": flaky, "real": real_workflow}
+    of_workflows = {**PLAIN, "progress": library_progress, "flaky": flaky, "real": real_workflow, "bare": without_workflow}
     for name, function in of_workflows.items():
         app.task(function, name="workflow." + name, bind=True, base=sca_rhythm.WorkflowTask)
 

@@ -265,4 +265,50 @@ import Testing
         let queues = try await world.broker.control(["list_queues", "name"])
         #expect(queues.contains("narrow") && !queues.contains("next-" + name))
     }
+
+    /// One that is sent bare runs without any document, and leaves that of its workflow alone; the examination tells
+    /// which workflows of the library stand against that.
+    @Test(arguments: CeleryWorker.Version.oldestAndNewest)
+    func runsTheLibrarysTasksBare(_ version: CeleryWorker.Version) async throws {
+        let (world, runner) = try await begin(version) { $0.bareTasks = ["workflow.ba*"] }
+        defer { runner.stop() }
+        let pool = try world.pool()
+        func record(_ id: String, _ status: String, _ task: String) -> BSONDocument {
+            [
+                "_id": .string(id), "name": "theirs", "app_id": "app", "_status": .string(status),
+                "steps": [["name": "only", "task": .string(task)]],
+            ]
+        }
+        let real = record("bare-real", "SUCCESS", "workflow.bare")
+        try pool.insert("workflow_meta", [real])
+        defer { _ = try? pool.delete("workflow_meta", filter: ["_id": ["$regex": "^bare-"]], many: true) }
+        let dispatch = try dispatch("workflow.bare", queue: "narrow", workflow: "bare-real", kwargs: #"{"x": 1}"#)
+        runner.perform([.dispatch(dispatch)])
+        guard case .succeeded(let result?, _) = try await runner.end(of: dispatch.taskID) else {
+            Issue.record("\(runner.ends(of: dispatch.taskID))")
+            return
+        }
+        let seen = try #require(result.value.arrayValue?.first)
+        #expect(seen["workflow_id"] == .string("bare-real") && seen["app_id"] == .string("app"))
+        #expect(seen["step"] == .null && seen["knows"] == .bool(false))
+        let id = "rhythm:" + dispatch.taskID.rawValue
+        #expect(try pool.findOne("workflow_meta", filter: ["_id": .string(id)]) == nil)
+        #expect(try pool.findOne("workflow_meta", filter: ["_id": "bare-real"]) == real)
+
+        func warnings() async -> [Finding] {
+            await withCheckedContinuation { done in
+                runner.runner.examine([]) { done.resume(returning: $0.filter { $0.code == "bare_task" }) }
+            }
+        }
+        #expect(await warnings() == [])
+        try pool.insert(
+            "workflow_meta",
+            [
+                record("bare-1", "STARTED", "workflow.bare"), record("bare-2", "FAILURE", "workflow.bare"),
+                record("bare-3", "STARTED", "workflow.echo"),
+            ])
+        let found = await warnings()
+        #expect(found.map(\.subject) == ["task workflow.bare"])
+        #expect(found.first?.seen.contains("2 workflows") == true, "\(found)")
+    }
 }

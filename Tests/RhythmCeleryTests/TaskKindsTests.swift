@@ -26,6 +26,18 @@ import Testing
         #expect(kinds.knows("w1@host") && !kinds.knows("w2@host"))
     }
 
+    @Test func namesMayBeBeginnings() throws {
+        let names = try TaskNames(["copy", "flows.*"])
+        #expect(names.contains("copy") && names.contains("flows.") && names.contains("flows.copy"))
+        #expect(!names.contains("copy2") && !names.contains("flows") && !names.isEmpty)
+        #expect(try TaskNames([]).isEmpty)
+        #expect(try TaskNames(["*"]).contains("anything"))
+        for wrong in ["", "a*b", "**"] {
+            let error = #expect(throws: CeleryRunnerError.self) { try TaskNames([wrong]) }
+            #expect(wrong.isEmpty || error?.description.contains("'\(wrong)'") == true)
+        }
+    }
+
     /// One worker in which it is the library's is enough.
     @Test func isCareful() {
         var kinds = TaskKinds()

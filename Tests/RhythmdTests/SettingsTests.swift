@@ -59,6 +59,7 @@ import Testing
             worker_leaving: 900
             task_events: never
             library_tasks: [old.task]
+            bare_tasks: [ours, flows.*]
             lease: 5
             log_format: json
             metrics: 127.0.0.1:9464
@@ -83,7 +84,8 @@ import Testing
                         celery: .init(
                             broker: "amqp://rabbit/v", results: "mongodb://db/flows", defaultQueue: "q",
                             workerLostAfter: .seconds(60), workerLeaving: .seconds(900),
-                            taskEvents: .never, libraryTasks: ["old.task"])),
+                            taskEvents: .never, libraryTasks: ["old.task"],
+                            bareTasks: ["ours", "flows.*"])),
                     operation: OperationSettings(
                         logFormat: .json, metrics: .tcp(host: "127.0.0.1", port: 9464),
                         maxConnectionAge: .seconds(3600), maxWatchAge: .seconds(1800)),
@@ -125,7 +127,9 @@ import Testing
             (PartialSettings(broker: "amqp://u:secret@h", results: "redis://u:secret@h"), "results"),
             (PartialSettings(results: "mongodb://u:secret@h/d"), "results"),
             (PartialSettings(store: "mongodb://u:secret@h/d", leaseSeconds: 0.1), "lease"),
-            (PartialSettings(taskEvents: "always"), "task_events"),
+            (PartialSettings(taskEvents: "always"), "task_events"), (PartialSettings(bareTasks: ["t"]), "bare_tasks"),
+            (PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", bareTasks: ["a*b"]), "bare_tasks"),
+            (PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", bareTasks: [""]), "bare_tasks"),
             (PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", taskEvents: "now"), "task_events"),
         ])
     func backends(_ partial: PartialSettings, _ setting: String) {
@@ -139,12 +143,14 @@ import Testing
         let settings = try resolve(
             PartialSettings(
                 broker: "amqp://h", results: "mongodb://h/d", defaultQueue: "q", workerLostAfterSeconds: 10,
-                workerLeavingSeconds: 600, taskEvents: "always", libraryTasks: ["old.task"]))
+                workerLeavingSeconds: 600, taskEvents: "always", libraryTasks: ["old.task"],
+                bareTasks: ["flows.*"]))
         let configuration = try #require(settings.backends.celery?.configuration(serverID: "s1"))
         #expect(configuration.broker == "amqp://h" && configuration.results == "mongodb://h/d")
         #expect(configuration.serverID == "s1" && configuration.defaultQueue == "q")
         #expect(configuration.times.workerLost == .seconds(10) && configuration.times.workerLeaving == .seconds(600))
         #expect(configuration.taskEvents == .always && configuration.libraryTasks == ["old.task"])
+        #expect(configuration.bareTasks.contains("flows.copy") && !configuration.bareTasks.contains("old.task"))
     }
 
     @Test("variables say the same, empty ones say nothing")
@@ -156,6 +162,7 @@ import Testing
             "RHYTHM_TLS_KEY": "/k/k", "RHYTHM_TLS_CLIENT_CA": "/k/ca", "RHYTHM_ALLOW_UIDS": "0,1000",
             "RHYTHM_LOG_FORMAT": "json", "RHYTHM_METRICS": "127.0.0.1:1", "RHYTHM_MAX_CONNECTION_AGE": "60",
             "RHYTHM_MAX_WATCH_AGE": "30", "RHYTHM_WORKER_LEAVING": "600", "RHYTHM_TASK_EVENTS": "always",
+            "RHYTHM_LIBRARY_TASKS": "old", "RHYTHM_BARE_TASKS": "a,b.*",
         ])
         #expect(
             partial
@@ -163,7 +170,8 @@ import Testing
                     listen: ["127.0.0.1:1", "unix:/run/r.sock"], queues: ["archive": 2, "stage": 1],
                     defaultConcurrency: 8, insecure: true, tokens: "/k/tokens", tlsCert: "/k/c", tlsKey: "/k/k",
                     tlsClientCA: "/k/ca", allowUIDs: [0, 1000], drainGraceSeconds: 2, taskGraceSeconds: 3,
-                    workerLeavingSeconds: 600, taskEvents: "always", logFormat: "json", metrics: "127.0.0.1:1",
+                    workerLeavingSeconds: 600, taskEvents: "always", libraryTasks: ["old"], bareTasks: ["a", "b.*"],
+                    logFormat: "json", metrics: "127.0.0.1:1",
                     maxConnectionAgeSeconds: 60, maxWatchAgeSeconds: 30))
     }
 

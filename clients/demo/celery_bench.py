@@ -44,6 +44,14 @@ def of_library(self, number, **kwargs):
     return number, {}
 
 
+@app.task(bind=True, base=WorkflowTask, name="bench.bare")
+def bare(self, number, **kwargs):
+    """As the library's, for a server that sends it without a document, and so without the step's name."""
+    number, step = number if isinstance(number, list) else (number, 0)
+    mark(number, f"s{step}", time.time())
+    return [number, step + 1], {}
+
+
 @app.task(name="bench.plain")
 def plain(number, **kwargs):
     mark(number, kwargs["step"], time.time())
@@ -210,23 +218,24 @@ def report(path):
             for key, value in json.loads(text).items():
                 values.setdefault((load, key), {}).setdefault(name, []).append(value)
     print(
-        f"{'load':8} {'figure':22} {'rhythm':>18} {'its tasks':>18} {'sca-rhythm':>18} {'plain chain':>18}"
-        f" {'vs sca-rhythm':>14} {'its tasks':>10} {'vs chain':>9}"
+        f"{'load':8} {'figure':22} {'rhythm':>18} {'its tasks':>18} {'bare':>18} {'sca-rhythm':>18} {'plain chain':>18}"
+        f" {'vs sca-rhythm':>14} {'its tasks':>10} {'bare':>6} {'vs chain':>9}"
     )
     for (load, key), found in sorted(values.items()):
         middle = {name: statistics.median(each) for name, each in found.items()}
         cells = [
             f"{middle[name]:.1f} ({min(found[name]):.1f}-{max(found[name]):.1f})" if name in middle else "-"
-            for name in ("rhythm", "rhythm-same", "library", "chain")
+            for name in ("rhythm", "rhythm-same", "rhythm-bare", "library", "chain")
         ]
-        pairs = [("rhythm", "library"), ("rhythm-same", "library"), ("rhythm", "chain")]
+        pairs = [("rhythm", "library"), ("rhythm-same", "library"), ("rhythm-bare", "library"), ("rhythm", "chain")]
         better = [ratio(key, middle.get(ours), middle.get(name)) for ours, name in pairs]
         print(
             f"{load:8} {key:22} " + " ".join(f"{cell:>18}" for cell in cells)
-            + f" {better[0]:>14} {better[1]:>10} {better[2]:>9}"
+            + f" {better[0]:>14} {better[1]:>10} {better[2]:>6} {better[3]:>9}"
         )
     print("medians (least-most); a ratio above 1 says that rhythm is better; chain keeps no record of its workflows;")
-    print("its tasks: rhythm runs the tasks of sca-rhythm (WorkflowTask), unchanged, instead of plain ones")
+    print("its tasks: rhythm runs the tasks of sca-rhythm (WorkflowTask), unchanged, instead of plain ones; bare: such")
+    print("tasks with --bare-task, for which it stores no document and they none")
 
 
 if __name__ == "__main__":

@@ -136,6 +136,16 @@ struct Diagnosis {
                 Self.resultExtended(
                     "results", "\(seen.bareResults) of the last \(seen.results) results hold no arguments"))
         }
+        for (task, count) in seen.libraryWorkflows.sorted(by: { $0.key < $1.key }) {
+            findings.append(
+                Finding(
+                    .warning, "bare_task", "task \(task)",
+                    "it is sent bare, and \(Self.count(count, "workflow")) of the Python library that"
+                        + " \(count == 1 ? "is" : "are") not done \(count == 1 ? "has" : "have") a step of it",
+                    consequence: "a worker process that ran it for the library still has that workflow in mind: with"
+                        + " Celery 5.2 its next bare step fails at the end, and one that fails overwrites that workflow",
+                    remedy: "take it out of bare_tasks until they are done, and restart the workers then"))
+        }
         return findings
     }
 

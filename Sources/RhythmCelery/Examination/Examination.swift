@@ -91,6 +91,9 @@ enum DatabaseState: Hashable, Sendable {
         var results: Int
         /// How many of them have no arguments.
         var bareResults: Int
+        /// How many workflows of the library that are not done have a step of a task that is sent bare
+        /// (``CeleryConfiguration/bareTasks``), by the task.
+        var libraryWorkflows: [String: Int] = [:]
     }
 
     case answers(Seen)
