@@ -22,8 +22,8 @@ public struct CeleryConfiguration: Sendable {
     public var workersStoreArguments = true
     /// Tasks that are known to be based on the original library's `WorkflowTask`, whatever the workers say.
     public var libraryTasks: Set<String> = []
-    /// Those of the library's tasks that get no private document, see ``PrivateDocument/bareKwargs(of:)``. Whoever names
-    /// one vouches that in these worker processes nothing else has run it as a step of the library's, or with a document.
+    /// Those of the library's tasks that are sent without `step`, and so need no private document. Whoever names one
+    /// vouches that no process of a worker has run it as a step of the library's, or with a document.
     public var bareTasks: TaskNames = []
     /// Tasks that are known not to be; for workers that answer no remote control.
     public var plainTasks: Set<String> = []

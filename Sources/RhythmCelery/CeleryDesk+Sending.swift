@@ -42,9 +42,23 @@ extension CeleryDesk {
                 entries[id]?.phase = .preparing
                 // No change of circumstances asks for it a second time.
                 unsent.remove(id)
-                toPrepare.append(dispatch)
+                toPrepare.append(preparation(of: dispatch))
             }
         }
+    }
+
+    /// An attempt with those of the steps after it that need private documents, too.
+    func preparation(of dispatch: Dispatch) -> Dispatch {
+        var dispatch = dispatch
+        dispatch.following.removeAll { needsNoDocument($0.task) }
+        return dispatch
+    }
+
+    /// Attempts of a task get no private document, as far as is known.
+    private func needsNoDocument(_ task: String) -> Bool {
+        if configuration.bareTasks.contains(task) { return true }
+        if configuration.libraryTasks.contains(task) { return false }
+        return configuration.plainTasks.contains(task) || kinds[task] == .plain
     }
 
     /// Stores the private documents that this visit asked for, in one write.

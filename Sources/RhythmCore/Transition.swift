@@ -148,7 +148,7 @@ public struct Dispatch: Sendable, Hashable {
     /// The worker that did; nil if that is not known.
     public var worker: String?
     /// The steps after this one, the next first, no more than ``followingMax``: a runner may prepare something for them.
-    public let following: [Following]
+    public var following: [Following]
 
     /// A step that comes later.
     public struct Following: Sendable, Hashable {

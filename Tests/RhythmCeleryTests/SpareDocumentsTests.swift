@@ -68,6 +68,8 @@ import Testing
         var configuration = CeleryConfiguration(
             broker: "amqp://127.0.0.1:1//", results: "mongodb://127.0.0.1:1/celery", serverID: "s1")
         configuration.libraryTasks = ["task"]
+        configuration.plainTasks = ["task-plain"]
+        configuration.bareTasks = ["task-bare"]
         let lane = Lane(label: "desk")
         let inbox = DeskInbox(lane: lane)
         let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
@@ -93,6 +95,14 @@ import Testing
         let again = Self.dispatch("t3", "b")
         await desk.process([.perform([.dispatch(again)])])
         #expect(await desk.isPreparing("t3"))
+    }
+
+    /// None is stored for a step that will not be given it.
+    @Test func onlyWhoNeedsOneGetsOne() async throws {
+        let desk = try Self.desk()
+        let first = Self.dispatch("t1", "a", before: ["plain", "b", "bare", "c"])
+        let prepared = await desk.preparation(of: first)
+        #expect(prepared.taskID == "t1" && prepared.following.map(\.name) == ["b", "c"])
     }
 
     /// That the broker is there again while a document is being stored asks for no second one, whose arrival would be
