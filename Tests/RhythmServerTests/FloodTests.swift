@@ -52,6 +52,8 @@ extension ServerTests {
                 $0.maxCalls = 4
             } _: { rig in
                 let peer = try await rig.peer()
+                let id = try await peer.start(Rig.gated()).id
+                let watch = Request.watchProgress(WatchProgress(targets: [WatchTarget(workflowID: id)]))
                 let list = Request.listWorkflows(ListWorkflows(query: ListQuery()))
                 rig.faults.holdReads()
                 for _ in 0..<4 {
@@ -65,15 +67,17 @@ extension ServerTests {
                 for _ in 0..<4 { rig.faults.releaseReads() }
                 // One after the other.
                 try await eventually("all four places are free") {
-                    var calls: [UInt64] = []
-                    for _ in 0..<4 { calls.append(try await peer.begin(list)) }
-                    var refusals = 0
-                    for call in calls {
-                        do {
-                            _ = try await peer.reply(of: call)
-                        } catch let error as RhythmError where error.reason == "TOO_MANY_CALLS" { refusals += 1 }
+                    var watches: [UInt64] = []
+                    for _ in 0..<4 {
+                        let call = try await peer.begin(watch)
+                        if case .status = try await peer.next(of: call) { continue }
+                        watches.append(call)
                     }
-                    return refusals == 0
+                    for call in watches {
+                        try await peer.send(ClientFrame(callID: call, body: .cancel))
+                        while true { if case .status = try await peer.next(of: call) { break } }
+                    }
+                    return watches.count == 4
                 }
             }
         }
