@@ -78,8 +78,10 @@ let package = Package(
             swiftSettings: house),
 
         // MARK: Past one machine: RabbitMQ, MongoDB, Celery
+        .target(name: "CMongoShims", dependencies: ["CMongoC"]),
         .target(
-            name: "RhythmMongo", dependencies: ["CMongoC", .product(name: "Logging", package: "swift-log")],
+            name: "RhythmMongo",
+            dependencies: ["CMongoC", "CMongoShims", .product(name: "Logging", package: "swift-log")],
             swiftSettings: house),
         .target(
             name: "RhythmStoreMongo",

@@ -65,6 +65,20 @@ import FoundationNetworking
         }
     }
 
+    /// The MongoDB driver begins before the program does, and says so when a killed process left its counters behind.
+    @Test("the driver's own words do not get among the log's lines")
+    func driverIsSilent() async throws {
+        try await ServerProcess.with { server in
+            let log = server.place.path + "/silent.log"
+            let script = ": >/dev/shm/mongoc-$$; exec \"$0\" --version"
+            let child = try Processes.Child(
+                "/bin/sh", ["-c", script, ServerProcess.program], environment: ["PATH": "/usr/bin:/bin"], output: log)
+            #expect(try await child.end(within: 20) == .exited(0))
+            let text = try #require(server.place.text(log))
+            #expect(text.split(separator: "\n").count == 1 && !text.contains("mongoc"), "\(text)")
+        }
+    }
+
     /// Ten clients with a hundred watches each, of workflows that are in the middle of their steps.
     @Test("SIGTERM under a thousand live watches: within the grace, and no version is lost or comes twice")
     func stopUnderAThousandWatches() async throws {

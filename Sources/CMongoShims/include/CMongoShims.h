@@ -1,0 +1,1 @@
+// Nothing to call: what is done here happens before main.
