@@ -4,7 +4,7 @@ public enum Observation: Sendable, Hashable {
     case queued(at: Timestamp)
     /// Why it does not move although nothing is wrong with it, for people; empty when that is over.
     case waiting(reason: String)
-    /// A worker has begun it.
+    /// A worker has begun it. Again by another one, if a broker has given it to that.
     case started(at: Timestamp, worker: String)
     /// Which worker has run it, of one that was over before anybody saw it begin.
     case ran(worker: String)
@@ -19,8 +19,9 @@ public enum Observation: Sendable, Hashable {
     /// It was stopped, or will never begin; nothing of it runs any more.
     case revoked(detail: String, at: Timestamp)
     /// It ended without a trace, or was never there: nobody holds it, and nothing of it runs any more. One that never
-    /// began is run again at once, under a new id; for any other it is a failure that may be repeated.
-    case lost(detail: String, at: Timestamp)
+    /// began is run again under a new id, a few times; for any other it is a failure that may be repeated, also for one of
+    /// which nobody can say whether it began.
+    case lost(detail: String, at: Timestamp, mayHaveBegun: Bool = false)
 
     /// Whether it says that the attempt is over.
     public var isEnd: Bool {

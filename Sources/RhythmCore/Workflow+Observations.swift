@@ -34,7 +34,8 @@ extension Workflow {
         case .succeeded(let result, let at): succeed(position, result: result, at: at, in: &transition)
         case .failed(let failure, let at): fail(position, failure, at: at, in: &transition)
         case .revoked(let detail, let at): stop(position, detail: detail, at: at, in: &transition)
-        case .lost(let detail, let at): lose(position, detail: detail, at: at, in: &transition)
+        case .lost(let detail, let at, let mayHaveBegun):
+            lose(position, detail: detail, mayHaveBegun: mayHaveBegun, at: at, in: &transition)
         }
     }
 
@@ -57,7 +58,9 @@ extension Workflow {
     private mutating func begin(
         _ position: AttemptPosition, at: Timestamp, worker: String, in transition: inout Transition
     ) {
-        guard self[position].status != .started else { return }
+        guard self[position].status != .started else {
+            return move(position, to: worker, in: &transition)
+        }
         let begun = plausible(at, position, now: transition.now)
         self[position].status = .started
         self[position].waiting = nil
@@ -65,6 +68,15 @@ extension Workflow {
         if !worker.isEmpty { self[position].worker = worker }
         if startedAt == nil { startedAt = begun }
         record(.started, at: position, in: &transition)
+    }
+
+    /// A broker that lost sight of the worker that had begun it gave it to another, or only now is known who has it.
+    private mutating func move(_ position: AttemptPosition, to worker: String, in transition: inout Transition) {
+        guard !worker.isEmpty, self[position].worker != worker else { return }
+        let before = self[position].worker
+        self[position].worker = worker
+        guard let before else { return transition.touch(position) }
+        record(.started, at: position, detail: "begun anew by \(worker), after \(before)", in: &transition)
     }
 
     private mutating func wait(_ position: AttemptPosition, reason: String, in transition: inout Transition) {
@@ -160,7 +172,7 @@ extension Workflow {
         }
     }
 
-    private mutating func fail(
+    mutating func fail(
         _ position: AttemptPosition, _ failure: Failure, at: Timestamp, in transition: inout Transition
     ) {
         if let reason = self[position].revocation?.reason, reason != .timeout {
@@ -201,35 +213,8 @@ extension Workflow {
         announceAttempt(at: repetition, delay: delay, in: &transition)
     }
 
-    /// The attempt is gone without a trace.
-    private mutating func lose(
-        _ position: AttemptPosition, detail: String, at: Timestamp, in transition: inout Transition
-    ) {
-        let failure = Failure.lost(detail)
-        transition.add(.bury(self[position].id))
-        let hasBegun = self[position].startedAt != nil || self[position].retries > 0
-        if hasBegun || self[position].revocation?.reason == .timeout {
-            fail(position, failure, at: at, in: &transition)
-            return
-        }
-        guard control == .running, self[position].revocation == nil else {
-            self[position].failure = failure
-            stop(position, detail: detail, at: at, in: &transition)
-            return
-        }
-        // Nothing was done yet, so nothing is done twice; it does not count as one of the policy's repetitions.
-        end(position, .failure, at: at, in: &transition)
-        self[position].failure = failure
-        let replacement = appendAttempt(
-            step: position.step, args: self[position].args, kwargs: self[position].kwargs,
-            retry: self[position].retry, delay: .zero, in: &transition)
-        self[position].superseded = true
-        record(.failed, at: position, detail: detail, in: &transition)
-        announceAttempt(at: replacement, delay: .zero, in: &transition)
-    }
-
     /// The attempt is gone without a success.
-    private mutating func stop(
+    mutating func stop(
         _ position: AttemptPosition, detail: String, at: Timestamp, in transition: inout Transition
     ) {
         if self[position].revocation?.reason == .timeout {
@@ -260,7 +245,7 @@ extension Workflow {
             message: "it was not begun within the step's start_timeout of \(limit.wholeMilliseconds) ms\(reason)")
     }
 
-    private mutating func end(
+    mutating func end(
         _ position: AttemptPosition, _ status: TaskStatus, at: Timestamp, in transition: inout Transition
     ) {
         let ended = plausible(at, position, now: transition.now)

@@ -18,7 +18,8 @@ extension Observation {
         case .retrying(let retries, let failure):
             return .retrying(retries: retries, Failure(type: short(failure.type), message: short(failure.message)))
         case .revoked(let detail, let at): return .revoked(detail: short(detail), at: at)
-        case .lost(let detail, let at): return .lost(detail: short(detail), at: at)
+        case .lost(let detail, let at, let mayHaveBegun):
+            return .lost(detail: short(detail), at: at, mayHaveBegun: mayHaveBegun)
         case .succeeded(nil, _), .queued, .waiting, .started, .ran, .progress: return self
         }
     }

@@ -40,11 +40,62 @@ import Testing
         #expect(explain(workflow).reason == .dispatching)
         workflow.steps[1].attempts[0].queuedAt = CLISamples.ago(60)
         workflow.steps[1].attempts[0].queue = "q2"
-        #expect(explain(workflow).text == "Step 'hold' lies in the queue 'q2' since 1m00s; no worker has begun it.")
+        #expect(
+            explain(workflow).text
+                == "Step 'hold' was put into the queue 'q2' 1m00s ago; no worker has said that it began it.")
         workflow.steps[1].attempts[0].waiting = "no worker listens on the queue 'q2'."
         #expect(explain(workflow).text == "Step 'hold' waits: no worker listens on the queue 'q2'.")
         #expect(explain(workflow).reason == .waiting)
         workflow.control = .pausing
         #expect(explain(workflow).text.hasSuffix("The workflow will be paused when it ends."))
+    }
+
+    /// A success that came after a cancel is no end that anybody wanted; one that is being run again is no end at all.
+    @Test func successAfterCancel() throws {
+        var workflow = try CLISamples.succeeded()
+        workflow.control = .cancelled
+        let cancelled = explain(workflow)
+        #expect(cancelled.reason == .cancelled)
+        #expect(
+            cancelled.text
+                == "It was cancelled, for good, but its last step could not be stopped any more: all 4 steps succeeded."
+        )
+    }
+
+    /// What was lost before it began is sent again for that reason, not because a policy says so.
+    @Test func whatIsSentAgain() throws {
+        var workflow = try CLISamples.running()
+        let lost = Failure(
+            type: "WorkerLostError", message: "no worker has begun it, and queue q2 is empty", module: "rhythm")
+        let first = workflow.steps[1].attempts[0]
+        workflow.steps[1].attempts[0].status = .failure
+        workflow.steps[1].attempts[0].startedAt = nil
+        workflow.steps[1].attempts[0].superseded = true
+        workflow.steps[1].attempts[0].failure = lost
+        var again = Attempt(
+            restoring: "again", number: 2, retry: first.retry, args: first.args, kwargs: first.kwargs,
+            createdAt: CLISamples.now)
+        again.notBefore = CLISamples.now + .seconds(15)
+        workflow.steps[1].attempts.append(again)
+        #expect(explain(workflow).reason == .delayed)
+        #expect(
+            explain(workflow).text
+                == "Step 'hold' was lost before any worker had begun it (no worker has begun it, and queue q2 is empty). "
+                + "It is sent again in 15s, for the 1st of at most 3 times.")
+        workflow.steps[1].attempts[0].failure = Failure(type: "Boom", message: "it broke")
+        #expect(
+            explain(workflow).text == "Step 'hold' failed and is tried again in 15s, as its retry policy says.")
+    }
+
+    /// Between two runs its worker's reason counts.
+    @Test func whatWaitsForItsNextRun() throws {
+        var workflow = try CLISamples.running()
+        workflow.steps[1].attempts[0].status = .retry
+        workflow.steps[1].attempts[0].retries = 2
+        workflow.steps[1].attempts[0].waiting = "it may be among the 3 messages in delayed delivery"
+        #expect(
+            explain(workflow).text
+                == "Step 'hold' failed and its worker will try it again (repetition 2). "
+                + "It waits: it may be among the 3 messages in delayed delivery")
     }
 }

@@ -51,7 +51,7 @@ import Testing
         try await world.marks.waitForRun(of: running.taskID)
         let begun = ContinuousClock.now
         try await worker.kill()
-        guard case .lost(let detail, _) = try await runner.end(of: running.taskID) else {
+        guard case .lost(let detail, _, _) = try await runner.end(of: running.taskID) else {
             Issue.record("\(runner.ends(of: running.taskID))")
             return
         }

@@ -74,7 +74,7 @@ import Testing
         try await runner.wait { runner in waiting.allSatisfy { runner.isQueued($0.taskID) } }
         try await world.broker.control(["purge_queue", "purged"])
         for dispatch in waiting {
-            guard case .lost(let detail, _) = try await runner.end(of: dispatch.taskID) else {
+            guard case .lost(let detail, _, _) = try await runner.end(of: dispatch.taskID) else {
                 Issue.record("\(runner.ends(of: dispatch.taskID))")
                 continue
             }

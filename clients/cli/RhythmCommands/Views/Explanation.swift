@@ -39,16 +39,24 @@ package struct Explanation: Sendable, Hashable {
 
     package init(_ workflow: Workflow, now: Timestamp) {
         let id = Phrases.short(workflow.id)
-        guard let step = workflow.pendingStep else {
-            let when = workflow.endedAt.map { " " + Phrases.ago($0, now: now) } ?? ""
-            self.init(.succeeded, "It is done: all \(workflow.steps.count) steps succeeded\(when).")
-            return
-        }
-        let name = "Step '\(step.spec.name.printable)'"
         if let live = workflow.liveAttempts.map({ workflow[$0] }).first(where: { $0.revocation != nil }) {
             self.init(.stopping, Self.stopping(live, workflow, now: now), next: "rhythm watch \(id)")
             return
         }
+        guard let step = workflow.pendingStep else {
+            let count = workflow.steps.count
+            guard !workflow.isCancelled else {
+                self.init(
+                    .cancelled,
+                    "It was cancelled, for good, but its last step could not be stopped any more: all \(count) steps"
+                        + " succeeded.", next: "rhythm delete \(id)")
+                return
+            }
+            let when = workflow.endedAt.map { " " + Phrases.ago($0, now: now) } ?? ""
+            self.init(.succeeded, "It is done: all \(count) steps succeeded\(when).")
+            return
+        }
+        let name = "Step '\(step.spec.name.printable)'"
         switch workflow.control {
         case .cancelled:
             self.init(.cancelled, "It was cancelled, for good; nothing of it runs.", next: "rhythm delete \(id)")
@@ -61,11 +69,13 @@ package struct Explanation: Sendable, Hashable {
                 self.init(.dispatching, "\(name) has no attempt yet.", next: "rhythm resume \(id) --force")
                 return
             }
-            self.init(name, attempt, workflow, id, now: now)
+            self.init(name, step, attempt, workflow, id, now: now)
         }
     }
 
-    private init(_ name: String, _ attempt: Attempt, _ workflow: Workflow, _ id: String, now: Timestamp) {
+    private init(
+        _ name: String, _ step: Step, _ attempt: Attempt, _ workflow: Workflow, _ id: String, now: Timestamp
+    ) {
         let pausing = workflow.control == .pausing ? " The workflow will be paused when it ends." : ""
         switch attempt.status {
         case .failure:
@@ -79,12 +89,23 @@ package struct Explanation: Sendable, Hashable {
                 "\(name) was stopped, not by this server: \(attempt.failure?.message.printable ?? "revoked").",
                 next: "rhythm resume \(id)")
         case .retry:
+            let waiting = attempt.waiting.map { " It waits: \($0.printable)" } ?? ""
             self.init(
-                .retrying, "\(name) failed and its worker will try it again (repetition \(attempt.retries)).\(pausing)")
+                .retrying,
+                "\(name) failed and its worker will try it again (repetition \(attempt.retries)).\(waiting)\(pausing)")
         case .started: self.init(.running, Self.running(name, attempt, now: now) + pausing)
         case .pending where attempt.isWaiting:
             let due = attempt.notBefore.map { " in " + Phrases.duration(max(.zero, $0.since(now))) } ?? ""
-            self.init(.delayed, "\(name) failed and is tried again\(due), as its retry policy says.")
+            let losses = step.lossesInARow(before: step.attempts.count - 1)
+            guard losses > 0 else {
+                self.init(.delayed, "\(name) failed and is tried again\(due), as its retry policy says.")
+                return
+            }
+            let last = step.attempts.dropLast().last?.failure.map { " (\($0.message.printable))" } ?? ""
+            self.init(
+                .delayed,
+                "\(name) was lost before any worker had begun it\(last). It is sent again\(due), for the"
+                    + " \(Phrases.ordinal(losses)) of at most \(step.spec.lossLimit) times.", next: "rhythm doctor")
         case .pending, .success:
             if let waiting = attempt.waiting {
                 self.init(.waiting, "\(name) waits: \(waiting.printable)\(pausing)", next: "rhythm doctor")
@@ -92,8 +113,8 @@ package struct Explanation: Sendable, Hashable {
                 let queue = attempt.queue.map { " '\($0.printable)'" } ?? ""
                 self.init(
                     .queued,
-                    "\(name) lies in the queue\(queue) since \(Phrases.duration(now.since(queued))); no worker has begun"
-                        + " it.\(pausing)", next: "rhythm doctor")
+                    "\(name) was put into the queue\(queue) \(Phrases.duration(now.since(queued))) ago; no worker has said"
+                        + " that it began it.\(pausing)", next: "rhythm doctor")
             } else {
                 let since = Phrases.duration(now.since(attempt.dispatchedAt ?? attempt.createdAt))
                 self.init(.dispatching, "\(name) was given to its runner \(since) ago and has not begun.\(pausing)")

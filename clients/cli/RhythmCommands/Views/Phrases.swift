@@ -28,6 +28,19 @@ package enum Phrases {
         }
     }
 
+    /// `1st`, `2nd`, `3rd`, `4th`, `11th`.
+    package static func ordinal(_ number: Int) -> String {
+        let isTeen = (11...13).contains(number % 100)
+        let ending =
+            switch number % 10 {
+            case 1 where !isTeen: "st"
+            case 2 where !isTeen: "nd"
+            case 3 where !isTeen: "rd"
+            default: "th"
+            }
+        return "\(number)\(ending)"
+    }
+
     /// `2026-01-02 03:04:05Z`.
     package static func clock(_ time: Timestamp) -> String {
         let text = time.iso8601
