@@ -91,6 +91,12 @@ void   rhythm__step_spec__init
   static const Rhythm__StepSpec init_value = RHYTHM__STEP_SPEC__INIT;
   *message = init_value;
 }
+void   rhythm__inject__init
+                     (Rhythm__Inject         *message)
+{
+  static const Rhythm__Inject init_value = RHYTHM__INJECT__INIT;
+  *message = init_value;
+}
 void   rhythm__retry_policy__init
                      (Rhythm__RetryPolicy         *message)
 {
@@ -1899,7 +1905,7 @@ const ProtobufCMessageDescriptor rhythm__workflow_spec__descriptor =
   (ProtobufCMessageInit) rhythm__workflow_spec__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[8] =
+static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[10] =
 {
   {
     "name",
@@ -1997,9 +2003,35 @@ static const ProtobufCFieldDescriptor rhythm__step_spec__field_descriptors[8] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "max_lost",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Rhythm__StepSpec, optional_max_lost_case),
+    offsetof(Rhythm__StepSpec, max_lost),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "inject",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__StepSpec, inject),
+    &rhythm__inject__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__step_spec__field_indices_by_name[] = {
+  9,   /* field[9] = inject */
   4,   /* field[4] = kwargs */
+  8,   /* field[8] = max_lost */
   0,   /* field[0] = name */
   3,   /* field[3] = priority */
   2,   /* field[2] = queue */
@@ -2011,7 +2043,7 @@ static const unsigned rhythm__step_spec__field_indices_by_name[] = {
 static const ProtobufCIntRange rhythm__step_spec__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor rhythm__step_spec__descriptor =
 {
@@ -2021,11 +2053,49 @@ const ProtobufCMessageDescriptor rhythm__step_spec__descriptor =
   "Rhythm__StepSpec",
   "rhythm.v1",
   sizeof(Rhythm__StepSpec),
-  8,
+  10,
   rhythm__step_spec__field_descriptors,
   rhythm__step_spec__field_indices_by_name,
   1,  rhythm__step_spec__number_ranges,
   (ProtobufCMessageInit) rhythm__step_spec__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__inject__field_descriptors[1] =
+{
+  {
+    "names",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rhythm__Inject, n_names),
+    offsetof(Rhythm__Inject, names),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__inject__field_indices_by_name[] = {
+  0,   /* field[0] = names */
+};
+static const ProtobufCIntRange rhythm__inject__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__inject__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Inject",
+  "Inject",
+  "Rhythm__Inject",
+  "rhythm.v1",
+  sizeof(Rhythm__Inject),
+  1,
+  rhythm__inject__field_descriptors,
+  rhythm__inject__field_indices_by_name,
+  1,  rhythm__inject__number_ranges,
+  (ProtobufCMessageInit) rhythm__inject__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rhythm__retry_policy__field_descriptors[4] =

@@ -59,7 +59,8 @@ enum PrivateDocument {
     /// reads and writes nothing. A process in which the same task ran with one before still has that workflow in mind,
     /// and fails at the end.
     static func bareKwargs(of dispatch: Dispatch) -> JSON {
-        guard case .object(let members) = dispatch.injectedKwargs.value else { return dispatch.injectedKwargs }
+        let kwargs = dispatch.injectedKwargs
+        guard dispatch.inject.contains(.step), case .object(let members) = kwargs.value else { return kwargs }
         return JSON(.object(members.filter { $0.name != "step" }))
     }
 

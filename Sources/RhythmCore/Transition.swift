@@ -139,6 +139,8 @@ public struct Dispatch: Sendable, Hashable {
     public let args: JSON
     /// Keyword arguments without what the runner injects: a JSON object.
     public let kwargs: JSON
+    /// What the runner injects.
+    public var inject: Injection
     /// An earlier life of this server, or another server, may have given it to workers already.
     public var isRepeated: Bool
     /// When it was known to be safe in a queue outside this server; nil if that is not known.
@@ -156,11 +158,14 @@ public struct Dispatch: Sendable, Hashable {
         public let name: String
         /// What it will run.
         public let task: String
+        /// What its task will be given.
+        public let inject: Injection
 
         /// Makes one; tests of runners use this.
-        public init(name: String, task: String) {
+        public init(name: String, task: String, inject: Injection = .all) {
             self.name = name
             self.task = task
+            self.inject = inject
         }
     }
 
@@ -171,7 +176,7 @@ public struct Dispatch: Sendable, Hashable {
     public init(
         taskID: TaskID, attempt: Int = 1, workflowID: WorkflowID, appID: String = "", step: String, task: String,
         queue: String? = nil, priority: Int = 0, args: JSON = .emptyArray, kwargs: JSON = .emptyObject,
-        isRepeated: Bool = false, queuedAt: Timestamp? = nil, startedAt: Timestamp? = nil,
+        inject: Injection = .all, isRepeated: Bool = false, queuedAt: Timestamp? = nil, startedAt: Timestamp? = nil,
         worker: String? = nil, following: [Following] = []
     ) {
         self.taskID = taskID
@@ -184,6 +189,7 @@ public struct Dispatch: Sendable, Hashable {
         self.priority = priority
         self.args = args
         self.kwargs = kwargs
+        self.inject = inject
         self.isRepeated = isRepeated
         self.queuedAt = queuedAt
         self.startedAt = startedAt
@@ -191,12 +197,20 @@ public struct Dispatch: Sendable, Hashable {
         self.following = following
     }
 
-    /// The keyword arguments with `workflow_id`, `step` and `app_id`, which win over any others of these names.
+    /// The keyword arguments with those of `workflow_id`, `step` and `app_id` that are injected, which win over any others
+    /// of these names.
     public var injectedKwargs: JSON {
-        let injected = JSONValue.object([
-            .init("workflow_id", .string(workflowID.rawValue)), .init("step", .string(step)),
-            .init("app_id", .string(appID)),
-        ])
-        return JSON(kwargs.value.merging(injected))
+        inject.isEmpty ? kwargs : JSON(inject.added(to: kwargs, workflowID: workflowID, step: step, appID: appID))
+    }
+}
+
+extension Injection {
+    /// Keyword arguments with what is injected.
+    func added(to kwargs: JSON, workflowID: WorkflowID, step: String, appID: String) -> JSONValue {
+        var members: [JSONValue.Member] = []
+        if contains(.workflowID) { members.append(.init("workflow_id", .string(workflowID.rawValue))) }
+        if contains(.step) { members.append(.init("step", .string(step))) }
+        if contains(.appID) { members.append(.init("app_id", .string(appID))) }
+        return kwargs.value.merging(.object(members))
     }
 }

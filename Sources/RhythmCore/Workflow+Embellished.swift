@@ -49,10 +49,6 @@ extension Workflow {
 
     /// An attempt in the shape of a result document of Celery.
     private func embellished(_ attempt: Attempt, of step: Step) -> JSONValue {
-        let injected = JSONValue.object([
-            .init("workflow_id", .string(id.rawValue)), .init("step", .string(step.spec.name)),
-            .init("app_id", .string(appID)),
-        ])
         let result: JSONValue =
             if let failure = attempt.failure { failure.embellished } else { attempt.result?.value ?? .null }
         let traceback = attempt.failure?.traceback ?? ""
@@ -65,7 +61,9 @@ extension Workflow {
             .init("date_done", .optional(attempt.endedAt?.iso8601)),
             .init("name", .string(step.spec.task)),
             .init("args", attempt.args.value),
-            .init("kwargs", attempt.kwargs.value.merging(injected)),
+            .init(
+                "kwargs",
+                step.spec.inject.added(to: attempt.kwargs, workflowID: id, step: step.spec.name, appID: appID)),
             .init("worker", .optional(attempt.worker)),
             .init("retries", .integer(attempt.retries)),
             .init("queue", .optional(attempt.queue)),

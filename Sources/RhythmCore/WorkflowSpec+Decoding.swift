@@ -5,8 +5,8 @@ extension WorkflowSpec {
     /// Reads a workflow file that was taken apart by any parser.
     ///
     /// The keys are those of the wire: `id`, `name`, `app_id`, `description`, `labels`, `args`, `kwargs`, and `steps`,
-    /// each with `name`, `task`, `queue`, `priority`, `kwargs`, `timeout` and `retry` (`max_attempts`, `backoff`,
-    /// `factor`, `max_backoff`). Durations are seconds, or texts such as `"90s"`, `"15m"`, `"2h"`. Limits are not
+    /// each with `name`, `task`, `queue`, `priority`, `kwargs`, `timeout`, `start_timeout`, `max_lost`, `inject` (`all`,
+    /// `none` or a list of names) and `retry` (`max_attempts`, `backoff`, `factor`, `max_backoff`). Durations are seconds, or texts such as `"90s"`, `"15m"`, `"2h"`. Limits are not
     /// checked here, see ``validate()``.
     /// - Throws: INVALID_ARGUMENT with the path of the first key at fault.
     public init(decoding value: JSONValue) throws(RhythmError) {
@@ -46,7 +46,9 @@ extension WorkflowSpec {
 }
 
 extension StepSpec {
-    private static let keys = ["name", "task", "queue", "priority", "kwargs", "timeout", "start_timeout", "retry"]
+    private static let keys = [
+        "name", "task", "queue", "priority", "kwargs", "timeout", "start_timeout", "retry", "max_lost", "inject",
+    ]
 
     init(decoding value: JSONValue, path: String) throws(RhythmError) {
         let reader = try ObjectReader(value, path: path, what: "a step", known: Self.keys)
@@ -57,7 +59,34 @@ extension StepSpec {
             priority: try reader.integer("priority"),
             kwargs: try reader.object("kwargs") ?? .emptyObject,
             timeout: try reader.duration("timeout"), startTimeout: try reader.duration("start_timeout"),
-            retry: try RetryPolicy(decoding: reader.value("retry"), path: reader.path("retry")))
+            retry: try RetryPolicy(decoding: reader.value("retry"), path: reader.path("retry")),
+            maxLost: try reader.integer("max_lost") ?? Self.defaultMaxLost,
+            inject: try Injection(decoding: reader.value("inject"), path: reader.path("inject")) ?? .all)
+    }
+}
+
+extension Injection {
+    init?(decoding value: JSONValue?, path: String) throws(RhythmError) {
+        let known = Self.allNames.joined(separator: ", ")
+        switch value {
+        case nil: return nil
+        case .string("all"): self = .all
+        case .string("none"): self = []
+        case .array(let elements):
+            self = []
+            for (index, element) in elements.enumerated() {
+                guard let one = element.stringValue.flatMap({ Injection(names: [$0]) }) else {
+                    let near = element.stringValue?.nearest(in: Self.allNames).map { "; did you mean '\($0)'?" }
+                    throw WorkflowSpec.invalid(
+                        "\(path)[\(index)]", "UNKNOWN_NAME",
+                        "\(JSON(element).excerpt) is none of \(known)\(near ?? "")")
+                }
+                formUnion(one)
+            }
+        case let value?:
+            throw WorkflowSpec.invalid(
+                path, "WRONG_TYPE", "\(JSON(value).excerpt) is not none, all, or a list out of \(known)")
+        }
     }
 }
 

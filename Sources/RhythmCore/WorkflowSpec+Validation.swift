@@ -14,6 +14,8 @@ extension WorkflowSpec {
         public static let jsonBytes = 1 << 19
         /// Attempts a retry policy may ask for.
         public static let attempts = 1000
+        /// How often a lost attempt may be sent again.
+        public static let lost = 1000
         /// The longest timeout or backoff.
         public static let duration = Duration.seconds(366 * 86_400)
     }
@@ -55,6 +57,8 @@ extension WorkflowSpec {
             throw Self.invalid("steps", "TOO_MANY", "\(steps.count) steps; at most \(Limits.steps) are allowed")
         }
         var seen: [String: Int] = [:]
+        // The call's are for the first step only.
+        try Self.check(injected: steps[0].inject, in: kwargs, field: "kwargs", of: steps[0])
         for (index, step) in steps.enumerated() {
             try step.validate(field: "steps[\(index)]")
             if let first = seen.updateValue(index, forKey: step.name) {
@@ -78,6 +82,22 @@ extension WorkflowSpec {
             throw invalid(field, "NOT_AN_OBJECT", "\(kwargs.excerpt) is not a JSON object such as {\"key\": 1}")
         }
         try check(size: kwargs, field: field)
+    }
+
+    /// Refuses keyword arguments that would be replaced without a word.
+    static func check(
+        injected: Injection, in kwargs: JSON, field: String, of step: StepSpec
+    ) throws(RhythmError) {
+        // Most are empty.
+        guard !injected.isEmpty, kwargs.text != "{}", case .object(let members) = kwargs.value else { return }
+        let names = injected.names
+        guard let member = members.first(where: { names.contains($0.name) }) else { return }
+        let left = names.filter { $0 != member.name }
+        throw invalid(
+            "\(field).\(member.name)", "RESERVED",
+            "'\(member.name)' is set for each task by the server, so this value would be lost; leave it out, or write"
+                + " 'inject: [\(left.joined(separator: ", "))]' in step '\(step.name)' if its task wants another"
+                + " '\(member.name)'")
     }
 
     static func check(name: String, field: String) throws(RhythmError) {
@@ -129,6 +149,12 @@ extension StepSpec {
                 "\(field).priority", "OUT_OF_RANGE", "\(priority) is not between 0 (last) and 9 (first)")
         }
         try WorkflowSpec.check(kwargs: kwargs, field: "\(field).kwargs")
+        try WorkflowSpec.check(injected: inject, in: kwargs, field: "\(field).kwargs", of: self)
+        guard (0...WorkflowSpec.Limits.lost).contains(maxLost) else {
+            throw WorkflowSpec.invalid(
+                "\(field).max_lost", "OUT_OF_RANGE",
+                "\(maxLost) is not between 0 (never sent again) and \(WorkflowSpec.Limits.lost)")
+        }
         if let timeout {
             try check(timeout, isOver: .zero, field: "\(field).timeout")
         }

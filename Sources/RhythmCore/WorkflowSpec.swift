@@ -52,11 +52,19 @@ public struct StepSpec: Sendable, Hashable {
     public var startTimeout: Duration?
     /// What to do when an attempt fails; nil to leave it failed.
     public var retry: RetryPolicy?
+    /// How often an attempt that was lost before any worker began it is sent again, under another id each time.
+    public var maxLost: Int
+    /// Which keyword arguments its task is given beside those that are asked for.
+    public var inject: Injection
+
+    /// What a step says of lost attempts that says nothing.
+    public static let defaultMaxLost = 3
 
     /// Makes a step.
     public init(
         name: String, task: String, queue: String? = nil, priority: Int? = nil, kwargs: JSON = .emptyObject,
-        timeout: Duration? = nil, startTimeout: Duration? = nil, retry: RetryPolicy? = nil
+        timeout: Duration? = nil, startTimeout: Duration? = nil, retry: RetryPolicy? = nil,
+        maxLost: Int = Self.defaultMaxLost, inject: Injection = .all
     ) {
         self.name = name
         self.task = task
@@ -66,6 +74,8 @@ public struct StepSpec: Sendable, Hashable {
         self.timeout = timeout
         self.startTimeout = startTimeout
         self.retry = retry
+        self.maxLost = maxLost
+        self.inject = inject
     }
 
     /// The priority rule: the step's own priority, else its 1-based position, clamped to 0...9. Later steps overtake

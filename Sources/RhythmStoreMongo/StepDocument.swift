@@ -47,6 +47,11 @@ enum StepDocument {
                     "factor": .double(retry.factor), "max_backoff": .document(make(retry.maxBackoff)),
                 ])
         }
+        // Left out where they say nothing: records that were stored without them mean the same.
+        if step.maxLost != StepSpec.defaultMaxLost { document.append("max_lost", .exact(step.maxLost)) }
+        if step.inject != .all {
+            document.append("inject", .array(step.inject.names.map { .string($0) }))
+        }
         return document
     }
 
@@ -61,6 +66,12 @@ enum StepDocument {
             step.retry = RetryPolicy(
                 maxAttempts: try retry.int("max_attempts"), backoff: try readDuration(try retry.fields("backoff")),
                 factor: try retry.double("factor"), maxBackoff: try readDuration(try retry.fields("max_backoff")))
+        }
+        if let maxLost = try fields.int64IfAny("max_lost") { step.maxLost = Int(maxLost) }
+        if let names = fields.document["inject"] {
+            guard let names = names.arrayValue, let inject = Injection(names: names.map { $0.stringValue ?? "" })
+            else { throw fields.corrupt("inject") }
+            step.inject = inject
         }
         return step
     }

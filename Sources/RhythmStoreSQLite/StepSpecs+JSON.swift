@@ -39,6 +39,11 @@ enum StepSpecsCoding {
                         .init("factor", .number("\(retry.factor)")), .init("max_backoff", value(retry.maxBackoff)),
                     ])))
         }
+        // Left out where they say nothing: records that were stored without them mean the same.
+        if step.maxLost != StepSpec.defaultMaxLost { members.append(.init("max_lost", .integer(step.maxLost))) }
+        if step.inject != .all {
+            members.append(.init("inject", .array(step.inject.names.map { .string($0) })))
+        }
         return .object(members)
     }
 
@@ -63,6 +68,15 @@ enum StepSpecsCoding {
             else { return nil }
             step.retry = RetryPolicy(
                 maxAttempts: Int(maxAttempts), backoff: backoff, factor: factor, maxBackoff: most)
+        }
+        if let maxLost = value["max_lost"] {
+            guard let maxLost = maxLost.intValue else { return nil }
+            step.maxLost = Int(maxLost)
+        }
+        if let names = value["inject"] {
+            guard let names = names.arrayValue, let inject = Injection(names: names.map { $0.stringValue ?? "" })
+            else { return nil }
+            step.inject = inject
         }
         return step
     }

@@ -87,6 +87,8 @@ extension WorkflowSamples {
         if random.once(in: 3) { step.priority = Int.random(in: 0...9, using: &random) }
         if random.once(in: 3) { step.timeout = random.pick([.seconds(3), .nanoseconds(1_500_000_001)]) }
         if random.once(in: 4) { step.startTimeout = random.pick([.seconds(2), .milliseconds(1)]) }
+        if random.once(in: 4) { step.maxLost = random.pick([0, 1, 1000]) }
+        if random.once(in: 4) { step.inject = random.pick([[], [.step], [.workflowID, .appID]]) }
         if random.once(in: 2) {
             step.retry = RetryPolicy(
                 maxAttempts: 3, backoff: .milliseconds(1), factor: random.pick([1, 1.1, 3.3333333333333335]),

@@ -26,7 +26,10 @@ import Testing
             timeout: 90.5
             retry:
               max_attempts: 2
-          - {name: last, task: t, queue: null, kwargs: }
+          - {name: last, task: t, queue: null, kwargs: , max_lost: 0, inject: none}
+          - {name: most, task: t, max_lost: 1000, inject: [app_id, workflow_id]}
+          - {name: all, task: t, inject: all}
+          - {name: empty, task: t, inject: []}
         """
 
     @Test func aFileSaysEverything() throws {
@@ -46,7 +49,9 @@ import Testing
                         maxAttempts: 3, backoff: .milliseconds(500), factor: 1.5, maxBackoff: .seconds(60))),
                 StepSpec(
                     name: "2", task: "tasks.stage", timeout: .milliseconds(90_500), retry: RetryPolicy(maxAttempts: 2)),
-                StepSpec(name: "last", task: "t"),
+                StepSpec(name: "last", task: "t", maxLost: 0, inject: []),
+                StepSpec(name: "most", task: "t", maxLost: 1000, inject: [.workflowID, .appID]),
+                StepSpec(name: "all", task: "t"), StepSpec(name: "empty", task: "t", inject: []),
             ])
         expected.steps[1].kwargs = try JSON(parsing: #"{"pace":6}"#)
         #expect(spec == expected)
@@ -100,6 +105,14 @@ import Testing
         ("name: w\nsteps: [{name: s, task: t, timeout: soon}]", "steps[0].timeout", "no duration"),
         ("name: w\nsteps: [{name: s, task: t, timeout: -1}]", "steps[0].timeout", "out of range"),
         ("name: w\nsteps: [{name: s, task: t, priority: 10}]", "steps[0].priority", "between 0"),
+        ("name: w\nsteps: [{name: s, task: t, max_lost: -1}]", "steps[0].max_lost", "between 0 (never"),
+        ("name: w\nsteps: [{name: s, task: t, max_lost: never}]", "steps[0].max_lost", "not a whole number"),
+        ("name: w\nsteps: [{name: s, task: t, inject: some}]", "steps[0].inject", "not none, all, or a list"),
+        ("name: w\nsteps: [{name: s, task: t, inject: false}]", "steps[0].inject", "not none, all, or a list"),
+        ("name: w\nsteps: [{name: s, task: t, inject: [step, appid]}]", "steps[0].inject[1]", "did you mean 'app_id'"),
+        ("name: w\nsteps: [{name: s, task: t, inject: [1]}]", "steps[0].inject[0]", "none of workflow_id, step"),
+        ("name: w\nsteps: [{name: s, task: t, kwargs: {step: 1}}]", "steps[0].kwargs.step", "inject: [workflow_id"),
+        ("name: w\nkwargs: {app_id: 1}\nsteps: [{name: s, task: t}]", "kwargs.app_id", "leave it out"),
         ("name: w\nsteps: [{name: s, task: t, priority: high}]", "steps[0].priority", "not a whole number"),
         ("name: w\nargs: [007]\nsteps: [{name: s, task: t}]", "args[0]", "begins with a zero"),
         ("name: w\nargs: [!!binary aGk=]\nsteps: [{name: s, task: t}]", "args[0]", "tag"),

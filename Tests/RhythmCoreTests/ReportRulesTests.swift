@@ -122,9 +122,8 @@ import Testing
     }
 
     @Test func kwargsPrecedence() throws {
-        var rig = try Rig(kwargs: #"{"call":1,"both":"call","step":"x"}"#) {
-            $0.kwargs = JSON(
-                .object([.init("own", .integer(1)), .init("both", .string("own")), .init("app_id", .string("y"))]))
+        var rig = try Rig(kwargs: #"{"call":1,"both":"call"}"#) {
+            $0.kwargs = JSON(.object([.init("own", .integer(1)), .init("both", .string("own"))]))
         }
         let first = rig.dispatched[0]
         #expect(first.kwargs.value["both"] == .string("call"))
@@ -140,6 +139,41 @@ import Testing
         #expect(rig.dispatched[0].kwargs.value["call"] == nil)
         #expect(rig.dispatched[0].injectedKwargs.value["step"] == .string("b"))
         #expect(rig.workflow.steps[1].spec.kwargs.value["workflow_id"] == nil)
+    }
+
+    /// A step's choice holds for its dispatch, for what later steps are told of it, and for what people are shown.
+    @Test func onlyWhatAStepWantsIsInjected() throws {
+        let spec = WorkflowSpec(
+            name: "w", appID: "app", kwargs: try JSON(parsing: #"{"step":"own"}"#),
+            steps: [
+                StepSpec(name: "a", task: "t", inject: []),
+                StepSpec(name: "b", task: "t", inject: [.workflowID, .appID]), StepSpec(name: "c", task: "t"),
+            ])
+        var rig = try Rig(spec)
+        let first = rig.dispatched[0]
+        #expect(first.injectedKwargs.text == #"{"step":"own"}"#)
+        #expect(first.following.map(\.inject) == [[.workflowID, .appID], .all])
+        let shown = rig.workflow.embellished()["steps"]?.arrayValue?[0]["last_task_run"]?["kwargs"]
+        #expect(shown == .object([.init("step", .string("own"))]))
+        try rig.succeed()
+        #expect(rig.dispatched[0].injectedKwargs.text == #"{"workflow_id":"w-1","app_id":"app"}"#)
+        try rig.succeed()
+        #expect(rig.dispatched[0].injectedKwargs.text == #"{"workflow_id":"w-1","step":"c","app_id":"app"}"#)
+    }
+
+    /// A record from before such arguments were refused goes on as it did: what is injected wins.
+    @Test func oldRecordsWithReservedArgumentsGoOn() throws {
+        let old = WorkflowSpec(
+            name: "w", appID: "app", kwargs: try JSON(parsing: #"{"step":"x"}"#),
+            steps: [StepSpec(name: "a", task: "t", kwargs: try JSON(parsing: #"{"app_id":"y","k":1}"#))])
+        #expect(throws: RhythmError.self) { try old.validate() }
+        var transition = Transition(now: Timestamp(microseconds: 1)) { "t-1" }
+        let workflow = Workflow.start(id: "w-1", spec: old, in: &transition)
+        let dispatch = workflow.dispatch(at: AttemptPosition(step: 0, attempt: 0))
+        let given = dispatch.injectedKwargs.value
+        #expect(given["app_id"] == .string("app") && given["step"] == .string("a") && given["k"] == .integer(1))
+        guard case .object(let members) = given else { return }
+        #expect(members.count == 4)
     }
 
     @Test func kwargsOfTheCallSurviveAResume() throws {

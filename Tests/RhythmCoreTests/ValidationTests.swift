@@ -36,6 +36,7 @@ import Testing
         return object ? JSON(.object([.init("k", filler)])) : JSON(.array([filler]))
     }
     static func steps(_ count: Int) -> [StepSpec] { (0..<count).map { StepSpec(name: "s\($0)", task: "t") } }
+    static func object(_ names: String...) -> JSON { JSON(.object(names.map { .init($0, .integer(1)) })) }
     static func labels(_ count: Int) -> [String: String] {
         Dictionary(uniqueKeysWithValues: (0..<count).map { ("l\($0)", "") })
     }
@@ -105,6 +106,22 @@ import Testing
         },
         Case("factor under", "steps[1].retry.factor", "OUT_OF_RANGE") { $0.steps[1].retry?.factor = 0.99 },
         Case("factor over", "steps[1].retry.factor", "OUT_OF_RANGE") { $0.steps[1].retry?.factor = 100.1 },
+        Case("lost under", "steps[1].max_lost", "OUT_OF_RANGE") { $0.steps[1].maxLost = -1 },
+        Case("lost over", "steps[1].max_lost", "OUT_OF_RANGE") { $0.steps[1].maxLost = 1001 },
+        Case("a step in the call's kwargs", "kwargs.step", "RESERVED") { $0.kwargs = object("k", "step") },
+        Case("a workflow_id in the call's kwargs", "kwargs.workflow_id", "RESERVED") {
+            $0.kwargs = object("workflow_id")
+            // The call's kwargs are the first step's alone.
+            $0.steps[1].inject = []
+        },
+        Case("an app_id in a step's kwargs", "steps[1].kwargs.app_id", "RESERVED") {
+            $0.steps[1].kwargs = object("x", "app_id")
+            $0.steps[0].inject = []
+        },
+        Case("a name that is still injected", "steps[0].kwargs.step", "RESERVED") {
+            $0.steps[0].kwargs = object("workflow_id", "step")
+            $0.steps[0].inject = [.step]
+        },
         Case("factor NaN", "steps[1].retry.factor", "OUT_OF_RANGE") { $0.steps[1].retry?.factor = .nan },
     ]
 
@@ -148,11 +165,29 @@ import Testing
             $0.steps[1].timeout = .microseconds(1)
             $0.steps[1].retry = RetryPolicy(maxAttempts: 1000, backoff: .zero, factor: 100, maxBackoff: .zero)
         },
+        Case("lost at the limits", "", "") {
+            $0.steps[0].maxLost = 0
+            $0.steps[1].maxLost = 1000
+        },
+        Case("what is not injected", "", "") {
+            $0.kwargs = object("workflow_id", "step", "app_id")
+            $0.steps[0].inject = []
+            $0.steps[1].kwargs = object("step")
+            $0.steps[1].inject = [.workflowID, .appID]
+        },
+        Case("names that only look alike", "", "") { $0.kwargs = object("Step", "steps", "app") },
         Case("one attempt, factor 1", "", "") { $0.steps[1].retry = RetryPolicy(maxAttempts: 1, factor: 1) },
     ]
 
     @Test(arguments: accepted)
     func passes(_ right: Case) throws { try right.spec.validate() }
+
+    @Test func aRefusalSaysWhatToWrite() {
+        var spec = Self.good
+        spec.steps[0].kwargs = Self.object("step")
+        let error = #expect(throws: RhythmError.self) { try spec.validate() }
+        #expect(error?.message.contains("inject: [workflow_id, app_id]") == true, "\(error?.message ?? "")")
+    }
 
     @Test func fillersHaveTheirSize() {
         #expect(Self.json(1 << 19).text.utf8.count == 1 << 19)

@@ -29,6 +29,7 @@ typedef struct Rhythm__Status Rhythm__Status;
 typedef struct Rhythm__Label Rhythm__Label;
 typedef struct Rhythm__WorkflowSpec Rhythm__WorkflowSpec;
 typedef struct Rhythm__StepSpec Rhythm__StepSpec;
+typedef struct Rhythm__Inject Rhythm__Inject;
 typedef struct Rhythm__RetryPolicy Rhythm__RetryPolicy;
 typedef struct Rhythm__Workflow Rhythm__Workflow;
 typedef struct Rhythm__Step Rhythm__Step;
@@ -660,6 +661,12 @@ typedef enum {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__CASE)
 } Rhythm__StepSpec__OptionalPriorityCase;
 
+typedef enum {
+  RHYTHM__STEP_SPEC__OPTIONAL_MAX_LOST__NOT_SET = 0,
+  RHYTHM__STEP_SPEC__OPTIONAL_MAX_LOST_MAX_LOST = 9
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__STEP_SPEC__OPTIONAL_MAX_LOST__CASE)
+} Rhythm__StepSpec__OptionalMaxLostCase;
+
 struct  Rhythm__StepSpec
 {
   ProtobufCMessage base;
@@ -691,6 +698,10 @@ struct  Rhythm__StepSpec
    * How long an attempt may wait for a worker to begin it; 0 for no limit. One that waits longer fails.
    */
   int64_t start_timeout_ms;
+  /*
+   * Without it the task is given all that there is.
+   */
+  Rhythm__Inject *inject;
   Rhythm__StepSpec__OptionalPriorityCase optional_priority_case;
   union {
     /*
@@ -698,10 +709,34 @@ struct  Rhythm__StepSpec
      */
     int32_t priority;
   };
+  Rhythm__StepSpec__OptionalMaxLostCase optional_max_lost_case;
+  union {
+    /*
+     * How often an attempt that was lost before a worker began it is sent again: 0 to 1000; without it 3.
+     */
+    int32_t max_lost;
+  };
 };
 #define RHYTHM__STEP_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__step_spec__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, NULL, 0, RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__NOT_SET, {0} }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, NULL, 0, NULL, RHYTHM__STEP_SPEC__OPTIONAL_PRIORITY__NOT_SET, {0}, RHYTHM__STEP_SPEC__OPTIONAL_MAX_LOST__NOT_SET, {0} }
+
+
+/*
+ * What a task is given as keyword arguments beside those that are asked for.
+ */
+struct  Rhythm__Inject
+{
+  ProtobufCMessage base;
+  /*
+   * Out of workflow_id, step, app_id; none if it is empty. An argument of such a name in kwargs is refused.
+   */
+  size_t n_names;
+  ProtobufCBinaryData *names;
+};
+#define RHYTHM__INJECT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__inject__descriptor) \
+    , 0,NULL }
 
 
 typedef enum {
@@ -2056,6 +2091,9 @@ void   rhythm__workflow_spec__init
 /* Rhythm__StepSpec methods */
 void   rhythm__step_spec__init
                      (Rhythm__StepSpec         *message);
+/* Rhythm__Inject methods */
+void   rhythm__inject__init
+                     (Rhythm__Inject         *message);
 /* Rhythm__RetryPolicy methods */
 void   rhythm__retry_policy__init
                      (Rhythm__RetryPolicy         *message);
@@ -2271,6 +2309,9 @@ typedef void (*Rhythm__WorkflowSpec_Closure)
 typedef void (*Rhythm__StepSpec_Closure)
                  (const Rhythm__StepSpec *message,
                   void *closure_data);
+typedef void (*Rhythm__Inject_Closure)
+                 (const Rhythm__Inject *message,
+                  void *closure_data);
 typedef void (*Rhythm__RetryPolicy_Closure)
                  (const Rhythm__RetryPolicy *message,
                   void *closure_data);
@@ -2468,6 +2509,7 @@ extern const ProtobufCMessageDescriptor rhythm__status__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__label__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__workflow_spec__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__step_spec__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__inject__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__retry_policy__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__workflow__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__step__descriptor;

@@ -39,7 +39,10 @@ extension StepSpec: WireCoded {
             kwargs: try jsonObject(c.pointee.kwargs, "kwargs"),
             timeout: c.pointee.timeout_ms == 0 ? nil : .milliseconds(c.pointee.timeout_ms),
             startTimeout: c.pointee.start_timeout_ms == 0 ? nil : .milliseconds(c.pointee.start_timeout_ms),
-            retry: try nested(c.pointee.retry, "retry"))
+            retry: try nested(c.pointee.retry, "retry"),
+            maxLost: c.pointee.optional_max_lost_case == RHYTHM__STEP_SPEC__OPTIONAL_MAX_LOST_MAX_LOST
+                ? Int(c.pointee.max_lost) : Self.defaultMaxLost,
+            inject: try nested(c.pointee.inject, "inject") ?? .all)
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__StepSpec> {
@@ -55,6 +58,29 @@ extension StepSpec: WireCoded {
         c.pointee.timeout_ms = timeout?.wireMilliseconds ?? 0
         c.pointee.start_timeout_ms = startTimeout?.wireMilliseconds ?? 0
         c.pointee.retry = retry?.write(in: arena)
+        if maxLost != Self.defaultMaxLost {
+            c.pointee.optional_max_lost_case = RHYTHM__STEP_SPEC__OPTIONAL_MAX_LOST_MAX_LOST
+            c.pointee.max_lost = Int32(clamping: maxLost)
+        }
+        if inject != .all { c.pointee.inject = inject.write(in: arena) }
+        return c
+    }
+}
+
+extension Injection: WireCoded {
+    init(from c: UnsafeMutablePointer<Rhythm__Inject>) throws(FieldError) {
+        self = []
+        for (index, name) in try texts(c.pointee.n_names, c.pointee.names, "names").enumerated() {
+            guard let one = Injection(names: [name]) else {
+                throw .value("names[\(index)]", "one of \(Self.allNames.joined(separator: ", "))")
+            }
+            formUnion(one)
+        }
+    }
+
+    func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__Inject> {
+        let c = arena.make(rhythm__inject__init)
+        (c.pointee.n_names, c.pointee.names) = arena.texts(names)
         return c
     }
 }

@@ -10,6 +10,18 @@ enum ExpectedFrames {
         "start": ClientFrame(
             callID: 1, timeoutMilliseconds: 30_000, metadata: [Metadata(key: "traceparent", value: "00-01")],
             body: .call(.startWorkflow(StartWorkflow(spec: spec, requestID: "r-1")))),
+        "start_inject": call(
+            303,
+            .startWorkflow(
+                StartWorkflow(
+                    spec: WorkflowSpec(
+                        name: "import", appID: "demo",
+                        steps: [
+                            StepSpec(
+                                name: "none", task: "plain", kwargs: JSON(.object([.init("step", .integer(1))])),
+                                maxLost: 0, inject: []),
+                            StepSpec(name: "some", task: "plain", maxLost: 1000, inject: [.workflowID, .appID]),
+                        ])))),
         "pause": call(2, .pauseWorkflow(PauseWorkflow(workflowID: "w1", requestID: "r-2", expectedVersion: 5))),
         "pause_after_step": call(3, .pauseWorkflow(PauseWorkflow(workflowID: "w1", mode: .afterStep))),
         "resume": call(

@@ -81,7 +81,9 @@ extension Generator {
         StepSpec(
             name: text(), task: text(), queue: maybe { $0.word() }, priority: maybe { $0.below(20) - 5 },
             kwargs: object(), timeout: maybe { $0.duration() },
-            startTimeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() })
+            startTimeout: maybe { $0.duration() }, retry: maybe { $0.retryPolicy() },
+            maxLost: maybe { $0.below(2000) - 500 } ?? StepSpec.defaultMaxLost,
+            inject: Injection(rawValue: UInt8(below(8))))
     }
 
     mutating func retryPolicy() -> RetryPolicy {

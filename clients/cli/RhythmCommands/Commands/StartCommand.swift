@@ -20,7 +20,7 @@ struct StartCommand: AsyncParsableCommand {
                   timeout: 2h
                   retry: {max_attempts: 3, backoff: 30s}
             Other keys: id, app_id, description, labels, args, kwargs; for a step: queue,
-            priority, kwargs.
+            priority, kwargs, start_timeout, max_lost, inject.
             """)
 
     @Argument(help: "The workflow file; - for standard input.")
