@@ -19,7 +19,7 @@ extension Workflow {
         }
         let spec = steps[position.step].spec
         let losses = steps[position.step].lossesInARow(before: position.attempt) + 1
-        guard losses <= spec.lossLimit else {
+        guard losses <= spec.maxLost else {
             let often = losses == 1 ? "it was lost" : "it was sent \(losses) times and lost each time"
             fail(
                 position, .lost("\(often) before any worker had begun it; the last time: \(detail)"), at: at,
@@ -40,12 +40,6 @@ extension Workflow {
 }
 
 extension StepSpec {
-    /// How many times in a row an attempt that was lost before any worker had begun it is sent again.
-    public static let defaultMaxLost = 3
-
-    /// The same, of this step.
-    public var lossLimit: Int { Self.defaultMaxLost }
-
     /// The wait before an attempt is sent again for the `time`-th time in a row, counted from 1: none, 15 s, 1, 4 and 5
     /// minutes. A queue that was emptied once is made good at once; whatever takes messages away goes on doing so.
     static func delay(beforeSendingAgain time: Int) -> Duration {
@@ -76,6 +70,6 @@ extension Step {
         guard attempts.indices.contains(index) else { return 0 }
         let retry = attempts[index].retry
         let lost = attempts[..<index].reversed().prefix { $0.wasLostBeforeItBegan && $0.retry == retry }.count
-        return lost % (spec.lossLimit + 1)
+        return lost % (spec.maxLost + 1)
     }
 }

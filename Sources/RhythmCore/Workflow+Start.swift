@@ -47,7 +47,8 @@ extension Workflow {
         return Dispatch(
             taskID: attempt.id, attempt: attempt.number, workflowID: id, appID: appID, step: spec.name,
             task: spec.task, queue: spec.queue, priority: spec.effectivePriority(at: position.step),
-            args: attempt.args, kwargs: attempt.kwargs, inject: spec.inject, queuedAt: attempt.queuedAt, startedAt: attempt.startedAt,
+            args: attempt.args, kwargs: attempt.kwargs, inject: spec.inject, queuedAt: attempt.queuedAt,
+            startedAt: attempt.startedAt,
             worker: workerToHandOn(at: position),
             following: steps[(position.step + 1)...].prefix(Dispatch.followingMax).map {
                 .init(name: $0.spec.name, task: $0.spec.task, inject: $0.spec.inject)

@@ -52,7 +52,7 @@ public struct StepSpec: Sendable, Hashable {
     public var startTimeout: Duration?
     /// What to do when an attempt fails; nil to leave it failed.
     public var retry: RetryPolicy?
-    /// How often an attempt that was lost before any worker began it is sent again, under another id each time.
+    /// How many times in a row an attempt that was lost before any worker had begun it is sent again.
     public var maxLost: Int
     /// Which keyword arguments its task is given beside those that are asked for.
     public var inject: Injection
