@@ -105,7 +105,7 @@ package struct Explanation: Sendable, Hashable {
             self.init(
                 .delayed,
                 "\(name) was lost before any worker had begun it\(last). It is sent again\(due), for the"
-                    + " \(Phrases.ordinal(losses)) of at most \(step.spec.lossLimit) times.", next: "rhythm doctor")
+                    + " \(Phrases.ordinal(losses)) of at most \(step.spec.maxLost) times.", next: "rhythm doctor")
         case .pending, .success:
             if let waiting = attempt.waiting {
                 self.init(.waiting, "\(name) waits: \(waiting.printable)\(pausing)", next: "rhythm doctor")
