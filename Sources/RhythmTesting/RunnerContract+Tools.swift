@@ -85,16 +85,6 @@ package final class RunnerUnderTest: Sendable {
 /// `times` the time when Celery's tasks begin and when some of them have done their work; `ID.gate` lets a waiting task
 /// go on; `ID.finishes` gets a line when a brief one comes to its end.
 package struct RunnerMarks: Sendable {
-    /// A line of `times`.
-    package struct Time: Sendable, Hashable {
-        package let isBegin: Bool
-        package let taskID: TaskID
-        /// Seconds since 1970.
-        package let at: Double
-        package let worker: String
-        package let process: Int32
-    }
-
     package let directory: String
 
     package init(directory: String) { self.directory = directory }
@@ -103,15 +93,8 @@ package struct RunnerMarks: Sendable {
 
     package func finishes(of id: TaskID) -> Int { lines("\(id).finishes").count }
 
-    /// What Celery's tasks noted down, in the order in which they did.
-    package var times: [Time] {
-        lines("times").compactMap { line in
-            let words = line.split(separator: " ").map { String($0) }
-            guard words.count == 5, let at = Double(words[2]), let process = Int32(words[4]) else { return nil }
-            return Time(
-                isBegin: words[0] == "begin", taskID: TaskID(words[1]), at: at, worker: words[3], process: process)
-        }
-    }
+    /// What Celery's tasks wrote down about their runs.
+    package var record: RecordBook { RecordBook(path: directory + "/record") }
 
     /// Attempts in the order in which they were begun.
     package var order: [TaskID] { lines("order").map { TaskID($0) } }

@@ -1,9 +1,9 @@
 """The Celery application of the tests: ordinary workers run it, with tasks for every way in which an attempt can go.
 
 Settings come from the environment, see `settings()`. Tasks get the hand-off in their first argument and return it in
-a list, as every step of a workflow does. Each leaves a line in MARKS/ID.runs when it begins, and one with the time in
-MARKS/times, some another one there when their work is done; those that wait look for MARKS/ID.gate, and a brief one
-leaves a line in MARKS/ID.finishes when it has come to its end.
+a list, as every step of a workflow does. Each leaves a line in MARKS/ID.runs when it begins; those that wait look for
+MARKS/ID.gate, and a brief one leaves a line in MARKS/ID.finishes when it has come to its end. Begin and end of all of
+them are in MARKS/record, see `recorder.py`.
 """
 
 import datetime
@@ -16,6 +16,7 @@ import uuid
 
 from celery import Celery, Task
 from celery.exceptions import Ignore
+from recorder import Recorder
 
 
 def variable(name, default=""):
@@ -68,18 +69,8 @@ def append(name, line):
 
 def mark(task):
     if MARKS:
-        note_time(task, "begin")
         append("order", f"{task.request.id}\n")
         append(f"{task.request.id}.runs", "run\n")
-
-
-def mark_end(task):
-    if MARKS:
-        note_time(task, "end")
-
-
-def note_time(task, word):
-    append("times", f"{word} {task.request.id} {time.time():.6f} {task.request.hostname} {os.getpid()}\n")
 
 
 def gate_is_open(task):
@@ -127,7 +118,6 @@ def forward(self, value=None, **kwargs):
 def add(self, value=0, amount=1, seconds=0.0, **kwargs):
     mark(self)
     time.sleep(seconds)
-    mark_end(self)
     return [value + amount]
 
 
@@ -194,7 +184,6 @@ def slow(self, value=None, seconds=20.0, delay=0.1, **kwargs):
     while (passed := time.monotonic() - begun) < seconds:
         tick(self, round(passed, 2), seconds, units="s", name="sleeping")
         time.sleep(min(delay, seconds - passed))
-    mark_end(self)
     return [value]
 
 
@@ -310,18 +299,25 @@ def without_workflow(self, value=None, **kwargs):
     return [{**given, "knows": self.workflow is not None}]
 
 
+recorder = Recorder(os.path.join(MARKS, "record")) if MARKS else None
+
+
+def register(name, function, **options):
+    app.task(recorder.recorded(function) if recorder else function, name=name, bind=True, **options)
+
+
 PLAIN = {
     "echo": echo, "pass": nothing, "forward": forward, "add": add, "fail": fail, "hold": hold, "stubborn": stubborn,
     "immune": immune, "count": count, "clock": clock, "slow": slow, "sleep": sleep, "retry_twice": retry_twice, "suicide": suicide,
     "huge": huge, "special": special, "ignore": ignore, "unserializable": unserializable, "object": as_object,
-    "leave": leave, "nothing": nothing, "brief": brief, "reluctant": reluctant,
+    "leave": leave, "nothing": nothing, "brief": brief, "reluctant": reluctant, "flaky": flaky,
 }
 
 for name in variable("WITHOUT").split():
     del PLAIN[name]
 
 for name, function in PLAIN.items():
-    app.task(function, name=name, bind=True)
+    register(name, function)
 
 try:
     import sca_rhythm
@@ -330,9 +326,9 @@ except ImportError:
     sca_rhythm = None
 
 if sca_rhythm is not None:
-    of_workflows = {**PLAIN, "progress": library_progress, "flaky": flaky, "real": real_workflow, "bare": without_workflow}
+    of_workflows = {**PLAIN, "progress": library_progress, "real": real_workflow, "bare": without_workflow}
     for name, function in of_workflows.items():
-        app.task(function, name="workflow." + name, bind=True, base=sca_rhythm.WorkflowTask)
+        register("workflow." + name, function, base=sca_rhythm.WorkflowTask)
 
     # HANDOFF says where a worker stands still while it hands one step over to the next, until MARKS/handoff.gate is
     # there: before it sends the next one, or between sending it and writing down its old copy of the workflow.

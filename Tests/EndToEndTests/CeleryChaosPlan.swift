@@ -114,10 +114,14 @@ struct CeleryChaosPlan: Sendable {
                 retry: RetryPolicy(
                     maxAttempts: 50, backoff: .milliseconds(100), factor: 1.5, maxBackoff: .seconds(2)))
         }
-        return WorkflowSpec(
-            name: "chaos-\(workflow)", appID: Self.appID, args: JSON(.array([.integer(Self.first(of: workflow))])),
+        let spec = WorkflowSpec(
+            name: name(workflow), appID: Self.appID, args: JSON(.array([.integer(Self.first(of: workflow))])),
             steps: steps)
+        return spec.recorded(as: spec.name)
     }
+
+    /// As the record calls it, too.
+    func name(_ workflow: Int) -> String { "chaos-\(workflow)" }
 
     private static func first(of workflow: Int) -> Int64 { 1_000_000 * Int64(workflow + 1) }
 

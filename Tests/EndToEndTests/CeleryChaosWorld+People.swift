@@ -35,9 +35,11 @@ extension CeleryChaosWorld {
 
     private func start(_ workflow: Int) async throws {
         let spec = plan.spec(workflow)
+        clerk.askStart(plan.name(workflow), spec)
         let started = try await insist(workflow) { client throws(RhythmError) in
             try await client.start(spec, requestID: "chaos-\(self.plan.seed)-\(workflow)", timeout: .seconds(3))
         }
+        clerk.tell(plan.name(workflow), "start", started.workflow)
         let id = started.workflow.id
         // On either server, whoever follows the workflow.
         let client = clients[(workflow / 2) % clients.count]
@@ -87,7 +89,7 @@ extension CeleryChaosWorld {
             }
             if receipt.accepted { state.withLock { _ = $0.cancelled.insert(workflow) } }
         case .startOver:
-            let receipt = try await command(workflow, "start over") { client, requestID throws(RhythmError) in
+            let receipt = try await command(workflow, "start-over") { client, requestID throws(RhythmError) in
                 try await client.resume(
                     id, fromStep: "s0", force: true, requestID: requestID, timeout: .seconds(3))
             }
@@ -109,9 +111,11 @@ extension CeleryChaosWorld {
     private func command(
         _ workflow: Int, _ name: String, _ call: (RhythmClient, String) async throws(RhythmError) -> CommandResult
     ) async throws -> Receipt {
+        clerk.ask(plan.name(workflow), name)
         let result = try await insist(workflow) { client throws(RhythmError) in
             try await call(client, "\(name)-\(workflow)")
         }
+        clerk.tell(plan.name(workflow), name, result.receipt)
         let word = result.receipt.accepted ? (result.receipt.already ? "already" : "done") : result.receipt.reason
         state.withLock { $0.receipts["\(name): \(word)", default: 0] += 1 }
         return result.receipt
@@ -151,6 +155,7 @@ extension CeleryChaosWorld {
                 workflow = try await status(of: id, number)
             }
             workflows[number] = workflow
+            clerk.tellStatus(plan.name(number), workflow)
         }
         let stuck = workflows.filter { !isOver($0.value, $0.key) }
         for (number, workflow) in stuck.prefix(5) { Issue.record("it does not end: \(describe(workflow, number))") }

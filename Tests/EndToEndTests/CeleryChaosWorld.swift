@@ -16,18 +16,11 @@ final class CeleryChaosWorld: Sendable {
         var interruptions = 0
     }
 
-    /// Something that was done to the world.
-    struct Disturbance: Sendable {
-        let trouble: CeleryChaosPlan.Trouble
-        let victim: String
-        /// Seconds since 1970.
-        let at: Double
-    }
-
     struct State {
         var beganAt = ContinuousClock.now
         var workers: [CeleryWorker] = []
-        var disturbances: [Disturbance] = []
+        /// How often each trouble was made.
+        var troubles: [String: Int] = [:]
         var workflows: [Int: WorkflowID] = [:]
         var watches: [Task<Void, any Error>] = []
         var sightings: [WorkflowID: Sighting] = [:]
@@ -44,12 +37,17 @@ final class CeleryChaosWorld: Sendable {
     let celery: CeleryWorld
     /// One of each server.
     let clients: [RhythmClient]
+    /// What people ask and are told, and what is done to whom, in one file with what tasks write.
+    let clerk: Clerk
     let state = Mutex(State())
+
+    var book: RecordBook { clerk.book }
 
     init(_ plan: CeleryChaosPlan, _ celery: CeleryWorld, _ clients: [RhythmClient]) throws {
         self.plan = plan
         self.celery = celery
         self.clients = clients
+        clerk = Clerk(celery.marks.record)
     }
 
     func begin() { state.withLock { $0.beganAt = .now } }
@@ -61,9 +59,8 @@ final class CeleryChaosWorld: Sendable {
         try await Task.sleep(for: .milliseconds(Int64(seconds * 1000)))
     }
 
-    private func note(_ trouble: CeleryChaosPlan.Trouble, _ victim: String) {
-        let disturbance = Disturbance(trouble: trouble, victim: victim, at: Date().timeIntervalSince1970)
-        state.withLock { $0.disturbances.append(disturbance) }
+    private func count(_ trouble: CeleryChaosPlan.Trouble) {
+        state.withLock { $0.troubles[trouble.rawValue, default: 0] += 1 }
     }
 
     // MARK: Disturbing
@@ -97,22 +94,28 @@ final class CeleryChaosWorld: Sendable {
             case .workerKilled, .workerReplaced, .poolProcessKilled, .workerQuit:
                 try await disturbWorker(trouble, &chance)
             case .brokerKilled:
-                note(trouble, "broker")
+                count(trouble)
+                book.note(.brokerAway, "")
                 try await celery.broker.kill()
                 try await sleep(.random(in: 0...1.5, using: &chance))
                 try await celery.broker.start()
+                book.healed(.brokerAway, "")
             case .databaseKilled:
-                note(trouble, "database")
+                count(trouble)
+                book.note(.databaseAway, "")
                 let pause = Double.random(in: 0...2, using: &chance)
                 let mongo = celery.mongo
                 mongo.kill()
                 try await sleep(pause)
                 try await Self.blocking { try mongo.start() }
+                book.healed(.databaseAway, "")
             case .databaseFrozen:
-                note(trouble, "database")
+                count(trouble)
+                book.note(.databaseAway, "")
                 celery.mongo.freeze()
                 try await sleep(.random(in: 0.3...4, using: &chance))
                 celery.mongo.thaw()
+                book.healed(.databaseAway, "")
             }
         }
     }
@@ -120,16 +123,19 @@ final class CeleryChaosWorld: Sendable {
     func disturb(_ servers: [ServerProcess]) async throws {
         try await disturb(.servers) { trouble, chance in
             let server = chance.pick(servers)
-            note(trouble, server.place.path)
+            count(trouble)
             if trouble == .serverKilled {
+                book.note(.serverKilled, server.place.path)
                 try await server.killNow()
                 try await sleep(.random(in: 0...3, using: &chance))
                 try await start(server)
             } else {
                 let child = try #require(server.child)
+                book.note(.serverStopped, server.place.path)
                 child.signal(SIGSTOP)
                 try await sleep(.random(in: 0.3...6, using: &chance))
                 child.signal(SIGCONT)
+                book.healed(.serverStopped, server.place.path)
             }
         }
     }
@@ -175,11 +181,15 @@ final class CeleryChaosWorld: Sendable {
         let index = Int.random(in: workers.indices, using: &chance)
         let worker = workers[index]
         var name = String(worker.nodeName.prefix { $0 != "@" })
-        note(trouble, worker.nodeName)
-        switch trouble {
-        case .poolProcessKilled:
-            if let process = worker.poolProcesses.randomElement(using: &chance) { Glibc.kill(process, SIGKILL) }
+        count(trouble)
+        if trouble == .poolProcessKilled {
+            guard let process = worker.poolProcesses.randomElement(using: &chance) else { return }
+            book.noteKill(of: process)
+            Glibc.kill(process, SIGKILL)
             return
+        }
+        book.note(.workerKilled, worker.nodeName)
+        switch trouble {
         case .workerQuit: try await worker.stopCold()
         case .workerReplaced:
             try await worker.kill()

@@ -1,5 +1,4 @@
 import RhythmCore
-import RhythmTesting
 
 /// What a workflow's events must never tell, whatever happens around them.
 struct ChaosHistory {
@@ -33,41 +32,6 @@ struct ChaosHistory {
                 isHeld = false
                 startsOver = mayRepeat
             case .created, .started, .retrying, .retryScheduled, .revoking, .pausing, .lateReport: break
-            }
-        }
-        return found
-    }
-}
-
-/// What the tasks themselves noted down.
-struct ChaosRuns {
-    private let byTask: [TaskID: [RunnerMarks.Time]]
-
-    init(_ times: [RunnerMarks.Time]) { byTask = Dictionary(grouping: times, by: \.taskID) }
-
-    var taskIDs: Set<TaskID> { Set(byTask.keys) }
-
-    var count: Int { byTask.values.map { $0.count(where: \.isBegin) }.reduce(0, +) }
-
-    func begins(of id: TaskID) -> [RunnerMarks.Time] { byTask[id, default: []].filter(\.isBegin) }
-
-    /// The runs of each attempt that ran more than once.
-    var repeated: [[RunnerMarks.Time]] { byTask.keys.map { begins(of: $0) }.filter { $0.count > 1 } }
-
-    /// Two attempts of one workflow were at work at the same time. What Celery repeats by itself is left out.
-    func overlaps(of workflow: Workflow) -> [String] {
-        let ids = workflow.steps.flatMap { $0.attempts.map(\.id) }.filter { begins(of: $0).count == 1 }
-        let spans = ids.compactMap { id -> (id: TaskID, from: Double, to: Double)? in
-            guard let times = byTask[id], let begin = times.first(where: \.isBegin),
-                let end = times.first(where: { !$0.isBegin })
-            else { return nil }
-            return (id, begin.at, end.at)
-        }
-        var found: [String] = []
-        for id in ids {
-            guard let begin = begins(of: id).first?.at else { continue }
-            for other in spans where other.id != id && (other.from..<other.to).contains(begin) {
-                found.append("\(id) began while \(other.id) was at work")
             }
         }
         return found

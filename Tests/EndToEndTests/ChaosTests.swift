@@ -14,7 +14,7 @@ import Testing
         let began = ContinuousClock.now
         try await ServerProcess.with(options: ["--default-concurrency", "8", "--task-grace", "1"]) { server in
             try plan.writeTasks(server.place)
-            let world = ChaosWorld(plan: plan)
+            let world = ChaosWorld(plan: plan, server.place.record)
             let watching = try server.client()
             let dashboard = Task { try await world.watchEverything(watching) }
             defer { dashboard.cancel() }
@@ -25,7 +25,7 @@ import Testing
             try await world.kill(server)
             for starter in starters { try await starter.value }
             try await world.waitForWatches()
-            try await world.check(try server.client(), server.place.journal)
+            try await world.check(try server.client())
         }
         print("chaos: seed \(plan.seed) took \(began.duration(to: .now))")
     }
@@ -52,22 +52,27 @@ struct ChaosPlan: Sendable {
 
     /// Each step appends its digit to the number that it is given, so the last result tells the whole path.
     func writeTasks(_ place: TestPlace) throws {
-        let body = """
-            read -r line
-            number=${line#*'"args":['}
-            number=${number%%]*}
-            nap=${line#*'"nap":"'}
-            nap=${nap%%'"'*}
-            \(Journal.note("begin"))
-            echo '{"progress":{"name":"napping","done":1,"total":2}}' >&3
-            sleep "$nap"
+        let functions = RecordBook(path: place.record.path).shellFunctions
+        let body =
+            functions + """
+                read -r line
+                number=${line#*'"args":['}
+                number=${number%%]*}
+                nap=${line#*'"nap":"'}
+                nap=${nap%%'"'*}
+                workflow=${line#*'"workflow":"'}
+                workflow=${workflow%%'"'*}
+                given=$number
+                begun
+                echo '{"progress":{"name":"napping","done":1,"total":2}}' >&3
+                sleep "$nap"
 
-            """
-        let result = #"echo "{\"result\":[$number${RHYTHM_STEP#s}]}" >&3"# + "\n" + Journal.note("end")
+                """
+        let result = #"echo "{\"result\":[$number${RHYTHM_STEP#s}]}" >&3"# + "\nended success $number${RHYTHM_STEP#s}"
         try place.task("step", body + result)
         try place.task(
             "flaky",
-            body + "if [ \"$RHYTHM_ATTEMPT\" = 1 ]; then \(Journal.note("end")); exit 7; fi\n" + result)
+            body + "if [ \"$RHYTHM_ATTEMPT\" = 1 ]; then ended exit7; exit 7; fi\n" + result)
     }
 
     /// In every fifth workflow the first attempt at the second step fails.
@@ -82,9 +87,13 @@ struct ChaosPlan: Sendable {
                 kwargs: JSON(.object([.init("nap", .string("\(nap)"))])),
                 retry: RetryPolicy(maxAttempts: 3, backoff: .milliseconds(100)))
         }
-        return WorkflowSpec(
-            name: "chaos-\(workflow)", appID: Self.appID, args: JSON(.array([.integer(1000 + workflow)])), steps: steps)
+        let spec = WorkflowSpec(
+            name: name(workflow), appID: Self.appID, args: JSON(.array([.integer(1000 + workflow)])), steps: steps)
+        return spec.recorded(as: spec.name)
     }
+
+    /// As the record calls it, too.
+    func name(_ workflow: Int) -> String { "chaos-\(workflow)" }
 
     /// What a step of a workflow has to return.
     func result(_ workflow: Int, upTo step: Int) -> String {

@@ -25,9 +25,14 @@ final class ChaosWorld: Sendable {
     }
 
     let plan: ChaosPlan
+    /// What clients ask and are told, in one file with what tasks write.
+    private let clerk: Clerk
     private let state = Mutex(State())
 
-    init(plan: ChaosPlan) { self.plan = plan }
+    init(plan: ChaosPlan, _ book: RecordBook) {
+        self.plan = plan
+        clerk = Clerk(book)
+    }
 
     // MARK: Killing
 
@@ -41,6 +46,7 @@ final class ChaosWorld: Sendable {
                 try await server.waitUntilReady()
                 try await Task.sleep(for: .milliseconds(Int.random(in: 0...700, using: &chance)))
             }
+            clerk.book.note(.serverKilled, "")
             try await server.killNow()
             state.withLock { $0.kills += 1 }
             try server.spawn()
@@ -67,9 +73,11 @@ final class ChaosWorld: Sendable {
 
     private func start(_ workflow: Int, by client: RhythmClient) async throws -> WorkflowID {
         let (spec, requestID) = (plan.spec(workflow), "start-\(workflow)")
+        clerk.askStart(spec.name, spec)
         while true {
             do {
                 let started = try await client.start(spec, requestID: requestID, timeout: .milliseconds(300))
+                clerk.tell(spec.name, "start", started.workflow)
                 if started.replayed { state.withLock { $0.lostAnswers += 1 } }
                 guard workflow.isMultiple(of: 4) else { return started.workflow.id }
                 // Once more, as a client does that has forgotten the answer.
@@ -134,7 +142,7 @@ final class ChaosWorld: Sendable {
 
     // MARK: Checking
 
-    func check(_ client: RhythmClient, _ journal: Journal) async throws {
+    func check(_ client: RhythmClient) async throws {
         try await waitUntil("the dashboard shows what ended as active", seconds: 15) {
             state.withLock { $0.dashboard.values.allSatisfy { $0.status?.isDone == true } }
         }
@@ -147,11 +155,11 @@ final class ChaosWorld: Sendable {
         #expect(acknowledged.count == plan.workflows)
         #expect(Set(acknowledged.values).count == plan.workflows, "two starts were given one workflow")
         #expect(try await client.allIDs() == Set(acknowledged.values), "exactly the acknowledged workflows exist")
-        #expect(journal.contradictions() == [])
 
         var taskIDs: Set<String> = []
         for (number, id) in acknowledged.sorted(by: { $0.key < $1.key }) {
             let workflow = try await client.status(id, previousAttempts: true)
+            clerk.tellStatus(plan.name(number), workflow)
             taskIDs.formUnion(check(workflow, number))
             let own = try #require(try await watches[id]?.value)
             #expect(own.versions == Array(1...workflow.version), "watch of workflow \(number)")
@@ -162,9 +170,12 @@ final class ChaosWorld: Sendable {
             #expect(seen.snapshots == 1 && seen.status == .success)
         }
         #expect(dashboard.count > plan.workflows / 2 && Set(dashboard.keys).isSubset(of: acknowledged.values))
-        let begun = journal.begins.map(\.taskID)
-        #expect(Set(begun) == taskIDs, "the attempts that ran are those on record")
-        #expect(begun.count == taskIDs.count)
+        let record = RunRecord(clerk.book.text)
+        let verdict = Judge().verdict(on: record)
+        print("chaos: seed \(plan.seed): the record: \(verdict.summary)")
+        for violation in verdict.violations { Issue.record("seed \(plan.seed): \(violation)") }
+        #expect(verdict.explained == [], "nothing is repeated by anybody")
+        #expect(Set(record.runs.map(\.id)) == taskIDs, "the attempts that ran are those on record")
     }
 
     /// - Returns: its attempts.

@@ -12,6 +12,8 @@ struct TestPlace: Sendable {
     var tasks: String { path + "/tasks" }
     var log: String { path + "/rhythmd.log" }
     var journal: Journal { Journal(path: path + "/journal") }
+    /// For tests whose verdict is a judge's.
+    var record: RecordBook { RecordBook(path: path + "/record") }
 
     /// Whether an issue was recorded while a place was in use.
     private final class Verdict: Sendable {
