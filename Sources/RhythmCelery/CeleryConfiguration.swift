@@ -27,6 +27,8 @@ public struct CeleryConfiguration: Sendable {
     public var bareTasks: TaskNames = []
     /// Tasks that are known not to be; for workers that answer no remote control.
     public var plainTasks: Set<String> = []
+    /// Workers, by their node names, whose silence says nothing: they never have one of our tasks, whatever they answer.
+    public var ignoredWorkers: TaskNames = []
     /// Bytes of a task message's body: MongoDB takes result documents of 16 MiB, and the arguments go in there too.
     public var messageBytes = 15 << 20
     /// Running attempts that are to stop are ended with SIGKILL at once. Otherwise they are told with SIGTERM, which a task
@@ -79,6 +81,8 @@ public struct CeleryConfiguration: Sendable {
         public var publishRetry: Duration = .milliseconds(500)
         /// The longest pause between two tries to publish.
         public var publishRetryLongest: Duration = .seconds(10)
+        /// How long ends that documents tell are held back where something speaks against them.
+        var end = EndRule.Patience()
         /// How long a private document stays after its attempt's end.
         public var privateDocument: Duration = .seconds(60)
 

@@ -60,6 +60,7 @@ extension CeleryDesk {
             return "the results database does not answer: \(trouble.reason)"
         }
         if let revoke = entry.revoke { return revoke.explanation }
+        if let ending = entry.ending { return ending.explanation(entry.document) }
         if !entry.hasBegun, let queue = queues[entry.queue] {
             if queue.state == .missing { return "queue \(entry.queue) is gone" }
             if queue.consumers == 0 { return "no worker takes from queue \(entry.queue)" }
@@ -78,10 +79,8 @@ extension CeleryDesk {
         if document.status != .revoked || entry.document?.status != .revoked { entries[id]?.hear(at: now) }
         roster.mention(document.node, at: now)
         tellMissedRetries(document)
-        if let end = document.end(now: .wallClock) {
-            if !entry.startIsTold, !document.node.isEmpty { tell(id, .ran(worker: document.node)) }
-            return self.end(id, end)
-        }
+        if document.tellsEnd { return takeEnd(document) }
+        if entry.ending != nil { goesOn(id) }
         switch document.status {
         case .started: applyStarted(document)
         case .retry:

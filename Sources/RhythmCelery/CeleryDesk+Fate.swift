@@ -37,15 +37,17 @@ extension CeleryDesk {
         for node in roster.quiet(at: now) { links.look(for: node) }
         for node in roster.bury(at: now) {
             kinds.forget(node)
+            takers.forget(node)
             kindsAsked[node] = nil
             greeted[node] = nil
             pulses[node] = nil
             telling.forget(node)
         }
         askForEventsOfLongAttempts()
+        auditEnds()
         guard isListening else { return }
         for (id, entry) in entries {
-            guard entry.isSent, entry.revoke == nil, entry.nextLook <= now,
+            guard entry.isSent, entry.revoke == nil, entry.ending == nil, entry.nextLook <= now,
                 now - entry.lastHeard >= configuration.times.suspect || entry.lost.isSuspicious || entry.isUncertain
             else { continue }
             // Among many messages is where it belongs: nobody needs to be asked.
@@ -115,8 +117,16 @@ extension CeleryDesk {
         // Answers to this one can be large, so it is asked only about those that do not stop.
         let asksActive = revokes.contains { entries[$0]?.revoke?.isStuck(now: now) == true }
         if asksActive { parts.insert(.active) }
-        census = Census(of: ids, revokes: Set(revokes), parts: parts, expected: roster.expected(at: now), begun: now)
-        censusQueues = Set(ids.compactMap { entries[$0]?.revoke == nil ? entries[$0]?.queue : nil })
+        let expected = expected(toKnowOf: ids)
+        let mute = expected.filter { isMute($0) }
+        census = Census(
+            of: ids, revokes: Set(revokes), parts: parts, expected: expected, awaited: expected.subtracting(mute),
+            begun: now)
+        // How many take from a queue tells whether a worker that never answers is among them.
+        censusQueues = Set(
+            ids.compactMap { id in
+                entries[id].flatMap { $0.queue.isEmpty || $0.revoke != nil && mute.isEmpty ? nil : $0.queue }
+            })
         for queue in censusQueues { links.look(at: queue) }
         ask(.query(ids), .census(.query, begun: now))
         ask(.scheduled, .census(.scheduled, begun: now))
@@ -145,9 +155,11 @@ extension CeleryDesk {
                 if let document = documents[id] { apply(document) }
                 wanted.remove(id)
                 guard let entry = entries[id], entry.isSent else { continue }
-                let evidence = evidence(of: entry, census.finding(of: id))
+                let finding = census.finding(of: id)
+                for holder in finding.holders.keys { entries[id]?.note(holder: holder) }
+                let evidence = evidence(of: entry, finding, begun: census.begun)
                 if entry.revoke == nil {
-                    judgeLost(id, evidence)
+                    if entry.ending == nil { judgeLost(id, evidence) }
                 } else if census.revokes.contains(id) {
                     judgeRevoked(id, evidence)
                 } else {
@@ -158,7 +170,7 @@ extension CeleryDesk {
         }
     }
 
-    private func evidence(of entry: CeleryEntry, _ finding: Census.Finding) -> Evidence {
+    private func evidence(of entry: CeleryEntry, _ finding: Census.Finding, begun: Duration) -> Evidence {
         var evidence = Evidence(document: entry.documentEvidence)
         evidence.revision = entry.revision
         evidence.namedWorker = entry.begunBy
@@ -166,8 +178,7 @@ extension CeleryDesk {
         evidence.mayHaveBegun = entry.hasBegun || entry.dispatch == nil
         evidence.workers = finding
         evidence.runIsOver = entry.runIsOver
-        // Who does not answer and is dead by all signs has nothing to say.
-        evidence.workers.silent = finding.silent.filter { roster.standing(of: $0, at: now) != .dead }
+        evidence.workers.silent = silent(of: entry, finding, begun: begun)
         evidence.leaving = Set(
             roster.names.filter { if case .leaving = roster.standing(of: $0, at: now) { true } else { false } })
         evidence.queueName = entry.queue
@@ -183,6 +194,7 @@ extension CeleryDesk {
             entries[id]?.nextLook = until
             if let entry = entries[id], now - entry.lastHeard > .seconds(2) { tellWait(id, wait(of: entry)) }
         case .stopped(let detail):
+            if entries[id]?.ending != nil { return accept(id) }
             let isForeign = entries[id]?.revoke?.isOurs == false
             let said = entries[id]?.document.flatMap { $0.status == .revoked ? $0.revokeDetail : nil }
             end(
@@ -237,6 +249,7 @@ extension CeleryDesk {
             case .unknown(let reason): (.unknown(reason), 1)
             }
         queues[name] = (seen.state, seen.consumers, now)
+        if case .found(_, let consumers) = found { note(consumers: consumers, of: name) }
         note(queue: name, seen.state)
         for (id, entry) in entries where entry.queue == name && entry.isSent && !entry.hasBegun && entry.revoke == nil {
             tellWait(id, wait(of: entry))

@@ -25,7 +25,9 @@ extension CeleryDesk {
     func advanceInspections() {
         for index in inspections.indices where inspections[index].expected == nil && isAcquainted {
             let number = inspections[index].number
-            inspections[index].asked(roster.expected(at: now), strangersUntil: now + Self.inspectionStrangers)
+            let queues = Set(inspections[index].queues.values)
+            let expected = roster.expected(at: now).filter { mayTake($0, from: queues) }
+            inspections[index].asked(expected, strangersUntil: now + Self.inspectionStrangers)
             ask(.active, .inspection(.active, number: number))
             ask(.reserved, .inspection(.reserved, number: number))
             ask(.scheduled, .inspection(.scheduled, number: number))

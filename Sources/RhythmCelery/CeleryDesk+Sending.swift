@@ -12,7 +12,7 @@ extension CeleryDesk {
         if configuration.libraryTasks.contains(task) { return .library }
         if configuration.plainTasks.contains(task) { return .plain }
         if entry.privateDocument != nil { return .library }
-        let expected = roster.expected(at: now)
+        let expected = expected(toTakeFrom: entry.queue)
         let allHaveTold = !expected.isEmpty && expected.allSatisfy { kinds.knows($0) }
         if let kind = kinds[task], kind == .library || allHaveTold { return kind }
         // Nobody knows it, or somebody has not told: what is right for the library's tasks is safe for all.

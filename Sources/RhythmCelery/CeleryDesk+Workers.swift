@@ -12,12 +12,18 @@ extension CeleryDesk {
         case census(Census.Part, begun: Duration)
         /// The tasks of a worker.
         case kinds
+        /// The queues that it takes from.
+        case queues
         /// Who is there.
         case roll
         /// Whether it sends task events from now on.
         case telling
         /// Part of the examination that began at that time.
         case examination(Examination.Part, begun: Duration)
+        /// Whether workers still have attempts at work whose documents tell an end; by the numbers of the rounds.
+        case ends([TaskID: Int])
+        /// Whether some went on after an end that was believed; with their tasks.
+        case audit([TaskID: String])
         /// Part of the inspection of this number.
         case inspection(LookAround.Part, number: Int)
     }
@@ -50,6 +56,7 @@ extension CeleryDesk {
         if wanted != .all { ask(.ping, .roll) }
         askForEvents(of: wanted)
         ask(.registered, .kinds)
+        ask(.queues, .queues)
     }
 
     /// Asks for task events.
@@ -121,6 +128,7 @@ extension CeleryDesk {
             hear(node)
             pulses[node, default: WorkerPulse()].feel(pulse, at: .wallClock)
             kinds.forget(node)
+            takers.forget(node)
             kindsAsked[node] = nil
             roster.tellsOfTasks(node, false)
             welcome(node)
@@ -133,15 +141,23 @@ extension CeleryDesk {
             roster.leaves(node, at: now)
         case .received(let id, let node):
             hear(node, .work)
+            entries[id]?.note(holder: node)
             entries[id]?.hear(at: now)
         case .started(let id, let node, let at):
             hear(node, .work)
             guard let entry = entries[id], !entry.isEnded else { return }
             entries[id]?.runIsOver = false
+            entries[id]?.endIsTold = false
             entries[id]?.begunBy = node
             entries[id]?.hear(at: now)
             begin(id, worker: node, at: at)
         case .finished(let id):
+            entries[id]?.runIsOver = true
+            entries[id]?.endIsTold = true
+            entries[id]?.hear(at: now)
+            polls.wake(id, now: now)
+            if let entry = entries[id], entry.ending != nil, entry.revoke == nil { confirm([id]) }
+        case .retried(let id):
             entries[id]?.runIsOver = true
             entries[id]?.hear(at: now)
             polls.wake(id, now: now)
@@ -177,6 +193,7 @@ extension CeleryDesk {
         if let asked = kindsAsked[node], now - asked < Self.kindsPause { return }
         kindsAsked[node] = now
         ask(ControlRequest.registered.to([node]), .kinds)
+        ask(ControlRequest.queues.to([node]), .queues)
     }
 
     /// A worker is starting, or has a new connection: it is told what it must not run, before it takes tasks.
@@ -202,7 +219,12 @@ extension CeleryDesk {
         case .kinds:
             kinds.learn(reply.value, of: reply.node)
             if !unsent.isEmpty { sendAnew() }
+        case .ends(let rounds): take(rounds, reply)
+        case .audit(let tasks): take(tasks, reply)
         case .inspection(let part, let number): take(part, number: number, from: reply.node, reply.value)
+        case .queues:
+            takers.learn(reply.value, of: reply.node)
+            if !unsent.isEmpty { sendAnew() }
         case .census(let part, let begun):
             guard census?.begun == begun else { return }
             census?.take(part, from: reply.node, reply.value)

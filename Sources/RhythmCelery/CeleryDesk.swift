@@ -46,6 +46,7 @@ actor CeleryDesk {
     var roster: WorkerRoster
     var telling: TellingRule
     var kinds: TaskKinds
+    var takers = QueueTakers()
     var kindsAsked: [String: Duration] = [:]
     /// When workers have greeted the others last.
     var greeted: [String: Duration] = [:]
@@ -68,6 +69,11 @@ actor CeleryDesk {
     var examination: Examination?
     /// Who asked while one was under way; the next one is for all of them.
     var examinees: [Examination.Caller] = []
+
+    // Ends
+    var taskEnds = TaskEnds()
+    /// Attempts whose ends are held back.
+    var endings: Set<TaskID> = []
 
     // Fate
     var census: Census?
@@ -140,6 +146,7 @@ actor CeleryDesk {
         case .link(let name, let state): linkChanged(name, state)
         case .polled(let ids, let reading): polled(ids, reading)
         case .examined(let ids, let reading): examined(ids, reading)
+        case .confirmed(let ids, let reading): confirmed(ids, reading)
         case .foreseen(let reading, let deadline): foreseen(reading, deadline: deadline)
         case .changed(let ids): for id in ids { polls.wake(id, now: now) }
         case .feedBegan: polls.wakeAll(now: now)
@@ -196,6 +203,7 @@ actor CeleryDesk {
         var due = min(nextScan, nextRollCall, nextQueueCheck)
         if !isPolling, let next = polls.nextDue { due = min(due, max(next, nextRead)) }
         if let next = nextFateDue { due = min(due, next) }
+        if let next = nextEndDue { due = min(due, next) }
         if let examination { due = min(due, examination.deadline) }
         if let next = nextSendDue { due = min(due, next) }
         if let next = nextInspectionDue { due = min(due, next) }
@@ -212,6 +220,7 @@ actor CeleryDesk {
         if nextRollCall <= now { callTheRoll() }
         if nextScan <= now { scan() }
         if nextQueueCheck <= now { checkQueues() }
+        advanceEnds()
         advanceFate()
         advanceExamination()
         advanceInspections()
@@ -245,9 +254,11 @@ actor CeleryDesk {
         guard let entry = entries[id], !entry.isEnded else { return }
         entries[id]?.phase = .ended(observation)
         entries[id]?.document = nil
+        entries[id]?.ending = nil
         polls.end(id)
         unsent.remove(id)
         revoking.remove(id)
+        endings.remove(id)
         wanted.remove(id)
         if entry.workflowID == nil { forget(id) } else { tell(id, observation) }
     }
@@ -263,6 +274,7 @@ actor CeleryDesk {
         polls.remove(id)
         unsent.remove(id)
         revoking.remove(id)
+        endings.remove(id)
         wanted.remove(id)
     }
 }

@@ -51,9 +51,19 @@ struct CeleryEntry {
     var begunAt: Duration?
     /// The worker that has, as far as anything has said so; empty if nothing has. Documents may say less than those
     /// before them: a REVOKED that another worker wrote, or the RETRY of one that was ended, names nobody.
-    var begunBy = ""
+    var begunBy = "" {
+        didSet { if !begunBy.isEmpty { seenBy.insert(begunBy) } }
+    }
+    /// All workers that were seen to have it.
+    private(set) var seenBy: Set<String> = []
     /// Its worker has said that the last run is over.
     var runIsOver = false
+    /// A worker's event has told the end.
+    var endIsTold = false
+    /// An end that its document tells and that is not believed yet.
+    var ending: EndRule?
+    /// The attempt has stored an end that was none.
+    var isOdd = false
     /// The start of the present run was told.
     var startIsTold = false
     /// The repetitions that were told.
@@ -91,6 +101,9 @@ struct CeleryEntry {
     var isEnded: Bool { if case .ended = phase { true } else { false } }
     var isSent: Bool { if case .sent = phase { true } else { false } }
 
+    /// A worker was seen to have it, begun or not.
+    mutating func note(holder: String) { seenBy.insert(holder) }
+
     /// Something was heard of it.
     mutating func hear(at now: Duration) {
         revision += 1
@@ -105,8 +118,9 @@ struct CeleryEntry {
         case .waiting: .waiting
         case .retry: .retry
         case .revoked: .revoked
-        // An end is told as soon as it is read, so the rules never see one.
-        case .started, .success, .failure: .started
+        case .started: .started
+        // One that is held back.
+        case .success, .failure: .ended
         }
     }
 }

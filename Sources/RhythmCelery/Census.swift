@@ -52,6 +52,12 @@ struct Census {
         var silent: Set<String> = []
         /// How many workers said that they do not hold it.
         var denials = 0
+        /// Those that did not hold it before they were told to stop it.
+        var deniedBefore: Set<String> = []
+        /// Those that have said what their processes are at.
+        var saidActivity: Set<String> = []
+        /// Those that have answered everything.
+        var answered: Set<String> = []
     }
 
     let ids: [TaskID]
@@ -62,17 +68,20 @@ struct Census {
     /// When it began.
     let begun: Duration
     private let expected: Set<String>
+    /// Those of them that are worth waiting for: others never answer.
+    private let awaited: Set<String>
     private var answers: [String: Answer] = [:]
 
     init(
         of ids: [TaskID], revokes: Set<TaskID> = [], parts: Set<Part> = [.query, .scheduled, .stats],
-        expected: Set<String>,
+        expected: Set<String>, awaited: Set<String>? = nil,
         begun: Duration
     ) {
         self.ids = ids
         self.revokes = revokes
         self.parts = parts
         self.expected = expected
+        self.awaited = awaited ?? expected
         self.begun = begun
     }
 
@@ -89,9 +98,9 @@ struct Census {
         answers[node] = answer
     }
 
-    /// Everybody who was expected has answered, and somebody was expected.
+    /// Everybody who was waited for has answered, and somebody was.
     var isComplete: Bool {
-        !expected.isEmpty && expected.allSatisfy { answers[$0]?.isComplete(parts) == true }
+        !awaited.isEmpty && awaited.allSatisfy { answers[$0]?.isComplete(parts) == true }
             && answers.values.allSatisfy { $0.isComplete(parts) }
     }
 
@@ -106,6 +115,9 @@ struct Census {
                 finding.silent.insert(node)
                 continue
             }
+            finding.answered.insert(node)
+            if let before = answer.before, before[id] == nil { finding.deniedBefore.insert(node) }
+            if answer.active != nil { finding.saidActivity.insert(node) }
             let processes = answer.processes ?? nil
             // A process that is at something else has left this one behind.
             let others = Set((answer.active ?? [:]).filter { $0.value != id }.keys)

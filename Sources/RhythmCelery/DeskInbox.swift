@@ -24,6 +24,8 @@ final class DeskInbox: Sendable {
         case polled([TaskID], ResultBackend.Reading)
         /// A read that belongs to a census.
         case examined([TaskID], ResultBackend.Reading)
+        /// A read of attempts whose ends nothing speaks against any more.
+        case confirmed([TaskID], ResultBackend.Reading)
         case foreseen(ResultBackend.Reading, deadline: Duration)
         /// The change stream named these.
         case changed([TaskID])

@@ -11,8 +11,10 @@ struct EventBatch {
         case received(TaskID, worker: String)
         /// A process of the worker's pool began it.
         case started(TaskID, worker: String, at: Timestamp)
-        /// A run of it is over: its process is done with it, whatever its document says.
+        /// It is over: its process is done with it, whatever its document says.
         case finished(TaskID)
+        /// A run of it is over, and another one is to follow.
+        case retried(TaskID)
         /// Something else happened to the attempt: its document is worth a look.
         case changed(TaskID)
         /// A worker came up, or is connected again.
@@ -58,7 +60,8 @@ struct EventBatch {
         case "task-received": return .received(TaskID(id), worker: host)
         case "task-started":
             return time(value["timestamp"]).map { .started(TaskID(id), worker: host, at: $0) } ?? .changed(TaskID(id))
-        case "task-succeeded", "task-failed", "task-retried": return .finished(TaskID(id))
+        case "task-succeeded", "task-failed": return .finished(TaskID(id))
+        case "task-retried": return .retried(TaskID(id))
         default: return .changed(TaskID(id))
         }
     }

@@ -8,6 +8,8 @@ struct Evidence: Hashable, Sendable {
         /// Written before it began.
         case waiting
         case started, retry, revoked
+        /// It tells an end that nobody has confirmed yet.
+        case ended
     }
 
     /// What its queue holds.

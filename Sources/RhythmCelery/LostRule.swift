@@ -77,6 +77,7 @@ struct LostRule {
             case .started: "its document says STARTED"
             case .retry: "its document says RETRY"
             case .revoked: "its document says REVOKED"
+            case .ended: "its document tells an end"
             }
         let holder = evidence.namedWorker.isEmpty ? "" : " (last run by \(evidence.namedWorker))"
         let deniers =

@@ -4,14 +4,20 @@ extension ResultDocument {
     /// How much of a result that cannot be used goes into a message.
     private static let excerptLength = 200
 
-    /// The end that the document tells; nil for one that tells none. REVOKED is none: it says that somebody asked the
-    /// attempt to stop, not that it has stopped.
+    /// The end that the document tells; nil for one that tells none (``tellsEnd``).
     func end(now: Timestamp) -> Observation? {
         switch status {
         case .success: success(at: endedAt ?? now)
         case .failure: .failed(failure, at: endedAt ?? now)
+        case .revoked where isTasksOwnRevoke: .revoked(detail: ownRevokeDetail, at: endedAt ?? now)
         case .waiting, .started, .retry, .revoked: nil
         }
+    }
+
+    /// What a task says that has stored REVOKED itself.
+    private var ownRevokeDetail: String {
+        let text = failure.message
+        return "the task itself has stored REVOKED" + (text.isEmpty ? "" : ": \(text)")
     }
 
     /// What the attempt says of how far it is; nil if it says nothing of the kind.

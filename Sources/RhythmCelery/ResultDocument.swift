@@ -84,6 +84,31 @@ struct ResultDocument: Sendable, Hashable {
     /// Nothing more is expected, unless it was asked to stop.
     var isTerminal: Bool { status == .success || status == .failure || status == .revoked }
 
+    /// It says SUCCESS or FAILURE, or a REVOKED of the task's own. REVOKED by a worker is none: it says that somebody asked
+    /// the attempt to stop, not that it has stopped.
+    var tellsEnd: Bool {
+        switch status {
+        case .success, .failure: true
+        case .revoked: isTasksOwnRevoke
+        case .waiting, .started, .retry: false
+        }
+    }
+
+    /// The task itself has stored REVOKED: workers store an exception of Celery's with it.
+    var isTasksOwnRevoke: Bool {
+        guard status == .revoked, let resultText else { return false }
+        return !resultText.contains("TaskRevokedError")
+    }
+
+    /// A failure that a worker's main process stores, without a traceback, when no process of its pool is at the task any
+    /// more or ever was: its process died, took too long, or nobody knows the task.
+    var isWrittenByWorker: Bool {
+        guard status == .failure, traceback.isEmpty, let module = result?.value["exc_module"]?.stringValue else {
+            return false
+        }
+        return ["billiard", "celery", "kombu"].contains { module == $0 || module.hasPrefix($0 + ".") }
+    }
+
     /// The result as JSON; nil if it is none.
     private var result: JSON? { resultText.flatMap { try? JSON(parsing: $0) } }
 

@@ -41,6 +41,12 @@ struct RevokeRule {
     private(set) var isOurs: Bool
     private let begun: Duration
     private var signals = 0
+    /// How often workers were told, whether they have heard it or not.
+    private var tellings = 0
+    /// Somebody else has revoked it.
+    private let wasForeign: Bool
+    /// Workers whose process only a document names.
+    private var hearsay: Set<String> = []
     private var lastSignal: Duration?
     private var rounds = 0
     /// Since when each round has found it not at work, and what it found.
@@ -52,6 +58,7 @@ struct RevokeRule {
     init(patience: Patience = Patience(), isOurs: Bool, now: Duration) {
         self.patience = patience
         self.isOurs = isOurs
+        wasForeign = !isOurs
         begun = now
     }
 
@@ -68,6 +75,7 @@ struct RevokeRule {
         guard isToBeTold(now: now) else { return nil }
         lastSignal = now
         signals += 1
+        tellings += 1
         return signals <= 2 && !patience.kills ? .terminate : .kill
     }
 
@@ -82,7 +90,13 @@ struct RevokeRule {
     /// Takes the evidence of a round that began after the signal was sent.
     mutating func judge(_ evidence: Evidence, now: Duration) -> Verdict {
         rounds += 1
+        // A task that ends without a word leaves its document as it is, and its process free: its worker did not have it
+        // any more when it was told for the first time. Whoever else has revoked it may have told the worker before.
+        if tellings == 1, !wasForeign {
+            for worker in evidence.workers.deniedBefore where hearsay.remove(worker) != nil { processes[worker] = nil }
+        }
         processes.merge(evidence.workers.processes) { _, new in new }
+        hearsay.subtract(evidence.workers.processes.keys)
         if evidence.runIsOver { processes = [:] }
         processes = processes.filter { evidence.workers.pools[$0.key]?.contains($0.value) ?? true }
         doubt = evidence.doubt ?? doubt(evidence.workers, now: now)
@@ -107,13 +121,17 @@ struct RevokeRule {
     func isStuck(now: Duration) -> Bool { !processes.isEmpty && now - begun >= patience.grace }
 
     /// A process that ran it was seen: it has to go.
-    mutating func note(process: Int, of worker: String) { processes[worker] = process }
+    mutating func note(process: Int, of worker: String) {
+        processes[worker] = process
+        hearsay.insert(worker)
+    }
 
     private func doubt(_ found: Census.Finding, now: Duration) -> String? {
         if let worker = found.running.sorted().first { return "worker \(worker) still runs it" }
         let left = processes.filter { found.pools[$0.key] != nil }.min { $0.key < $1.key }
         guard let (worker, process) = left else { return nil }
-        return now - begun < patience.grace
+        // Nobody is sent to end a process before its worker has said that it is at nothing else.
+        return now - begun < patience.grace || !found.saidActivity.contains(worker)
             ? "worker \(worker) still runs it"
             : "it ignores SIGTERM, and its worker has given it up: end process \(process) of worker \(worker)"
     }
@@ -122,7 +140,7 @@ struct RevokeRule {
     private func neededCalm(_ evidence: Evidence, held: Bool) -> Duration {
         if held { return patience.settling }
         switch evidence.document {
-        case .absent, .waiting, .revoked: return .zero
+        case .absent, .waiting, .revoked, .ended: return .zero
         // Between two runs: its message is on its way, and dropped where it arrives.
         case .retry: return patience.settling
         // The worker writes REVOKED moments after it ended the process; if it does not, it is gone.
@@ -141,6 +159,7 @@ struct RevokeRule {
         case .absent, .waiting: return "it had not begun"
         case .retry: return "it was stopped between two runs"
         case .revoked: return "its worker stopped it"
+        case .ended: return "it stored an end, and its worker has it no longer"
         case .started: return "nothing of it runs any more; its document still says STARTED"
         }
     }

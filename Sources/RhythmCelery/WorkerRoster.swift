@@ -25,11 +25,14 @@ struct WorkerRoster {
     }
 
     private struct Worker {
+        var firstHeard: Duration
         var lastHeard: Duration
         var goodbye: Duration?
         var mailboxIsGone = false
         /// It sends events of its tasks.
         var tellsOfTasks = false
+        /// It has answered remote control.
+        var answers = false
     }
 
     var patience = Patience()
@@ -47,7 +50,8 @@ struct WorkerRoster {
     mutating func heard(_ name: String, at now: Duration) -> Bool {
         let known = workers[name]
         workers[name] = Worker(
-            lastHeard: max(now, known?.lastHeard ?? now), tellsOfTasks: known?.tellsOfTasks ?? false)
+            firstHeard: known?.firstHeard ?? now, lastHeard: max(now, known?.lastHeard ?? now), tellsOfTasks: known?.tellsOfTasks ?? false,
+            answers: known?.answers ?? false)
         return known == nil || known?.goodbye != nil || known?.mailboxIsGone == true
     }
 
@@ -56,16 +60,29 @@ struct WorkerRoster {
     /// - Returns: as ``heard(_:at:)``.
     mutating func worked(_ name: String, at now: Duration) -> Bool {
         defer { workers[name]?.tellsOfTasks = true }
-        return answered(name, at: now)
+        return spoke(name, at: now)
     }
 
     /// It answered. One that shuts down does so too, and answers travel another way than its goodbye: that stands.
     ///
     /// - Returns: as ``heard(_:at:)``.
     mutating func answered(_ name: String, at now: Duration) -> Bool {
+        defer { workers[name]?.answers = true }
+        return spoke(name, at: now)
+    }
+
+    private mutating func spoke(_ name: String, at now: Duration) -> Bool {
         guard workers[name]?.goodbye != nil else { return heard(name, at: now) }
         workers[name]?.lastHeard = now
         return false
+    }
+
+    /// Whether it has ever answered: one that has not may do so never, for want of remote control.
+    func hasAnswered(_ name: String) -> Bool { workers[name]?.answers ?? false }
+
+    /// It has been there for so long, and has never answered.
+    func isMute(_ name: String, for patience: Duration, at now: Duration) -> Bool {
+        workers[name].map { !$0.answers && now - $0.firstHeard >= patience } ?? false
     }
 
     /// It said that it sends events of its tasks, or it began anew and has yet to be told to.
@@ -88,12 +105,15 @@ struct WorkerRoster {
 
     /// It said goodbye.
     mutating func leaves(_ name: String, at now: Duration) {
-        workers[name] = Worker(lastHeard: now, goodbye: workers[name]?.goodbye ?? now)
+        let known = workers[name]
+        workers[name] = Worker(
+            firstHeard: known?.firstHeard ?? now, lastHeard: now, goodbye: known?.goodbye ?? now,
+            answers: known?.answers ?? false)
     }
 
     /// A document names it: it counts as known, and as silent since `now`, unless it is known already.
     mutating func mention(_ name: String, at now: Duration) {
-        if !name.isEmpty, workers[name] == nil { workers[name] = Worker(lastHeard: now) }
+        if !name.isEmpty, workers[name] == nil { workers[name] = Worker(firstHeard: now, lastHeard: now) }
     }
 
     /// Its mailbox queue was looked for.

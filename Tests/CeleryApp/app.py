@@ -250,6 +250,17 @@ def ignore(self, value=None, **kwargs):
     raise Ignore()
 
 
+def announce(self, value=None, state="FAILURE", meta=None, waits=True, then="return", traceback=None, **kwargs):
+    """Stores a state of its choice, and ends only once its gate is open."""
+    mark(self)
+    self.update_state(state=state, meta=meta, traceback=traceback)
+    if waits:
+        wait_at_gate(self)
+    if then == "ignore":
+        raise Ignore()
+    return ["at last"]
+
+
 def unserializable(self, value=None, **kwargs):
     mark(self)
     return [lambda: None]
@@ -311,6 +322,7 @@ PLAIN = {
     "immune": immune, "count": count, "clock": clock, "slow": slow, "sleep": sleep, "retry_twice": retry_twice, "suicide": suicide,
     "huge": huge, "special": special, "ignore": ignore, "unserializable": unserializable, "object": as_object,
     "leave": leave, "nothing": nothing, "brief": brief, "reluctant": reluctant, "flaky": flaky,
+    "announce": announce,
 }
 
 for name in variable("WITHOUT").split():

@@ -176,12 +176,45 @@ import Testing
         var rule = rule()
         same(isWaiting(&rule, found([6, 7]), .zero), true)
         #expect(!rule.isStuck(now: .seconds(1)))
-        same(isWaiting(&rule, evidence(.revoked) { $0.workers.pools = ["w1": [6, 7]] }, .seconds(10)), true)
+        let idle = evidence(.revoked) {
+            $0.workers.pools = ["w1": [6, 7]]
+            $0.workers.saidActivity = ["w1"]
+        }
+        same(isWaiting(&rule, idle, .seconds(10)), true)
         #expect(rule.isStuck(now: .seconds(10)) && rule.explanation?.contains("end process 7 of worker w1") == true)
         same(isWaiting(&rule, found([6, 8]), .seconds(11)), false)
         var other = self.rule()
         same(isWaiting(&other, found([6, 7]), .zero), true)
         same(isWaiting(&other, found([6, 7]) { $0.runIsOver = true }, .seconds(1)), false)
+    }
+
+    /// A document may name a process that has long been at nothing, or at something else.
+    @Test func sendsNobodyToEndAnIdleProcess() {
+        func found(_ change: (inout Evidence) -> Void = { _ in }) -> Evidence {
+            evidence(.started) {
+                $0.workers.pools = ["w1": [7]]
+                change(&$0)
+            }
+        }
+        // Its worker did not have it when it was told for the first time.
+        var rule = rule()
+        rule.note(process: 7, of: "w1")
+        same(rule.nextSignal(now: .zero), .terminate)
+        _ = rule.judge(found { $0.workers.deniedBefore = ["w1"] }, now: .seconds(1))
+        guard case .stopped = rule.judge(found(), now: .seconds(20)) else {
+            Issue.record("\(rule.explanation ?? "")")
+            return
+        }
+        // Told before by somebody else, it may have given it up.
+        var foreign = RevokeRule(isOurs: false, now: .zero)
+        foreign.note(process: 7, of: "w1")
+        foreign.takeOver()
+        _ = foreign.nextSignal(now: .zero)
+        _ = foreign.judge(found { $0.workers.deniedBefore = ["w1"] }, now: .seconds(1))
+        _ = foreign.judge(found(), now: .seconds(20))
+        #expect(foreign.explanation == "it is being stopped: worker w1 still runs it", "nobody asked what 7 is at")
+        _ = foreign.judge(found { $0.workers.saidActivity = ["w1"] }, now: .seconds(21))
+        #expect(foreign.explanation?.contains("end process 7") == true)
     }
 
     /// Prefetched: the worker drops it when its turn comes, which may take hours. Seen twice it is not on its way to a
