@@ -215,7 +215,9 @@ struct TaskEnds {
     /// A task has gone on after what looked like its end.
     ///
     /// - Returns: whether that is news.
-    mutating func wentOn(_ task: String) -> Bool { words.updateValue(.writesThemItself, forKey: task) != .writesThemItself }
+    mutating func wentOn(_ task: String) -> Bool {
+        words.updateValue(.writesThemItself, forKey: task) != .writesThemItself
+    }
 
     /// The ends that are worth asking about after the fact: now and then the latest of each task whose word is good.
     mutating func takeAudit(now: Duration) -> [TaskID: String] {

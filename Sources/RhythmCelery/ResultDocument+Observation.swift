@@ -16,8 +16,7 @@ extension ResultDocument {
 
     /// What a task says that has stored REVOKED itself.
     private var ownRevokeDetail: String {
-        let text = failure.message
-        return "the task itself has stored REVOKED" + (text.isEmpty ? "" : ": \(text)")
+        "the task itself has stored REVOKED" + (FailureText(self).message.map { ": \($0)" } ?? "")
     }
 
     /// What the attempt says of how far it is; nil if it says nothing of the kind.
@@ -38,10 +37,10 @@ extension ResultDocument {
 
     /// Why a run of the attempt ended, if it did end badly.
     var failure: Failure {
-        let value = resultText.flatMap { try? JSON(parsing: $0) }?.value ?? .null
-        let type = value["exc_type"]?.stringValue ?? "Exception"
-        let module = value["exc_module"]?.stringValue ?? ""
-        let message = Self.message(value["exc_message"])
+        let text = FailureText(self)
+        let type = text.type ?? "Exception"
+        let module = text.module
+        let message = text.message ?? "it left no message"
         if type == "NotRegistered", module == "celery.exceptions" {
             return Failure(
                 type: "TaskNotFound", message: "the worker that took it does not know the task \(message)",
@@ -57,21 +56,9 @@ extension ResultDocument {
         type == "NonRetryableException" || (type == "EncodeError" && module.hasPrefix("kombu"))
     }
 
-    /// The arguments of an exception, as Python shows a single one.
-    private static func message(_ value: JSONValue?) -> String {
-        switch value {
-        case .string(let text): text
-        case .array(let parts):
-            parts.map { $0.stringValue ?? $0.compactText }.joined(separator: ", ")
-        case nil, .null: ""
-        case .some(let other): other.compactText
-        }
-    }
-
     /// Why it was revoked, in the worker's word: terminated, revoked or expired.
     var revokeDetail: String {
-        let word = Self.message(resultText.flatMap { try? JSON(parsing: $0) }?.value["exc_message"])
-        return word.isEmpty ? "its worker says that it was revoked" : "its worker says: \(word)"
+        FailureText(self).message.map { "its worker says: \($0)" } ?? "its worker says that it was revoked"
     }
 
     private func success(at: Timestamp) -> Observation {

@@ -19,6 +19,8 @@ struct ResultDocument: Sendable, Hashable {
     let status: Status
     /// The result as text; nil if there is none, or none that can be read.
     let resultText: String?
+    /// A result that is bytes and no JSON.
+    let binary: [UInt8]?
     /// Why the result cannot be read; nil if it can.
     let unreadable: String?
     let endedAt: Timestamp?
@@ -42,6 +44,7 @@ struct ResultDocument: Sendable, Hashable {
         default: self.status = .started
         }
         (resultText, unreadable) = Self.text(of: document["result"])
+        if unreadable != nil, case .binary(_, let bytes) = document["result"] { binary = bytes } else { binary = nil }
         endedAt = Self.date(document["date_done"])
         traceback = if case .string(let text) = document["traceback"] { text } else { "" }
         worker = if case .string(let name) = document["worker"] { name } else { "" }
@@ -67,6 +70,8 @@ struct ResultDocument: Sendable, Hashable {
                     + "result_compression unset in the workers"
             )
         case nil, .null: return (nil, nil)
+        // The serializer bson leaves it to the database.
+        case .document, .array: return (value?.jsonText, nil)
         default: return (nil, "it is stored as another type than text")
         }
     }

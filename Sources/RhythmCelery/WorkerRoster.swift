@@ -50,7 +50,8 @@ struct WorkerRoster {
     mutating func heard(_ name: String, at now: Duration) -> Bool {
         let known = workers[name]
         workers[name] = Worker(
-            firstHeard: known?.firstHeard ?? now, lastHeard: max(now, known?.lastHeard ?? now), tellsOfTasks: known?.tellsOfTasks ?? false,
+            firstHeard: known?.firstHeard ?? now, lastHeard: max(now, known?.lastHeard ?? now),
+            tellsOfTasks: known?.tellsOfTasks ?? false,
             answers: known?.answers ?? false)
         return known == nil || known?.goodbye != nil || known?.mailboxIsGone == true
     }

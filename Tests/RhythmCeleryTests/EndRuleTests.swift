@@ -69,7 +69,8 @@ import Testing
 
     // MARK: Questions
 
-    private func expected(_ workers: Set<String>, talkative: Set<String>? = nil, isAll: Bool = true) -> EndRule.Expected {
+    private func expected(_ workers: Set<String>, talkative: Set<String>? = nil, isAll: Bool = true) -> EndRule.Expected
+    {
         EndRule.Expected(workers: workers, talkative: talkative ?? workers, isAll: isAll)
     }
 
