@@ -78,6 +78,7 @@ extension CeleryDesk {
         // Celery 5.6.2 and 5.6.3 write REVOKED anew in every worker that is told, each time: no news of the attempt.
         if document.status != .revoked || entry.document?.status != .revoked { entries[id]?.hear(at: now) }
         roster.mention(document.node, at: now)
+        if !document.node.isEmpty { writers.insert(document.node) }
         tellMissedRetries(document)
         if document.tellsEnd { return takeEnd(document) }
         if entry.ending != nil { goesOn(id) }

@@ -78,12 +78,29 @@ extension CeleryDesk {
         if !examinees.isEmpty { beginExamination() }
     }
 
+    /// Others account for all consumers of every queue that was looked at.
+    private func isForeign(_ node: String, _ examination: Examination) -> Bool {
+        !examination.queues.isEmpty
+            && examination.queues.allSatisfy { name, found in
+                switch found {
+                case .missing: return true
+                case .found(_, let consumers):
+                    let takers = examination.answers.values.count { answers in
+                        answers.queues?.contains { $0.name == name } ?? false
+                    }
+                    return consumers <= takers
+                case .locked, .unknown: return false
+                }
+            }
+    }
+
     private func evidence(of examination: Examination) -> Diagnosis.Evidence {
         let names = Set(roster.names).union(examination.answers.keys)
         let workers = names.sorted().map { name in
             Diagnosis.Worker(
                 name: name, standing: roster.standing(of: name, at: now), pulse: pulses[name],
-                answers: examination.answers[name] ?? Examination.Answers())
+                answers: examination.answers[name] ?? Examination.Answers(),
+                isForeign: isMute(name) && isForeign(name, examination), isRead: writers.contains(name))
         }
         return Diagnosis.Evidence(
             configuration: configuration, broker: links.brokerName, links: linkStates, isListening: isListening,

@@ -38,6 +38,7 @@ extension CeleryDesk {
         for node in roster.bury(at: now) {
             kinds.forget(node)
             takers.forget(node)
+            writers.remove(node)
             kindsAsked[node] = nil
             greeted[node] = nil
             pulses[node] = nil

@@ -129,6 +129,7 @@ extension CeleryDesk {
             pulses[node, default: WorkerPulse()].feel(pulse, at: .wallClock)
             kinds.forget(node)
             takers.forget(node)
+            writers.remove(node)
             kindsAsked[node] = nil
             roster.tellsOfTasks(node, false)
             welcome(node)

@@ -64,6 +64,8 @@ actor CeleryDesk {
     var tombs: Set<TaskID> = []
 
     // Examination
+    /// Workers whose results were read.
+    var writers: Set<String> = []
     /// What workers' signs of life say of them.
     var pulses: [String: WorkerPulse] = [:]
     var examination: Examination?

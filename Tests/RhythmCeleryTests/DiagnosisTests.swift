@@ -114,6 +114,143 @@ import Testing
         #expect(codes(evidence([worker(try answers(String(own)))])) == ["result_backend"])
     }
 
+    /// Whatever may be secret comes as asterisks, and Celery takes the name of a database for such.
+    @Test(arguments: [
+        // As 5.2.7, 5.6.3 and 5.7.0 answer.
+        (#""mongodb://user:********@127.0.0.1:27018/db-name""#, ResultPlace.Comparison.same),
+        (#""mongodb://user:********@127.0.0.1:27018,other:1/db%2Dname?authSource=admin""#, .same),
+    ])
+    func maskedSettingsAreNoOtherSettings(_ backend: String, _ wanted: ResultPlace.Comparison) throws {
+        let text = #"""
+            {"result_backend": \#(backend), "mongodb_backend_settings": {"database": "********",
+            "taskmeta_collection": "meta.coll", "user": "u", "password": "********"}}
+            """#
+        let settings = try #require(WorkerSettings(try JSON(parsing: text).value))
+        let place = try #require(settings.resultPlace)
+        #expect(place.database == nil && place.collection == "meta.coll")
+        let own = ResultPlace(
+            hosts: ResultPlace.hosts(of: "mongodb://localhost:27018/x"), database: "x", collection: "meta.coll")
+        #expect(place.compared(with: own) == wanted)
+    }
+
+    @Test func comparesPlaces() throws {
+        func place(_ backend: String, _ own: String = "null") throws -> ResultPlace {
+            ResultPlace(backend: backend, settings: try JSON(parsing: own).value)
+        }
+        func same(_ left: ResultPlace, _ right: ResultPlace) -> Bool { left.compared(with: right) == .same }
+        let own = try place("mongodb://db1,db2:27018/my-db")
+        #expect(try same(place("mongodb://u:p%40:s@DB2:27018/my%2Ddb?replicaSet=r"), own))
+        #expect(try same(place("mongodb://db1:27017/my-db.coll"), own), "the collection is passed over")
+        #expect(try same(place("mongodb+srv://cluster.example/my-db"), own), "the DNS is not asked")
+        #expect(try same(place("mongodb://db1", #"{"database": "my-db"}"#), own))
+        #expect(try same(place("mongodb://elsewhere/x", #"{"database": "my-db", "host": "db1"}"#), own))
+        for other in ["mongodb://db1/other", "mongodb://db1", "mongodb://db9/other"] {
+            guard case .other = try place(other).compared(with: own) else {
+                Issue.record("\(other)")
+                continue
+            }
+        }
+        for perhaps in ["mongodb://db9/my-db", "mongodb://localhost/my-db", "mongodb://db1:27018/my-db"] {
+            guard case .maybe = try place(perhaps).compared(with: own) else {
+                Issue.record("\(perhaps)")
+                continue
+            }
+        }
+        #expect(try same(place("mongodb://127.0.0.1/a"), place("mongodb://localhost:27017/a")))
+        #expect(try same(place("mongodb://[::1]:27017/a"), place("mongodb://localhost/a")))
+    }
+
+    /// What cannot be known from here is said so; what was read here was stored here.
+    @Test func resultsThatMayBeAtAnotherHost() throws {
+        let text = Self.settings.replacing("mongodb://db/celery", with: "mongodb://database/celery")
+        var worker = worker(try answers(text))
+        #expect(codes(evidence([worker])) == ["result_host"])
+        worker.isRead = true
+        #expect(codes(evidence([worker])).isEmpty)
+        let other = self.worker(try answers(Self.settings.replacing("mongodb://db/celery", with: "mongodb://db/mine")))
+        var evidence = evidence([other])
+        evidence.queues = ["q": .found(ready: 0, consumers: 1)]
+        func severity() -> Finding.Severity? {
+            Diagnosis(evidence: evidence, needs: []).findings().first { $0.code == "result_backend" }?.severity
+        }
+        #expect(severity() == .error)
+        // Another application's, as far as can be seen.
+        evidence.queues = ["ours": .found(ready: 0, consumers: 1)]
+        #expect(severity() == .notice)
+    }
+
+    @Test func whatHoldsStepsUp() throws {
+        let limited = try answers(tasks: #"["a [track_started=True rate_limit=10/m]", "b [track_started=True]"]"#)
+        #expect(codes(evidence([worker(limited)])) == ["rate_limit"])
+        let off = Self.settings.dropLast() + #", "worker_disable_rate_limits": true}"#
+        let unlimited = try answers(String(off), tasks: #"["a [track_started=True rate_limit=10/m]"]"#)
+        #expect(codes(evidence([worker(unlimited)])).isEmpty)
+        var quorum = try answers()
+        quorum.queues = WorkerQueue.read(
+            try JSON(parsing: #"[{"name": "q", "queue_arguments": {"x-queue-type": "quorum", "x-max-priority": 9}}]"#)
+                .value)
+        #expect(codes(evidence([worker(quorum)])) == ["delayed_delivery"])
+        #expect(codes(evidence([worker(quorum, version: "5.4.0")])).isEmpty)
+    }
+
+    /// A pool that grows takes as many as it may come to run.
+    @Test func growingPools() throws {
+        func pool(_ stats: String) throws -> Set<String> {
+            var answers = try answers()
+            answers.pool = WorkerPool(try JSON(parsing: stats).value)
+            return codes(evidence([worker(answers)]))
+        }
+        let autoscaler = #""autoscaler": {"max": 8, "min": 3, "current": 3, "qty": 0}"#
+        #expect(try pool(#"{"pool": {"max-concurrency": 3}, "prefetch_count": 8, \#(autoscaler)}"#).isEmpty)
+        #expect(try pool(#"{"pool": {"max-concurrency": 3}, "prefetch_count": 8, "autoscaler": null}"#) == ["prefetch"])
+        #expect(try pool(#"{"pool": {"max-concurrency": 3}, "prefetch_count": 32, \#(autoscaler)}"#) == ["prefetch"])
+    }
+
+    /// Green threads can be ended where they wait.
+    @Test(arguments: [
+        ("gevent", "5.7.0", Finding.Severity.notice), ("gevent", "5.2.7", .warning), ("eventlet", "5.2.7", .notice),
+        ("solo", "5.7.0", .warning),
+    ])
+    func greenThreads(_ pool: String, _ version: String, _ severity: Finding.Severity) throws {
+        let evidence = evidence([worker(try answers(pool: pool), version: version)])
+        let found = Diagnosis(evidence: evidence, needs: []).findings().filter { $0.code == "pool" }
+        #expect(found.map(\.severity) == [severity])
+    }
+
+    /// This server sends to the queue of a step, whatever the settings of an application say of its task.
+    @Test func routesOfTheApplication() throws {
+        func found(_ extra: String, _ need: TaskNeed) throws -> Set<String> {
+            let text = Self.settings.dropLast() + ", " + extra + "}"
+            let answers = try answers(String(text), tasks: #"["a [track_started=True]", "b.c [track_started=True]"]"#)
+            return codes(evidence([worker(answers)]), [need]).intersection(["task_routes", "default_queue"])
+        }
+        func need(_ task: String, _ queue: String?) -> TaskNeed {
+            TaskNeed(task: task, queue: queue, isDue: true, example: "w")
+        }
+        let map = #""task_routes": {"a": {"queue": "q"}, "b.*": "q"}"#
+        #expect(try found(map, need("a", nil)) == ["task_routes"])
+        #expect(try found(map, need("b.c", "x")) == ["task_routes"])
+        #expect(try found(map, need("a", "q")).isEmpty, "the step says so itself")
+        #expect(try found(map, need("c", nil)).isEmpty, "no worker has it")
+        let pairs = #""task_routes": [[["b.*", {"queue": "q"}]], ["a", "q"]]"#
+        #expect(try found(pairs, need("b.c", nil)) == ["task_routes"])
+        #expect(
+            try found(#""task_routes": "<function route>", "task_default_queue": "q""#, need("a", nil))
+                == ["default_queue"])
+        #expect(try found(#""task_routes": null, "task_default_queue": "q""#, need("a", "x")).isEmpty)
+    }
+
+    /// One that takes from none of the queues of our steps need not answer.
+    @Test func workersOfOthers() throws {
+        var foreign = worker(Examination.Answers())
+        #expect(codes(evidence([foreign])) == ["no_remote_control"])
+        foreign.isForeign = true
+        #expect(codes(evidence([foreign])) == ["foreign_worker"])
+        var ignoring = evidence([foreign])
+        ignoring.configuration.ignoredWorkers = ["w1@*"]
+        #expect(codes(ignoring).isEmpty)
+    }
+
     @Test func howLongResultsStay() throws {
         let expected: [(String, Duration?)] = [
             ("null", .zero), ("0", .zero), ("3600", .seconds(3600)), ("\"1 day, 0:00:00\"", .seconds(86_400)),

@@ -103,6 +103,7 @@ struct DoctorTests {
         TaskNeed(task: "absent", queue: "fine", isDue: true, example: "w1"),
         TaskNeed(task: "pass", queue: "nowhere", isDue: true, example: "w1"),
         TaskNeed(task: "pass", queue: "abandoned", isDue: false, workflows: 7, example: "w1"),
+        TaskNeed(task: "pass", queue: "mute", isDue: false, example: "w1"),
     ]
 
     private func examineWithoutWorkers(_ place: Place) async throws {

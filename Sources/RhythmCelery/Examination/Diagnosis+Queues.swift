@@ -28,7 +28,41 @@ extension Diagnosis {
                     remedy: "task_queue_max_priority = 10 in every worker; the queue must be deleted before, as the"
                         + " arguments of a queue cannot change"))
         }
-        return findings
+        return findings + routeFindings
+    }
+
+    /// Steps that go to another queue than the workers' own applications would send their tasks to. This server puts a
+    /// message into the queue of its step, or into its own default one, and nowhere else.
+    private var routeFindings: [Finding] {
+        needs.flatMap { need -> [Finding] in
+            let name = queue(of: need)
+            for worker in evidence.workers {
+                guard let settings = worker.answers.settings, worker.answers.tasks?[need.task] != nil,
+                    !worker.takes(from: name)
+                else { continue }
+                let consequence =
+                    "\(Self.whose([need])) \(need.isDue ? "waits" : "will wait") in queue \(name), which that worker"
+                    + " does not take from"
+                if let routed = settings.routes[need.task], routed != name {
+                    return [
+                        Finding(
+                            .warning, "task_routes", "task \(need.task)",
+                            "task_routes of worker \(worker.name) send it to queue \(routed), its step goes to \(name)",
+                            consequence: consequence, remedy: "queue: \(routed) in the step")
+                    ]
+                }
+                if need.queue == nil, let own = settings.defaultQueue, own != name, worker.takes(from: own) {
+                    return [
+                        Finding(
+                            .warning, "default_queue", "task \(need.task)",
+                            "its step names no queue and goes to \(name), while task_default_queue of worker"
+                                + " \(worker.name) is \(own)",
+                            consequence: consequence, remedy: "queue: \(own) in the step, or --default-queue \(own)")
+                    ]
+                }
+            }
+            return []
+        }
     }
 
     private func finding(onQueue name: String, _ needs: [TaskNeed]) -> Finding {

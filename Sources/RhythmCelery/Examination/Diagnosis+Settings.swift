@@ -14,7 +14,7 @@ extension Diagnosis {
             ]
         }
         return resultPlace(worker, settings, evidence) + resultForm(worker, settings)
-            + acknowledgement(worker, settings) + signals(worker, settings, evidence)
+            + acknowledgement(worker, settings) + signals(worker, settings, evidence) + holdUps(worker)
     }
 
     // MARK: Results
@@ -22,23 +22,42 @@ extension Diagnosis {
     /// Where results go.
     private static func resultPlace(_ worker: Worker, _ settings: WorkerSettings, _ evidence: Evidence) -> [Finding] {
         let consequence = "a step that runs there is never seen to begin or end: it looks lost and is repeated"
-        guard let database = settings.resultsDatabase, let collection = settings.resultsCollection else {
+        // Whoever takes from other queues may be another application's, with results of its own.
+        let isOurs = evidence.queues.isEmpty || evidence.queues.keys.contains { worker.takes(from: $0) }
+        let severity: Finding.Severity = isOurs ? .error : .notice
+        let condition = isOurs ? "" : "if it ever takes steps of this server: "
+        guard let place = settings.resultPlace else {
             let place = settings.resultBackend.map { "to \(scheme(of: $0))" } ?? "nowhere"
             return [
                 Finding(
-                    .error, "result_backend", worker.subject, "its results go \(place)", consequence: consequence,
-                    remedy: "result_backend = '\(evidence.results)'")
+                    severity, "result_backend", worker.subject, "its results go \(place)",
+                    consequence: condition + consequence, remedy: "result_backend = '\(evidence.results)'")
             ]
         }
-        let own = "\(evidence.resultsDatabase).\(evidence.configuration.resultsCollection)"
-        guard "\(database).\(collection)" != own else { return [] }
-        return [
-            Finding(
-                .error, "result_backend", worker.subject,
-                "its results go to \(database).\(collection), this server reads \(own)", consequence: consequence,
-                remedy: "name the same database in result_backend, and the same taskmeta_collection in"
-                    + " mongodb_backend_settings")
-        ]
+        switch place.compared(
+            with: ResultPlace(
+                hosts: ResultPlace.hosts(of: evidence.results), database: evidence.resultsDatabase,
+                collection: evidence.configuration.resultsCollection))
+        {
+        case .same: return []
+        // What was read here was stored here.
+        case .maybe where worker.isRead: return []
+        case .other(let seen):
+            return [
+                Finding(
+                    severity, "result_backend", worker.subject, seen, consequence: condition + consequence,
+                    remedy: "name the same database in result_backend, and the same taskmeta_collection in"
+                        + " mongodb_backend_settings")
+            ]
+        case .maybe(let seen):
+            return [
+                Finding(
+                    isOurs ? .warning : .notice, "result_host", worker.subject, seen,
+                    consequence: condition + "if it is another: " + consequence,
+                    remedy: "nothing, if both names mean the same database server; else name the same in"
+                        + " result_backend as in --results")
+            ]
+        }
     }
 
     /// An address may hold what is nobody's business.
@@ -171,6 +190,36 @@ extension Diagnosis {
                     consequence: "it forgets what was revoked when it restarts; this server tells it again, unless the"
                         + " server is away then or the worker runs with --without-mingle",
                     remedy: "nothing, or a file for worker_state_db"))
+        }
+        return findings
+    }
+
+    // MARK: What holds steps up
+
+    /// Where steps wait out of sight.
+    private static func holdUps(_ worker: Worker) -> [Finding] {
+        var findings: [Finding] = []
+        let limited = (worker.answers.tasks ?? [:]).compactMapValues(\.rateLimit).sorted { $0.key < $1.key }
+        if let first = limited.first, worker.answers.settings?.disablesRateLimits != true {
+            let more = limited.count > 1 ? " and \(limited.count - 1) more tasks are limited, too" : ""
+            findings.append(
+                Finding(
+                    .notice, "rate_limit", worker.subject,
+                    "it runs task '\(first.key)' at most \(first.value)\(more)",
+                    consequence: "a step of it beyond that waits in the worker, which does not say that it holds it",
+                    remedy: "nothing, if it is meant so"))
+        }
+        let quorum = (worker.answers.queues ?? []).filter(\.isQuorum).map(\.name).sorted()
+        if !quorum.isEmpty, let number = worker.pulse?.version.flatMap({ numbers($0) }),
+            !number.lexicographicallyPrecedes([5, 5])
+        {
+            findings.append(
+                Finding(
+                    .notice, "delayed_delivery", worker.subject,
+                    "it takes from quorum queues (\(some(quorum))): delays are kept by the broker",
+                    consequence: "a step whose task repeats itself with a delay (self.retry) waits in queues"
+                        + " celery_delayed_*, where no worker holds it",
+                    remedy: "nothing; a step's own 'retry' waits in this server"))
         }
         return findings
     }

@@ -21,7 +21,12 @@ extension Diagnosis {
     private static func summary(_ worker: Worker) -> Finding {
         var parts: [String] = []
         if let version = worker.pulse?.version { parts.append("Celery \(version)") }
-        if let pool = worker.answers.pool { parts.append("runs \(count(pool.concurrency, "task")) at once") }
+        if let pool = worker.answers.pool {
+            parts.append(
+                pool.most > pool.concurrency
+                    ? "runs \(pool.concurrency) to \(pool.most) tasks at once"
+                    : "runs \(count(pool.concurrency, "task")) at once")
+        }
         if let queues = worker.answers.queues {
             parts.append(
                 queues.isEmpty
@@ -47,6 +52,16 @@ extension Diagnosis {
                     "a step that it runs is repeated only once it is taken for dead, \(words(lost)) after it was"
                     + " last heard of (--worker-lost-after)",
                 remedy: "start it again under the same name, or see what keeps its machine")
+        case .live where evidence.configuration.ignoredWorkers.contains(worker.name):
+            return Finding(
+                .ok, "worker", worker.subject, "it answers no remote control, and is ignored (--ignore-worker)")
+        case .live where worker.isForeign:
+            return Finding(
+                .notice, "foreign_worker", worker.subject,
+                "it answers no remote control, and takes from none of the queues that were looked at: others account"
+                    + " for all of their consumers",
+                consequence: "it is waited for only by steps of queues that it may take from",
+                remedy: "nothing; if it never takes from a queue of yours, --ignore-worker \(worker.name) says so")
         case .live:
             return Finding(
                 .error, "no_remote_control", worker.subject, "it shows signs of life, and answers no remote control",
@@ -55,7 +70,8 @@ extension Diagnosis {
                     + " it runs: its workflow waits for ever",
                 remedy: "worker_enable_remote_control = True, control_exchange ="
                     + " '\(evidence.configuration.controlExchange)', 'json' among accept_content and as task_serializer;"
-                    + " a worker of the pool 'solo' answers only between tasks: use prefork")
+                    + " a worker of the pool 'solo' answers only between tasks: use prefork; if it is another"
+                    + " application's, --ignore-worker \(worker.name)")
         }
     }
 
@@ -127,6 +143,13 @@ extension Diagnosis {
         return []
     }
 
+    /// Green threads can be ended where they wait: by `eventlet`, and by `gevent` in newer versions.
+    private static func stopsWhereItYields(_ kind: String, _ worker: Worker) -> Bool {
+        guard kind == "gevent" else { return kind == "eventlet" }
+        guard let number = worker.pulse?.version.flatMap({ numbers($0) }) else { return false }
+        return !number.lexicographicallyPrecedes([5, 6])
+    }
+
     static func numbers(_ version: String) -> [Int]? {
         let parts = version.split(separator: ".").prefix(3).map { Int($0.prefix { $0.isNumber }) }
         let known = parts.compactMap(\.self)
@@ -136,7 +159,14 @@ extension Diagnosis {
     private static func poolAdvice(_ worker: Worker) -> [Finding] {
         guard let pool = worker.answers.pool else { return [] }
         var findings: [Finding] = []
-        if let kind = pool.kind, kind != "prefork" {
+        if let kind = pool.kind, stopsWhereItYields(kind, worker) {
+            findings.append(
+                Finding(
+                    .notice, "pool", worker.subject, "its pool is '\(kind)'",
+                    consequence: "a step that runs there is stopped where it waits for something: one that computes is"
+                        + " stopped only when it next does",
+                    remedy: "worker_pool = 'prefork' for steps that compute and are to be stopped"))
+        } else if let kind = pool.kind, kind != "prefork" {
             findings.append(
                 Finding(
                     .warning, "pool", worker.subject, "its pool is '\(kind)'",
@@ -145,14 +175,14 @@ extension Diagnosis {
                     remedy: "worker_pool = 'prefork' for steps that are to be stopped"))
         }
         if let prefetch = pool.prefetch, worker.answers.settings?.disablesPrefetch != true,
-            prefetch == 0 || prefetch >= 2 * max(1, pool.concurrency)
+            prefetch == 0 || prefetch >= 2 * max(1, pool.most)
         {
             findings.append(
                 Finding(
                     .warning, "prefetch", worker.subject,
                     prefetch == 0
                         ? "it takes tasks from its queues without limit"
-                        : "it takes \(prefetch) tasks at once and runs \(pool.concurrency)",
+                        : "it takes \(prefetch) tasks at once and runs \(pool.most)",
                     consequence: "a step waits there behind a long one while other workers are idle, and priorities do"
                         + " not count among those that were taken",
                     remedy: "worker_prefetch_multiplier = 1"))

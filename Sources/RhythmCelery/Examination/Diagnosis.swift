@@ -12,6 +12,10 @@ struct Diagnosis {
         /// Nil if it sends no signs of life.
         var pulse: WorkerPulse?
         var answers: Examination.Answers
+        /// It does not answer, and the consumers of every queue that was looked at are others.
+        var isForeign = false
+        /// A result of it was read where this server reads.
+        var isRead = false
 
         var subject: String { "worker \(name)" }
 

@@ -3,9 +3,8 @@ import RhythmCore
 /// The settings of a worker that matter here, as it answers `conf`; nil where it does not say.
 struct WorkerSettings: Hashable, Sendable {
     var resultBackend: String?
-    /// The database and collection of its results; nil if the backend is no MongoDB.
-    var resultsDatabase: String?
-    var resultsCollection: String?
+    /// Where its results go; nil if the backend is no MongoDB.
+    var resultPlace: ResultPlace?
     var resultExtended: Bool?
     var trackStarted: Bool?
     var acksLate: Bool?
@@ -19,6 +18,10 @@ struct WorkerSettings: Hashable, Sendable {
     var resultSerializer: String?
     var resultCompression: String?
     var disablesPrefetch: Bool?
+    var disablesRateLimits: Bool?
+    /// The queue of tasks that name none.
+    var defaultQueue: String?
+    var routes = TaskRoutes(.null)
 
     /// Reads an answer to `conf`; nil for one that is none.
     init?(_ answer: JSONValue) {
@@ -26,9 +29,7 @@ struct WorkerSettings: Hashable, Sendable {
         guard answer["result_backend"] != nil else { return nil }
         resultBackend = answer["result_backend"]?.stringValue
         if let backend = resultBackend, backend.hasPrefix("mongodb") {
-            let own = answer["mongodb_backend_settings"]
-            resultsDatabase = own?["database"]?.stringValue ?? Self.database(of: backend) ?? "celery"
-            resultsCollection = own?["taskmeta_collection"]?.stringValue ?? "celery_taskmeta"
+            resultPlace = ResultPlace(backend: backend, settings: answer["mongodb_backend_settings"])
         }
         func flag(_ name: String) -> Bool? {
             switch answer[name] {
@@ -49,15 +50,9 @@ struct WorkerSettings: Hashable, Sendable {
         resultSerializer = answer["result_serializer"]?.stringValue
         resultCompression = answer["result_compression"]?.stringValue
         disablesPrefetch = flag("worker_disable_prefetch")
-    }
-
-    /// The database in an address `mongodb://HOSTS/DATABASE?OPTIONS`.
-    private static func database(of address: String) -> String? {
-        guard let scheme = address.firstRange(of: "://") else { return nil }
-        let parts = address[scheme.upperBound...].split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2 else { return nil }
-        let name = parts[1].prefix { $0 != "?" }
-        return name.isEmpty ? nil : String(name)
+        disablesRateLimits = flag("worker_disable_rate_limits")
+        defaultQueue = answer["task_default_queue"]?.stringValue
+        routes = TaskRoutes(answer["task_routes"] ?? .null)
     }
 
     /// Seconds, or a Python timedelta as text: `1 day, 0:00:00`, `0:30:00`. No value means never.
@@ -82,7 +77,7 @@ struct WorkerSettings: Hashable, Sendable {
 
 /// How one task of a worker is set up, as it answers `registered`: what its definition says counts, else the settings.
 struct TaskOptions: Hashable, Sendable {
-    static let attributes = ["acks_late", "reject_on_worker_lost", "track_started", "ignore_result"]
+    static let attributes = ["acks_late", "reject_on_worker_lost", "track_started", "ignore_result", "rate_limit"]
 
     private var values: [String: String] = [:]
 
@@ -90,6 +85,8 @@ struct TaskOptions: Hashable, Sendable {
     var rejectsOnWorkerLost: Bool { isOn("reject_on_worker_lost") }
     var tracksStarted: Bool { isOn("track_started") }
     var ignoresResult: Bool { isOn("ignore_result") }
+    /// As `10/m`; nil for none.
+    var rateLimit: String? { values["rate_limit"].flatMap { ["None", "0", ""].contains($0) ? nil : $0 } }
 
     private func isOn(_ name: String) -> Bool { values[name] == "True" }
 
@@ -119,6 +116,8 @@ struct WorkerQueue: Hashable, Sendable {
     var maxPriority: Int64?
     /// `x-consumer-timeout`; nil if the broker's own holds.
     var consumerTimeout: Duration?
+    /// It is replicated (`x-queue-type`).
+    var isQuorum = false
 
     static func read(_ answer: JSONValue) -> [WorkerQueue]? {
         answer.arrayValue?.compactMap { queue in
@@ -126,7 +125,8 @@ struct WorkerQueue: Hashable, Sendable {
             let arguments = queue["queue_arguments"]
             return WorkerQueue(
                 name: name, maxPriority: arguments?["x-max-priority"]?.intValue,
-                consumerTimeout: arguments?["x-consumer-timeout"]?.intValue.map { .milliseconds($0) })
+                consumerTimeout: arguments?["x-consumer-timeout"]?.intValue.map { .milliseconds($0) },
+                isQuorum: arguments?["x-queue-type"]?.stringValue == "quorum")
         }
     }
 }
@@ -135,6 +135,8 @@ struct WorkerQueue: Hashable, Sendable {
 struct WorkerPool: Hashable, Sendable {
     /// How many tasks run at once.
     var concurrency: Int64
+    /// How many may run at once when there is much to do: the pool grows by itself.
+    var most: Int64
     /// How many it takes from its queues at once; 0: without limit.
     var prefetch: Int64?
     /// `prefork`, `threads`, `solo`, ...; nil if it does not say.
@@ -145,6 +147,7 @@ struct WorkerPool: Hashable, Sendable {
     init?(_ answer: JSONValue) {
         guard let pool = answer["pool"], let concurrency = pool["max-concurrency"]?.intValue else { return nil }
         self.concurrency = concurrency
+        most = max(concurrency, answer["autoscaler"]?["max"]?.intValue ?? 0)
         prefetch = answer["prefetch_count"]?.intValue
         // celery.concurrency.prefork:TaskPool
         kind = pool["implementation"]?.stringValue.flatMap {
