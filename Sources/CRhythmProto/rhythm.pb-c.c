@@ -3087,7 +3087,7 @@ const ProtobufCMessageDescriptor rhythm__late_report__descriptor =
   (ProtobufCMessageInit) rhythm__late_report__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__progress__field_descriptors[11] =
+static const ProtobufCFieldDescriptor rhythm__progress__field_descriptors[12] =
 {
   {
     "name",
@@ -3221,6 +3221,18 @@ static const ProtobufCFieldDescriptor rhythm__progress__field_descriptors[11] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "reported",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Progress, reported),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__progress__field_indices_by_name[] = {
   10,   /* field[10] = avg_rate */
@@ -3229,16 +3241,18 @@ static const unsigned rhythm__progress__field_indices_by_name[] = {
   6,   /* field[6] = first_done */
   7,   /* field[7] = fraction_done */
   0,   /* field[0] = name */
+  11,   /* field[11] = reported */
   8,   /* field[8] = time_remaining_sec */
   2,   /* field[2] = total */
   3,   /* field[3] = units */
   5,   /* field[5] = updated_at */
   9,   /* field[9] = wt_avg_rate */
 };
-static const ProtobufCIntRange rhythm__progress__number_ranges[1 + 1] =
+static const ProtobufCIntRange rhythm__progress__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 20, 11 },
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor rhythm__progress__descriptor =
 {
@@ -3248,10 +3262,10 @@ const ProtobufCMessageDescriptor rhythm__progress__descriptor =
   "Rhythm__Progress",
   "rhythm.v1",
   sizeof(Rhythm__Progress),
-  11,
+  12,
   rhythm__progress__field_descriptors,
   rhythm__progress__field_indices_by_name,
-  1,  rhythm__progress__number_ranges,
+  2,  rhythm__progress__number_ranges,
   (ProtobufCMessageInit) rhythm__progress__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -3731,7 +3745,7 @@ const ProtobufCMessageDescriptor rhythm__start_reply__descriptor =
   (ProtobufCMessageInit) rhythm__start_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__pause_workflow__field_descriptors[4] =
+static const ProtobufCFieldDescriptor rhythm__pause_workflow__field_descriptors[5] =
 {
   {
     "workflow_id",
@@ -3781,17 +3795,31 @@ static const ProtobufCFieldDescriptor rhythm__pause_workflow__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "force",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__PauseWorkflow, force),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__pause_workflow__field_indices_by_name[] = {
   3,   /* field[3] = expected_version */
+  4,   /* field[4] = force */
   1,   /* field[1] = mode */
   2,   /* field[2] = request_id */
   0,   /* field[0] = workflow_id */
 };
-static const ProtobufCIntRange rhythm__pause_workflow__number_ranges[1 + 1] =
+static const ProtobufCIntRange rhythm__pause_workflow__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 20, 4 },
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor rhythm__pause_workflow__descriptor =
 {
@@ -3801,10 +3829,10 @@ const ProtobufCMessageDescriptor rhythm__pause_workflow__descriptor =
   "Rhythm__PauseWorkflow",
   "rhythm.v1",
   sizeof(Rhythm__PauseWorkflow),
-  4,
+  5,
   rhythm__pause_workflow__field_descriptors,
   rhythm__pause_workflow__field_indices_by_name,
-  1,  rhythm__pause_workflow__number_ranges,
+  2,  rhythm__pause_workflow__number_ranges,
   (ProtobufCMessageInit) rhythm__pause_workflow__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -3911,7 +3939,7 @@ const ProtobufCMessageDescriptor rhythm__resume_workflow__descriptor =
   (ProtobufCMessageInit) rhythm__resume_workflow__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__cancel_workflow__field_descriptors[3] =
+static const ProtobufCFieldDescriptor rhythm__cancel_workflow__field_descriptors[4] =
 {
   {
     "workflow_id",
@@ -3949,16 +3977,30 @@ static const ProtobufCFieldDescriptor rhythm__cancel_workflow__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "force",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__CancelWorkflow, force),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__cancel_workflow__field_indices_by_name[] = {
   2,   /* field[2] = expected_version */
+  3,   /* field[3] = force */
   1,   /* field[1] = request_id */
   0,   /* field[0] = workflow_id */
 };
-static const ProtobufCIntRange rhythm__cancel_workflow__number_ranges[1 + 1] =
+static const ProtobufCIntRange rhythm__cancel_workflow__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 20, 3 },
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor rhythm__cancel_workflow__descriptor =
 {
@@ -3968,10 +4010,10 @@ const ProtobufCMessageDescriptor rhythm__cancel_workflow__descriptor =
   "Rhythm__CancelWorkflow",
   "rhythm.v1",
   sizeof(Rhythm__CancelWorkflow),
-  3,
+  4,
   rhythm__cancel_workflow__field_descriptors,
   rhythm__cancel_workflow__field_indices_by_name,
-  1,  rhythm__cancel_workflow__number_ranges,
+  2,  rhythm__cancel_workflow__number_ranges,
   (ProtobufCMessageInit) rhythm__cancel_workflow__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

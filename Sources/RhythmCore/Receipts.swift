@@ -39,7 +39,7 @@ public struct Receipt: Sendable, Hashable {
     public var already: Bool
     /// Why it was refused: a stable upper-case word; empty if it was not.
     public var reason: String
-    /// The same for people.
+    /// The same for people; of one that was accepted, what has to be known about it.
     public var message: String
     /// The attempt that was asked to stop.
     public var revokedStep: AttemptSummary?

@@ -2,7 +2,10 @@ extension Workflow {
     /// Holds the workflow.
     ///
     /// After this returns an accepted receipt nothing new is dispatched until a resume. Repeating it changes nothing.
-    public mutating func pause(_ mode: PauseMode, in transition: inout Transition) -> Receipt {
+    /// - Parameter force: an attempt that has been told to stop for ``stopPatience`` is waited for no longer.
+    public mutating func pause(
+        _ mode: PauseMode, force: Bool = false, in transition: inout Transition
+    ) -> Receipt {
         guard control != .cancelled else {
             return refuse(.pause, "CANCELLED", "the workflow was cancelled; there is nothing to pause")
         }
@@ -13,6 +16,9 @@ extension Workflow {
         case .pending, .started, .revoked: break
         }
         if control == .paused || (control == .pausing && mode == .afterStep) {
+            if force, control == .paused, case .givenUp(let sentence) = giveUpStopping(in: &transition) {
+                return receipt(.pause, message: sentence)
+            }
             return receipt(.pause, already: true, revoked: revokingAttempt)
         }
         if let position = currentPosition {
@@ -58,9 +64,21 @@ extension Workflow {
         }
         // Arguments are meant for the step that is pending now, even if its attempt succeeds while it is being stopped.
         let plan = ResumePlan(from: named ?? (args == nil ? nil : pending), args: args)
-        if case .resuming = control {
-            return refuse(.resume, "RESUMING", "another resume is under way", already: true)
+        var givenUp = ""
+        if case .resuming(let before) = control {
+            guard force else { return refuse(.resume, "RESUMING", "another resume is under way", already: true) }
+            switch giveUpStopping(in: &transition) {
+            case .givenUp(let sentence): givenUp = sentence
+            case .nothing, .tooEarly:
+                return refuse(
+                    .resume, "RESUMING",
+                    "another resume is under way, and waits until the attempt before it has stopped; forced again"
+                        + " \(Self.stopPatience.wholeMilliseconds / 1000) s after that was told to stop, it is waited for no"
+                        + " longer", already: true)
+            }
+            return restart(by: plan == ResumePlan() ? before : plan, message: givenUp, in: &transition)
         }
+        if force, case .givenUp(let sentence) = giveUpStopping(in: &transition) { givenUp = sentence }
         if control == .pausing, !force, plan == ResumePlan() {
             control = .running
             record(.resumed, detail: "the pause is withdrawn", in: &transition)
@@ -81,11 +99,16 @@ extension Workflow {
             }
         case .failure, .revoked: break
         }
-        return restart(by: plan, in: &transition)
+        return restart(by: plan, message: givenUp, in: &transition)
     }
 
     /// Holds the workflow for good: like a pause, but there is no resume.
-    public mutating func cancel(in transition: inout Transition) -> Receipt {
+    /// - Parameter force: an attempt that has been told to stop for ``stopPatience`` is waited for no longer.
+    public mutating func cancel(force: Bool = false, in transition: inout Transition) -> Receipt {
+        if force, case .givenUp(let sentence) = giveUpStopping(in: &transition) {
+            if control != .cancelled { _ = cancel(in: &transition) }
+            return receipt(.cancel, message: sentence)
+        }
         if control == .cancelled { return receipt(.cancel, already: true, revoked: revokingAttempt) }
         if status == .success {
             return refuse(.cancel, "SUCCEEDED", "every step has succeeded; there is nothing to cancel")
@@ -152,7 +175,9 @@ extension Workflow {
     }
 
     /// Stops what runs, then, or at once if nothing does, carries out the plan.
-    private mutating func restart(by plan: ResumePlan, in transition: inout Transition) -> Receipt {
+    private mutating func restart(
+        by plan: ResumePlan, message: String, in transition: inout Transition
+    ) -> Receipt {
         let index = plan.from ?? pendingIndex
         // Before anything is recorded: no event of this transition may read as an end.
         control = .resuming(plan)
@@ -171,15 +196,16 @@ extension Workflow {
         }
         record(.resumed, detail: plan.from == nil ? "" : "from step '\(steps[index].spec.name)'", in: &transition)
         carryOut(plan, in: &transition)
-        return receipt(.resume, restarted: currentPosition.map { summary(of: $0) })
+        return receipt(.resume, restarted: currentPosition.map { summary(of: $0) }, message: message)
     }
 
     private func receipt(
         _ command: Receipt.Command, already: Bool = false, revoked: AttemptSummary? = nil,
-        restarted: AttemptSummary? = nil
+        restarted: AttemptSummary? = nil, message: String = ""
     ) -> Receipt {
         Receipt(
-            command: command, accepted: true, already: already, revokedStep: revoked, restartedStep: restarted,
+            command: command, accepted: true, already: already, message: message, revokedStep: revoked,
+            restartedStep: restarted,
             quiesced: isQuiesced, status: status, version: version)
     }
 

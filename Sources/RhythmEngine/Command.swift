@@ -47,11 +47,14 @@ public struct CommandOptions: Sendable, Hashable {
     public var requestID: String
     /// Refuse with ABORTED unless the workflow has this version; nil to take it as it is.
     public var expectedVersion: Int64?
+    /// Of a pause or a cancel: an attempt that has been told to stop and has not is waited for no longer.
+    public var force: Bool
 
     /// Makes options.
-    public init(requestID: String = "", expectedVersion: Int64? = nil) {
+    public init(requestID: String = "", expectedVersion: Int64? = nil, force: Bool = false) {
         self.requestID = requestID
         self.expectedVersion = expectedVersion
+        self.force = force
     }
 }
 

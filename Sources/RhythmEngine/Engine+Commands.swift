@@ -13,7 +13,7 @@ extension Engine {
             case .pause(let id, let mode, let options):
                 result = .success(
                     try change(id, .pause, options, scope, &cycle) { workflow, transition throws(RhythmError) in
-                        workflow.pause(mode, in: &transition)
+                        workflow.pause(mode, force: options.force, in: &transition)
                     })
             case .resume(let id, let request, let options):
                 result = .success(
@@ -24,7 +24,7 @@ extension Engine {
             case .cancel(let id, let options):
                 result = .success(
                     try change(id, .cancel, options, scope, &cycle) { workflow, transition throws(RhythmError) in
-                        workflow.cancel(in: &transition)
+                        workflow.cancel(force: options.force, in: &transition)
                     })
             case .delete(let id, let cancelFirst):
                 var (workflow, transition) = try open(id, scope, &cycle)

@@ -26,14 +26,16 @@ extension ServerCore {
                 return .startWorkflow(StartReply(workflow: workflow, replayed: replayed))
             }
         case .pauseWorkflow(let pause):
-            let options = CommandOptions(requestID: pause.requestID, expectedVersion: pause.expectedVersion)
+            let options = CommandOptions(
+                requestID: pause.requestID, expectedVersion: pause.expectedVersion, force: pause.force)
             command(.pause(pause.workflowID, pause.mode, options), call) { Self.receipt($0).map { .pauseWorkflow($0) } }
         case .resumeWorkflow(let resume):
             let options = CommandOptions(requestID: resume.requestID, expectedVersion: resume.expectedVersion)
             let how = ResumeRequest(args: resume.args, fromStep: resume.fromStep, force: resume.force)
             command(.resume(resume.workflowID, how, options), call) { Self.receipt($0).map { .resumeWorkflow($0) } }
         case .cancelWorkflow(let cancel):
-            let options = CommandOptions(requestID: cancel.requestID, expectedVersion: cancel.expectedVersion)
+            let options = CommandOptions(
+                requestID: cancel.requestID, expectedVersion: cancel.expectedVersion, force: cancel.force)
             command(.cancel(cancel.workflowID, options), call) { Self.receipt($0).map { .cancelWorkflow($0) } }
         case .deleteWorkflow(let delete):
             command(.delete(delete.workflowID, cancelFirst: delete.cancelFirst), call) { reply in

@@ -58,10 +58,12 @@ struct Rig {
     }
 
     @discardableResult
-    mutating func pause(_ mode: PauseMode = .now) -> Receipt { act { $0.pause(mode, in: &$1) } }
+    mutating func pause(_ mode: PauseMode = .now, force: Bool = false) -> Receipt {
+        act { $0.pause(mode, force: force, in: &$1) }
+    }
 
     @discardableResult
-    mutating func cancel() -> Receipt { act { $0.cancel(in: &$1) } }
+    mutating func cancel(force: Bool = false) -> Receipt { act { $0.cancel(force: force, in: &$1) } }
 
     @discardableResult
     mutating func resume(_ args: String? = nil, from step: String? = nil, force: Bool = false) throws -> Receipt {

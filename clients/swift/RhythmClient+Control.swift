@@ -43,13 +43,16 @@ extension RhythmClient {
     /// Holds a workflow. After this nothing new is dispatched; see the receipt for what still runs.
     ///
     /// With a request id it is repeated by itself when the connection is lost, and takes effect once.
-    /// - Parameter expectedVersion: only if the workflow has this version; nil for any.
+    /// - Parameters:
+    ///   - force: an attempt that was told to stop at least ten seconds ago and has not is waited for no longer; it may
+    ///     still run.
+    ///   - expectedVersion: only if the workflow has this version; nil for any.
     public func pause(
-        _ id: WorkflowID, mode: PauseMode = .now, requestID: String? = nil, expectedVersion: Int64? = nil,
-        timeout: Duration? = nil
+        _ id: WorkflowID, mode: PauseMode = .now, force: Bool = false, requestID: String? = nil,
+        expectedVersion: Int64? = nil, timeout: Duration? = nil
     ) async throws(RhythmError) -> CommandResult {
         let request = PauseWorkflow(
-            workflowID: id, mode: mode, requestID: requestID ?? "", expectedVersion: expectedVersion)
+            workflowID: id, mode: mode, requestID: requestID ?? "", expectedVersion: expectedVersion, force: force)
         guard case .pauseWorkflow(let reply) = try await call(.pauseWorkflow(request), timeout: timeout) else {
             throw Self.unexpected
         }
@@ -59,7 +62,8 @@ extension RhythmClient {
     /// Lets a workflow go on with its pending step, or from `fromStep`.
     /// - Parameters:
     ///   - args: a JSON array; nil for the arguments the step had.
-    ///   - force: also if it is running: the running attempt is stopped and run again.
+    ///   - force: also if it is running: the running attempt is stopped and run again. One that was told to stop at least
+    ///     ten seconds ago and has not is waited for no longer; it may still run.
     public func resume(
         _ id: WorkflowID, args: JSON? = nil, fromStep: String? = nil, force: Bool = false, requestID: String? = nil,
         expectedVersion: Int64? = nil, timeout: Duration? = nil
@@ -75,11 +79,13 @@ extension RhythmClient {
     }
 
     /// Holds a workflow for good.
+    /// - Parameter force: as with a pause.
     public func cancel(
-        _ id: WorkflowID, requestID: String? = nil, expectedVersion: Int64? = nil, timeout: Duration? = nil
+        _ id: WorkflowID, force: Bool = false, requestID: String? = nil, expectedVersion: Int64? = nil,
+        timeout: Duration? = nil
     ) async throws(RhythmError) -> CommandResult {
         let request = CancelWorkflow(
-            workflowID: id, requestID: requestID ?? "", expectedVersion: expectedVersion)
+            workflowID: id, requestID: requestID ?? "", expectedVersion: expectedVersion, force: force)
         guard case .cancelWorkflow(let reply) = try await call(.cancelWorkflow(request), timeout: timeout) else {
             throw Self.unexpected
         }

@@ -1040,6 +1040,11 @@ struct  Rhythm__Progress
   int64_t first_at;
   int64_t updated_at;
   double first_done;
+  /*
+   * What the task has reported, as a JSON object, if the fields above do not say all of it; at most 2 KiB. If it has
+   * neither `done` nor `fraction_done`, nothing is counted: done above is 0 and means nothing.
+   */
+  ProtobufCBinaryData reported;
   Rhythm__Progress__OptionalTotalCase optional_total_case;
   union {
     double total;
@@ -1069,7 +1074,7 @@ struct  Rhythm__Progress
 };
 #define RHYTHM__PROGRESS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__progress__descriptor) \
-    , {0,NULL}, 0, {0,NULL}, 0, 0, 0, RHYTHM__PROGRESS__OPTIONAL_TOTAL__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_FRACTION_DONE__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_TIME_REMAINING__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_WT_AVG_RATE__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_AVG_RATE__NOT_SET, {0} }
+    , {0,NULL}, 0, {0,NULL}, 0, 0, 0, {0,NULL}, RHYTHM__PROGRESS__OPTIONAL_TOTAL__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_FRACTION_DONE__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_TIME_REMAINING__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_WT_AVG_RATE__NOT_SET, {0}, RHYTHM__PROGRESS__OPTIONAL_AVG_RATE__NOT_SET, {0} }
 
 
 /*
@@ -1185,10 +1190,14 @@ struct  Rhythm__PauseWorkflow
    * Only if the workflow has this version; 0 for any.
    */
   int64_t expected_version;
+  /*
+   * An attempt that was told to stop at least 10 s ago and has not is waited for no longer; it may still run.
+   */
+  protobuf_c_boolean force;
 };
 #define RHYTHM__PAUSE_WORKFLOW__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__pause_workflow__descriptor) \
-    , {0,NULL}, RHYTHM__PAUSE_MODE__PAUSE_MODE_NOW, {0,NULL}, 0 }
+    , {0,NULL}, RHYTHM__PAUSE_MODE__PAUSE_MODE_NOW, {0,NULL}, 0, 0 }
 
 
 struct  Rhythm__ResumeWorkflow
@@ -1209,7 +1218,8 @@ struct  Rhythm__ResumeWorkflow
    */
   ProtobufCBinaryData from_step;
   /*
-   * Also if it is running: the running attempt is restarted.
+   * Also if it is running: the running attempt is restarted. If one was told to stop at least 10 s ago and has not, it is
+   * waited for no longer; it may still run.
    */
   protobuf_c_boolean force;
 };
@@ -1227,10 +1237,14 @@ struct  Rhythm__CancelWorkflow
    * Only if the workflow has this version; 0 for any.
    */
   int64_t expected_version;
+  /*
+   * An attempt that was told to stop at least 10 s ago and has not is waited for no longer; it may still run.
+   */
+  protobuf_c_boolean force;
 };
 #define RHYTHM__CANCEL_WORKFLOW__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__cancel_workflow__descriptor) \
-    , {0,NULL}, {0,NULL}, 0 }
+    , {0,NULL}, {0,NULL}, 0, 0 }
 
 
 /*

@@ -36,7 +36,8 @@ extension PauseWorkflow: WireCoded {
             workflowID: try RhythmWire.workflowID(c.pointee.workflow_id),
             mode: try PauseMode(wire: c.pointee.mode, "mode"),
             requestID: try text(c.pointee.request_id, "request_id"),
-            expectedVersion: try optionalVersion(c.pointee.expected_version, "expected_version"))
+            expectedVersion: try optionalVersion(c.pointee.expected_version, "expected_version"),
+            force: c.pointee.force != 0)
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__PauseWorkflow> {
@@ -45,6 +46,7 @@ extension PauseWorkflow: WireCoded {
         c.pointee.mode = mode.wire
         c.pointee.request_id = arena.text(requestID)
         c.pointee.expected_version = expectedVersion ?? 0
+        c.pointee.force = flag(force)
         return c
     }
 }
@@ -76,7 +78,8 @@ extension CancelWorkflow: WireCoded {
         self.init(
             workflowID: try RhythmWire.workflowID(c.pointee.workflow_id),
             requestID: try text(c.pointee.request_id, "request_id"),
-            expectedVersion: try optionalVersion(c.pointee.expected_version, "expected_version"))
+            expectedVersion: try optionalVersion(c.pointee.expected_version, "expected_version"),
+            force: c.pointee.force != 0)
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__CancelWorkflow> {
@@ -84,6 +87,7 @@ extension CancelWorkflow: WireCoded {
         c.pointee.workflow_id = arena.text(workflowID.rawValue)
         c.pointee.request_id = arena.text(requestID)
         c.pointee.expected_version = expectedVersion ?? 0
+        c.pointee.force = flag(force)
         return c
     }
 }

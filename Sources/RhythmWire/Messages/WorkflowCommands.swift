@@ -8,11 +8,15 @@ package struct PauseWorkflow: Sendable, Hashable {
     package var requestID: String
     /// Only if the workflow has this version; nil for any.
     package var expectedVersion: Int64?
+    /// An attempt that has been told to stop and has not is waited for no longer.
+    package var force: Bool
 
     /// Makes a request.
     package init(
-        workflowID: WorkflowID, mode: PauseMode = .now, requestID: String = "", expectedVersion: Int64? = nil
+        workflowID: WorkflowID, mode: PauseMode = .now, requestID: String = "", expectedVersion: Int64? = nil,
+        force: Bool = false
     ) {
+        self.force = force
         self.workflowID = workflowID
         self.mode = mode
         self.requestID = requestID
@@ -55,9 +59,14 @@ package struct CancelWorkflow: Sendable, Hashable {
     package var requestID: String
     /// Only if the workflow has this version; nil for any.
     package var expectedVersion: Int64?
+    /// An attempt that has been told to stop and has not is waited for no longer.
+    package var force: Bool
 
     /// Makes a request.
-    package init(workflowID: WorkflowID, requestID: String = "", expectedVersion: Int64? = nil) {
+    package init(
+        workflowID: WorkflowID, requestID: String = "", expectedVersion: Int64? = nil, force: Bool = false
+    ) {
+        self.force = force
         self.workflowID = workflowID
         self.requestID = requestID
         self.expectedVersion = expectedVersion

@@ -137,11 +137,14 @@ extension Generator {
     /// Only what survives the wire: the weights behind the rate do not (see `DerivedProgressTests`).
     mutating func progress() -> Progress {
         let rate = maybe { $0.float() }
+        let reported = maybe { generator in
+            JSON(.object([.init("done", .integer(1)), .init("own", .string(generator.text()))]))
+        }
         return Progress(
             restoring: Progress.State(
                 name: text(), units: text(), done: float(), total: maybe { 1 + Double($0.number()) },
                 firstAt: time(), updatedAt: time(), firstDone: float(), weightedSum: rate ?? 0,
-                weight: rate == nil ? 0 : 1))
+                weight: rate == nil ? 0 : 1, reported: reported))
     }
 
     mutating func summary() -> WorkflowSummary {
@@ -207,7 +210,7 @@ extension Generator {
             return .pauseWorkflow(
                 PauseWorkflow(
                     workflowID: workflowID(), mode: pick(PauseMode.self), requestID: text(),
-                    expectedVersion: maybe { $0.version() }))
+                    expectedVersion: maybe { $0.version() }, force: flip()))
         case 2:
             return .resumeWorkflow(
                 ResumeWorkflow(
@@ -216,7 +219,8 @@ extension Generator {
         case 3:
             return .cancelWorkflow(
                 CancelWorkflow(
-                    workflowID: workflowID(), requestID: text(), expectedVersion: maybe { $0.version() }))
+                    workflowID: workflowID(), requestID: text(), expectedVersion: maybe { $0.version() },
+                    force: flip()))
         case 4: return .deleteWorkflow(DeleteWorkflow(workflowID: workflowID(), cancelFirst: flip()))
         case 5:
             return .getStatus(

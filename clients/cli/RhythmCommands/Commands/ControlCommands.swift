@@ -21,13 +21,16 @@ struct PauseCommand: AsyncParsableCommand {
     @Flag(help: "Let the running step finish.")
     var afterStep = false
 
+    @Flag(help: "Wait no longer for a step that does not stop; it may still run.")
+    var force = false
+
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
         let client = try server.client()
         let workflow = try await client.workflow(id)
         let result = try await client.pause(
-            workflow, mode: afterStep ? .afterStep : .now, requestID: UUID().uuidString.lowercased())
+            workflow, mode: afterStep ? .afterStep : .now, force: force, requestID: UUID().uuidString.lowercased())
         try ReceiptReport(workflow, result).print(json: server.json)
     }
 }
@@ -53,7 +56,11 @@ struct ResumeCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Run again from this earlier step on.", valueName: "step"))
     var from: String?
 
-    @Flag(help: "Also if it is running: the running step is stopped and run again.")
+    @Flag(
+        help: """
+            Also if it is running: the running step is stopped and run again. One that \
+            does not stop is waited for no longer; it may still run.
+            """)
     var force = false
 
     @OptionGroup var server: ServerOptions
@@ -82,12 +89,15 @@ struct CancelCommand: AsyncParsableCommand {
     @Argument(help: "The workflow, or the beginning of its id.")
     var id: String
 
+    @Flag(help: "Wait no longer for a step that does not stop; it may still run.")
+    var force = false
+
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
         let client = try server.client()
         let workflow = try await client.workflow(id)
-        let result = try await client.cancel(workflow, requestID: UUID().uuidString.lowercased())
+        let result = try await client.cancel(workflow, force: force, requestID: UUID().uuidString.lowercased())
         try ReceiptReport(workflow, result).print(json: server.json)
     }
 }
@@ -177,6 +187,7 @@ struct ReceiptReport {
         if let step = receipt.revokedStep { text += "; step '\(step.step.printable)' is stopped" }
         if let step = receipt.restartedStep { text += "; step '\(step.step.printable)' runs again" }
         text += "\n"
+        if !receipt.message.isEmpty { text += "Beware: \(receipt.message.printable)\n" }
         if !receipt.quiesced, receipt.command != .resume {
             text += "Something of it still runs; 'rhythm status \(id)' shows when it is gone\n"
         }
