@@ -21,18 +21,9 @@ extension ResultDocument {
 
     /// What the attempt says of how far it is; nil if it says nothing of the kind.
     func progress(now: Timestamp) -> ProgressReport? {
-        guard status == .started, let text = resultText, let meta = try? JSON(parsing: text), meta.isObject else {
-            return nil
-        }
-        let value = meta.value
-        let name = value["name"]?.stringValue ?? ""
-        if let done = value["done"]?.doubleValue, done.isFinite {
-            return ProgressReport(
-                name: name, done: done, total: value["total"]?.doubleValue, units: value["units"]?.stringValue ?? "",
-                at: now)
-        }
-        guard let fraction = value["fraction_done"]?.doubleValue, (0...1).contains(fraction) else { return nil }
-        return ProgressReport(name: name, done: fraction, total: 1, at: now)
+        guard status == .started, let text = resultText, let meta = try? JSON(parsing: text) else { return nil }
+        // What Celery itself stores when a task begins is no report.
+        return ProgressReport(reported: meta.value, passing: ["pid", "hostname"], at: now)
     }
 
     /// Why a run of the attempt ended, if it did end badly.

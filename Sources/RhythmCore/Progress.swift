@@ -10,9 +10,18 @@ public struct ProgressReport: Sendable, Hashable {
     public var units: String
     /// When it was reported.
     public var at: Timestamp
+    /// What the task has reported, as an object, if the rest does not say all of it; nil if it does.
+    public var reported: JSON?
+    /// It says how much is done; otherwise `done` means nothing.
+    public var isCounted: Bool
 
     /// Makes a report.
-    public init(name: String = "", done: Double, total: Double? = nil, units: String = "", at: Timestamp) {
+    public init(
+        name: String = "", done: Double, total: Double? = nil, units: String = "", at: Timestamp,
+        reported: JSON? = nil, isCounted: Bool = true
+    ) {
+        self.reported = reported
+        self.isCounted = isCounted
         self.name = name
         self.done = done
         self.total = total
@@ -38,6 +47,10 @@ public struct Progress: Sendable, Hashable {
     public private(set) var total: Double?
     /// What is counted.
     public private(set) var units: String
+    /// What the task has reported last, as an object, if the rest does not say all of it; nil if it does.
+    public private(set) var reported: JSON?
+    /// The task says how much is done; otherwise `done` means nothing.
+    public private(set) var isCounted: Bool
     /// When the first report came.
     public private(set) var firstAt: Timestamp
     /// When the latest report came.
@@ -55,6 +68,8 @@ public struct Progress: Sendable, Hashable {
         done = report.done.isFinite ? report.done : 0
         total = report.total.flatMap { $0.isFinite && $0 > 0 ? $0 : nil }
         units = report.units
+        reported = report.reported
+        isCounted = report.isCounted
         firstAt = report.at
         updatedAt = report.at
         firstDone = done
@@ -67,6 +82,13 @@ public struct Progress: Sendable, Hashable {
     /// - Returns: whether anything changed.
     public mutating func update(_ report: ProgressReport) -> Bool {
         guard report.at >= updatedAt, report.done.isFinite else { return false }
+        guard report.isCounted, isCounted else {
+            if report.isCounted == isCounted, report.reported == reported, report.name == name { return false }
+            let first = firstAt
+            self = Progress(report)
+            if !isCounted { firstAt = first }
+            return true
+        }
         guard report.name == name, report.units == units, report.done >= done else {
             self = Progress(report)
             return true
@@ -74,7 +96,7 @@ public struct Progress: Sendable, Hashable {
         let elapsed = report.at.since(updatedAt).inSeconds
         let newTotal = report.total.flatMap { $0.isFinite && $0 > 0 ? $0 : nil }
         // A runner may tell the same report again, such as the last one together with the end.
-        if elapsed == 0, report.done == done, newTotal == total { return false }
+        if elapsed == 0, report.done == done, newTotal == total, report.reported == reported { return false }
         if elapsed > 0 {
             weightedSum = Self.alpha * weightedSum + (1 - Self.alpha) * (report.done - done) / elapsed
             weight = Self.alpha * weight + (1 - Self.alpha)
@@ -82,6 +104,7 @@ public struct Progress: Sendable, Hashable {
         }
         done = report.done
         total = newTotal
+        reported = report.reported
         return true
     }
 
@@ -94,7 +117,7 @@ public struct Progress: Sendable, Hashable {
     /// Units a second since the first report; nil before any time passed.
     public var averageRate: Double? {
         let elapsed = updatedAt.since(firstAt).inSeconds
-        return elapsed > 0 ? Self.finite((done - firstDone) / elapsed) : nil
+        return isCounted && elapsed > 0 ? Self.finite((done - firstDone) / elapsed) : nil
     }
 
     /// Nobody can be told of an infinite rate.
@@ -102,7 +125,7 @@ public struct Progress: Sendable, Hashable {
 
     /// Seconds until `total` at the present rate; nil if nobody can say.
     public var timeRemaining: Double? {
-        guard let total else { return nil }
+        guard let total else { return reportedNumber("time_remaining_sec") }
         if done >= total { return 0 }
         guard let rate = weightedRate, rate > 0 else { return nil }
         return Self.finite((total - done) / rate)
@@ -117,12 +140,14 @@ extension Progress {
         public var total: Double?
         public var firstAt, updatedAt: Timestamp
         public var firstDone, weightedSum, weight: Double
+        public var reported: JSON?
 
         /// Makes a state.
         public init(
             name: String, units: String, done: Double, total: Double?, firstAt: Timestamp, updatedAt: Timestamp,
-            firstDone: Double, weightedSum: Double, weight: Double
+            firstDone: Double, weightedSum: Double, weight: Double, reported: JSON? = nil
         ) {
+            self.reported = reported
             self.name = name
             self.units = units
             self.done = done
@@ -139,7 +164,7 @@ extension Progress {
     public var state: State {
         State(
             name: name, units: units, done: done, total: total, firstAt: firstAt, updatedAt: updatedAt,
-            firstDone: firstDone, weightedSum: weightedSum, weight: weight)
+            firstDone: firstDone, weightedSum: weightedSum, weight: weight, reported: reported)
     }
 
     /// Progress read back from a store.
@@ -153,5 +178,7 @@ extension Progress {
         firstDone = state.firstDone
         weightedSum = state.weightedSum
         weight = state.weight
+        reported = state.reported
+        isCounted = state.reported.map { Self.counts($0) } ?? true
     }
 }

@@ -86,19 +86,22 @@ extension Failure {
 }
 
 extension Progress {
-    /// The progress in the shape that the Python library's tasks report; what is unknown is null.
+    /// The progress in the shape that the Python library's tasks report; what is unknown is null, and what a task reports
+    /// besides stands behind.
     public var embellished: JSONValue {
         func number(_ value: Double?) -> JSONValue { value.map { .plain($0) } ?? .null }
-        return .object([
+        let shown: [JSONValue.Member] = [
             .init("name", .string(name)),
-            .init("done", .plain(done)),
+            .init("done", isCounted ? .plain(done) : .null),
             .init("total", number(total)),
             .init("units", .string(units)),
             .init("fraction_done", number(fractionDone)),
             .init("time_remaining_sec", number(timeRemaining)),
             .init("wt_avg_rate", number(weightedRate)),
             .init("avg_rate", number(averageRate)),
-        ])
+        ]
+        let names = Set(shown.map(\.name))
+        return .object(shown + own.filter { !names.contains($0.name) })
     }
 }
 

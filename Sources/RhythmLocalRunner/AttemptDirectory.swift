@@ -85,7 +85,7 @@ struct AttemptDirectory {
         guard let info = Files.info(file("progress")), let text = Files.readText(file("progress")),
             let line = try? JSON(parsing: text), let value = line.value["progress"]
         else { return nil }
-        return ProgressReport(value, at: info.modified)
+        return ProgressReport(reported: value, at: info.modified)
     }
 
     /// The line that begins with `{"result":`; nil if it cannot be read.
@@ -123,15 +123,5 @@ struct AttemptDirectory {
     func remove() {
         for name in Files.names(in: path) { unlink(file(name)) }
         rmdir(path)
-    }
-}
-
-extension ProgressReport {
-    /// The value of a progress line; nil without a number of what is done.
-    init?(_ value: JSONValue, at: Timestamp) {
-        guard let done = value["done"]?.doubleValue else { return nil }
-        self.init(
-            name: value["name"]?.stringValue ?? "", done: done, total: value["total"]?.doubleValue,
-            units: value["units"]?.stringValue ?? "", at: at)
     }
 }

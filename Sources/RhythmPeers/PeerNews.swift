@@ -62,6 +62,7 @@ extension Publication.ProgressUpdate {
             .init("updated_at", .integer(state.updatedAt.microseconds)),
             .init("first_done", .float(state.firstDone)), .init("weighted_sum", .float(state.weightedSum)),
             .init("weight", .float(state.weight)),
+            .init("reported", state.reported.map { .string($0.text) } ?? .null),
         ])
     }
 
@@ -79,6 +80,7 @@ extension Publication.ProgressUpdate {
             progress: Progress(
                 restoring: Progress.State(
                     name: name, units: units, done: done, total: number("total"), firstAt: firstAt,
-                    updatedAt: updatedAt, firstDone: firstDone, weightedSum: sum, weight: weight)))
+                    updatedAt: updatedAt, firstDone: firstDone, weightedSum: sum, weight: weight,
+                    reported: text("reported").flatMap { try? JSON(parsing: $0) })))
     }
 }

@@ -53,6 +53,7 @@ enum AttemptDocument {
             "weight": .double(progress.weight),
         ]
         document.add("total", progress.total.map { .double($0) })
+        document.add("reported", progress.reported.map { .string($0.text) })
         return document
     }
 
@@ -100,6 +101,6 @@ enum AttemptDocument {
                 name: try fields.text("name"), units: try fields.text("units"), done: try fields.double("done"),
                 total: total, firstAt: try fields.timestamp("first_us"), updatedAt: try fields.timestamp("updated_us"),
                 firstDone: try fields.double("first_done"), weightedSum: try fields.double("weighted_sum"),
-                weight: try fields.double("weight")))
+                weight: try fields.double("weight"), reported: try fields.jsonIfAny("reported")))
     }
 }

@@ -139,13 +139,15 @@ enum LegacyWorkflow {
 
     /// What a task reports while it runs. Only the library's rate is known, not what it was made of.
     private static func progress(_ json: JSON?, at time: Timestamp) -> Progress? {
-        guard let value = json?.value, let done = value["done"]?.doubleValue else { return nil }
-        let rate = value["wt_avg_rate"]?.doubleValue
-        return Progress(
-            restoring: Progress.State(
-                name: value["name"]?.stringValue ?? "", units: value["units"]?.stringValue ?? "", done: done,
-                total: value["total"]?.doubleValue.flatMap { $0 > 0 ? $0 : nil }, firstAt: time, updatedAt: time,
-                firstDone: done, weightedSum: rate ?? 0, weight: rate == nil ? 0 : 1))
+        guard let value = json?.value,
+            let report = ProgressReport(reported: value, passing: ["pid", "hostname"], at: time)
+        else { return nil }
+        var state = Progress(report).state
+        if let rate = value["wt_avg_rate"]?.doubleValue, rate.isFinite, report.isCounted {
+            state.weightedSum = rate
+            state.weight = 1
+        }
+        return Progress(restoring: state)
     }
 
     /// A date, or the text that Celery up to 5.3.1 stores, which has no offset and means UTC.

@@ -11,7 +11,7 @@ enum AttemptRow {
         "failure_message", "failure_module", "failure_traceback", "failure_retriable", "worker", "queue", "retries",
         "revocation_reason", "revocation_at", "superseded", "late_status", "late_at", "late_detail", "progress_name",
         "progress_units", "progress_done", "progress_total", "progress_first_at", "progress_updated_at",
-        "progress_first_done", "progress_weighted_sum", "progress_weight",
+        "progress_first_done", "progress_weighted_sum", "progress_weight", "progress_reported",
     ]
 
     /// Stores a new attempt or what has changed of one; its inputs are written once.
@@ -70,6 +70,7 @@ enum AttemptRow {
         binder.bind(progress?.firstDone)
         binder.bind(progress?.weightedSum)
         binder.bind(progress?.weight)
+        binder.bind(progress?.reported?.text)
     }
 
     /// The key of the attempt's workflow, the index of its step, and the attempt.
@@ -136,6 +137,6 @@ enum AttemptRow {
             restoring: Progress.State(
                 name: name, units: try row.text(), done: try row.double(), total: row.doubleIfAny(),
                 firstAt: try row.timestamp(), updatedAt: try row.timestamp(), firstDone: try row.double(),
-                weightedSum: try row.double(), weight: try row.double()))
+                weightedSum: try row.double(), weight: try row.double(), reported: try row.jsonIfAny()))
     }
 }

@@ -16,7 +16,7 @@ import RhythmEngine
 /// Every index on `workflows` begins with what a list may ask for and goes on with its order; see ``ListStatement``.
 enum Schema {
     /// The number of migrations. Files with a higher one are refused.
-    static let version: Int64 = 2
+    static let version: Int64 = 3
     /// `Rhyt` in ASCII, in the file's header (https://www.sqlite.org/fileformat2.html#application_id).
     static let applicationID: Int64 = 0x5268_7974
 
@@ -35,6 +35,10 @@ enum Schema {
                     ALTER TABLE attempts ADD COLUMN waiting TEXT;
                     PRAGMA user_version = 2;
                     """)
+        }
+        migrator.registerMigration("3") { db in
+            try db.execute(
+                sql: "ALTER TABLE attempts ADD COLUMN progress_reported TEXT; PRAGMA user_version = 3;")
         }
         return migrator
     }

@@ -36,7 +36,9 @@ extension StoreContractRun {
             if let step = changed.steps.indices.last(where: { !changed.steps[$0].attempts.isEmpty }) {
                 let position = AttemptPosition(step: step, attempt: changed.steps[step].attempts.count - 1)
                 changed[position].progress = Progress(
-                    ProgressReport(name: "rows", done: 0.1 + 0.2, total: 1e300, units: "%", at: samples.now))
+                    ProgressReport(
+                        name: "rows", done: 0.1 + 0.2, total: 1e300, units: "%", at: samples.now,
+                        reported: try JSON(parsing: #"{"done":0.3,"own":["ä",null]}"#)))
                 touched.insert(position)
             }
             try commit([WorkflowChange(workflow: changed, isNew: false, touched: touched, events: [])])

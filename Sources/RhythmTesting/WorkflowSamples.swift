@@ -127,7 +127,10 @@ extension WorkflowSamples {
             module: random.pick(["", "builtins"]), traceback: random.pick(Self.texts),
             isRetriable: !random.once(in: 3))
         switch Int.random(in: 0..<15, using: &random) {
-        case 0, 1: return .started(at: now, worker: random.pick(["", "celery@höst"]))
+        case 0: return .started(at: now, worker: random.pick(["", "celery@höst"]))
+        case 1:
+            let own = JSONValue.object([.init("stage", .string(random.pick(Self.texts)))])
+            return ProgressReport(reported: own, at: now).map { .progress($0) } ?? .started(at: now, worker: "")
         case 2, 3, 4:
             return .progress(
                 ProgressReport(

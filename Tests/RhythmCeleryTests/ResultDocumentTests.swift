@@ -127,11 +127,44 @@ import Testing
         let fraction = try document(["status": "PROGRESS", "result": #"{"fraction_done": 0.25}"#])
         #expect(fraction.status == .started)
         #expect(fraction.progress(now: now) == ProgressReport(done: 0.25, total: 1, at: now))
-        for odd in [#"{"done": "all"}"#, #"{"done": NaN}"#, "[1]", "7", #"{"fraction_done": 7}"#] {
+        for odd in ["[1]", "7", "{}", "null", #"{"pid": 1, "hostname": "w1@host"}"#] {
             #expect(try document(["status": "STARTED", "result": .string(odd)]).progress(now: now) == nil)
         }
         let endless = try document(["status": "STARTED", "result": #"{"done": 3, "total": null}"#])
         #expect(endless.progress(now: now)?.total == nil && endless.progress(now: now)?.done == 3)
+    }
+
+    /// What a task says besides, or instead of how much is done, is kept as it is.
+    @Test(arguments: [
+        #"{"name": "waits", "time_remaining_sec": 90}"#, #"{"done": "all"}"#, #"{"fraction_done": 7}"#,
+        #"{"stage": {"file": "a.tif"}, "name": "x"}"#, #"{"done": 1, "total": 2, "file": "a.tif"}"#,
+        #"{"fraction_done": 0.5, "rows": [1, 2]}"#,
+    ])
+    func keepsWhatATaskReports(_ text: String) throws {
+        let report = try #require(
+            try document(["status": "PROGRESS", "result": .string(text)]).progress(now: now))
+        let progress = Progress(report)
+        let given = try JSON(parsing: text).value
+        #expect(progress.reported?.value == given)
+        #expect(progress.isCounted == ["\"done\": 1", "0.5"].contains { text.contains($0) })
+        #expect(Progress(restoring: progress.state) == progress)
+        let shown = progress.embellished
+        for member in progress.own { #expect(shown[member.name] == member.value) }
+        if !progress.isCounted {
+            #expect(shown["done"] == .null && progress.fractionDone == nil && progress.averageRate == nil)
+        }
+        #expect(progress.timeRemaining == (text.contains("90") ? 90 : nil))
+    }
+
+    @Test func keepsReportsShort() throws {
+        let long = String(repeating: "x", count: 3000)
+        let text = #"{"log": "\#(long)", "stage": 3, "done": "no"}"#
+        let report = try #require(
+            try document(["status": "STARTED", "result": .string(text)]).progress(now: now)?.reported)
+        #expect(report.text.utf8.count <= 2048 && report.value["stage"] == .integer(3), "\(report)")
+        #expect(report.value["..."]?.stringValue?.hasPrefix("1 more") == true)
+        let word = try document(["status": "PROGRESS", "result": "\"copying\""])
+        #expect(word.progress(now: now)?.name == "copying")
     }
 
     @Test func readsTheOtherStates() throws {

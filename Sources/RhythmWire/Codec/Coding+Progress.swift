@@ -20,7 +20,8 @@ extension Progress: WireCoded {
                 firstAt: Timestamp(microseconds: c.pointee.first_at),
                 updatedAt: Timestamp(microseconds: c.pointee.updated_at),
                 firstDone: try finite(c.pointee.first_done, "first_done"),
-                weightedSum: rate ?? 0, weight: rate == nil ? 0 : 1))
+                weightedSum: rate ?? 0, weight: rate == nil ? 0 : 1,
+                reported: try optionalJSON(c.pointee.reported, "reported")))
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__Progress> {
@@ -51,6 +52,7 @@ extension Progress: WireCoded {
             c.pointee.optional_avg_rate_case = RHYTHM__PROGRESS__OPTIONAL_AVG_RATE_AVG_RATE
             c.pointee.avg_rate = rate
         }
+        c.pointee.reported = arena.text(reported?.text)
         return c
     }
 }

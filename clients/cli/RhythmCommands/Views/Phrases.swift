@@ -86,8 +86,10 @@ package enum Phrases {
         var parts: [String] = []
         if let fraction = progress.fractionDone {
             parts.append("\(Int64(fraction * 100))%")
-        } else {
+        } else if progress.isCounted {
             parts.append(amount(progress.done, units: progress.units))
+        } else if !progress.name.isEmpty {
+            parts.append(progress.name.printable)
         }
         if let rate = progress.weightedRate ?? progress.averageRate {
             parts.append(Self.rate(rate, units: progress.units))
@@ -95,6 +97,20 @@ package enum Phrases {
         if let left = progress.timeRemaining, left > 0 {
             parts.append("ETA " + duration(Duration(seconds: left) ?? .zero))
         }
+        let own = Self.own(of: progress)
+        if !own.isEmpty { parts.append(own) }
         return parts.joined(separator: ", ")
+    }
+
+    /// What a task reports besides, as much as fits.
+    private static func own(of progress: Progress) -> String {
+        var text = ""
+        for member in progress.own where member.name != "time_remaining_sec" {
+            let value = member.value.stringValue ?? member.value.compactText
+            let next = (text.isEmpty ? "" : ", ") + "\(member.name) \(value)".printable
+            guard text.count + next.count <= 60 else { return text.isEmpty ? "" : text + ", ..." }
+            text += next
+        }
+        return text
     }
 }
