@@ -40,7 +40,13 @@ package struct Explanation: Sendable, Hashable {
     package init(_ workflow: Workflow, now: Timestamp) {
         let id = Phrases.short(workflow.id)
         if let live = workflow.liveAttempts.map({ workflow[$0] }).first(where: { $0.revocation != nil }) {
-            self.init(.stopping, Self.stopping(live, workflow, now: now), next: "rhythm watch \(id)")
+            let isLong = live.revocation.map { now.since($0.requestedAt) >= Workflow.stopPatience } ?? false
+            let way = workflow.isCancelled ? "rhythm cancel \(id) --force" : "rhythm resume \(id) --force"
+            self.init(
+                .stopping,
+                Self.stopping(live, workflow, now: now)
+                    + (isLong ? " Forced, it is waited for no longer, although it may still run." : ""),
+                next: isLong ? way : "rhythm watch \(id)")
             return
         }
         guard let step = workflow.pendingStep else {
@@ -76,7 +82,8 @@ package struct Explanation: Sendable, Hashable {
     private init(
         _ name: String, _ step: Step, _ attempt: Attempt, _ workflow: Workflow, _ id: String, now: Timestamp
     ) {
-        let pausing = workflow.control == .pausing ? " The workflow will be paused when it ends." : ""
+        let pausing =
+            (workflow.control == .pausing ? " The workflow will be paused when it ends." : "") + Self.givenUp(step)
         switch attempt.status {
         case .failure:
             let failure = attempt.failure.map { "\($0.type): \($0.message)".printable } ?? "it does not say why"
@@ -139,6 +146,13 @@ package struct Explanation: Sendable, Hashable {
         // Something that its runner knows, such as that nothing was heard of its worker.
         if let waiting = attempt.waiting { text += " But \(waiting.printable)" }
         return text
+    }
+
+    /// An attempt before the one that counts may still run: somebody did not want to wait for it.
+    private static func givenUp(_ step: Step) -> String {
+        guard let attempt = step.attempts.dropLast().last(where: { $0.failure?.isGivenUp == true }) else { return "" }
+        let worker = attempt.worker.map { " on \($0.printable)" } ?? ""
+        return " Attempt \(attempt.number), which was given up, may still run\(worker)."
     }
 
     private static func stopping(_ attempt: Attempt, _ workflow: Workflow, now: Timestamp) -> String {
