@@ -117,7 +117,8 @@ extension CeleryDesk {
     /// Documents are read often only as long as some worker might not tell when it begins or ends something.
     func checkTelling() {
         nextTellingCheck = now + Self.tellingCheck
-        polls.isTold = configuration.usesEvents && isListening && roster.allTellOfTasks(at: now)
+        polls.isTold =
+            configuration.usesEvents && isListening && roster.allTellOfTasks(at: now, but: configuration.ignoredWorkers)
     }
 
     // MARK: Events
