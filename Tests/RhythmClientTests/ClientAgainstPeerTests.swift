@@ -275,8 +275,25 @@ import Testing
         #expect(try await client.resolve(prefix: "x") == ["x"])
     }
 
+    /// One that nobody listens on, one that accepts and says nothing, and one that works.
+    @Test func theOneThatWorksIsFound() async throws {
+        let silent = ScriptedPeer { connection, _ in _ = connection.hasFrame(within: 10_000) && connection.stayAway() }
+        let peer = ScriptedPeer { connection, _ in
+            while let call = connection.call() { connection.send(call.id, Say.resolved) }
+        }
+        var options = RhythmClient.Options()
+        options.patience = .zero
+        let client = try RhythmClient(endpoint: "127.0.0.1:1, \(silent.address),\(peer.address)", options: options)
+        let start = ContinuousClock.now
+        #expect(try await client.resolve(prefix: "x") == ["x"])
+        #expect(start.duration(to: .now) < .seconds(4), "a silent one is left after two seconds")
+        #expect(client.endpoint == peer.address)
+        #expect(client.endpoints == ["127.0.0.1:1", silent.address, peer.address])
+    }
+
     @Test func badAddressesAreRefused() {
-        for text in ["", "host", "host:", "host:99999", "unix:", ":1"] {
+        #expect(throws: RhythmError.self) { try RhythmClient(endpoints: []) }
+        for text in ["", "host", "host:", "host:99999", "unix:", ":1", "a:1,", ",a:1", "a:1,b", "a:1 b:2"] {
             #expect(throws: RhythmError.self) { try RhythmClient(endpoint: text) }
         }
     }

@@ -9,11 +9,11 @@ struct MachineRig {
     var now = Moment(nanoseconds: 1_000_000_000)
     private var lastKey: UInt64 = 0
 
-    init(patience: Duration? = nil) {
-        machine = ClientStateMachine(
-            configuration: .init(
-                hello: Hello(clientName: "test", clientVersion: "1"), endpoint: "test:1", patience: patience),
-            random: { 0.5 })
+    init(patience: Duration? = nil, endpoints: [String] = ["test:1"], first: Int = 0) {
+        var configuration = ClientStateMachine.Configuration(
+            hello: Hello(clientName: "test", clientVersion: "1"), endpoints: endpoints, patience: patience)
+        configuration.first = first
+        machine = ClientStateMachine(configuration: configuration, random: { 0.5 })
     }
 
     mutating func say(_ event: ClientStateMachine.Event) -> [ClientStateMachine.Action] {
@@ -93,7 +93,19 @@ extension [ClientStateMachine.Action] {
     }
 
     var connects: Bool { contains { if case .connect = $0 { true } else { false } } }
+    /// Which addresses are tried.
+    var tried: [Int] { compactMap { if case .connect(let index) = $0 { index } else { nil } } }
     var disconnects: Bool { contains { if case .disconnect = $0 { true } else { false } } }
+
+    /// What errors say to people.
+    var messages: [String] {
+        compactMap { action in
+            switch action {
+            case .complete(_, .failure(let error)), .finish(_, .some(let error)): error.message
+            default: nil
+            }
+        }
+    }
 
     /// What calls were told, as words.
     var told: [String] {

@@ -80,6 +80,12 @@ final class PeerConnection {
         return poll(&events, 1, milliseconds) > 0
     }
 
+    /// Reads nothing and says nothing until the client hangs up (POLLRDHUP), or for as long as a test may take.
+    func stayAway() -> Bool {
+        var events = pollfd(fd: descriptor, events: Int16(0x2000), revents: 0)
+        return poll(&events, 1, 20_000) > 0
+    }
+
     /// The next call and its id.
     func call() -> (id: UInt64, request: Request)? {
         guard let frame = receive(), case .call(let request) = frame.body else { return nil }

@@ -2,8 +2,12 @@ public import RhythmCore
 import RhythmTLS
 import RhythmWire
 
-/// A client of one rhythmd: every call over one connection, which is made when it is needed and made again when it is
-/// lost.
+/// A client of one rhythmd, or of several that share a store: every call over one connection, which is made when it is
+/// needed and made again when it is lost.
+///
+/// With several addresses the client goes from one to the next by itself: when one cannot be reached, hangs up, goes
+/// away, is silent or says that it cannot work at present. What may be asked again is asked again there: reads, watches
+/// (which go on behind the last transition that they saw), and commands with a request id, which take effect once.
 ///
 /// ```swift
 /// let client = try RhythmClient(endpoint: "127.0.0.1:7744")
@@ -29,9 +33,11 @@ public final class RhythmClient: Sendable {
         public var timeout = Duration.seconds(30)
         /// How long one attempt to connect to one address may take.
         public var connectTimeout = Duration.seconds(5)
-        /// How long a call waits for a server that cannot be reached: zero lets it fail with the first failed attempt,
-        /// nil lets it wait for its timeout.
+        /// How long a call waits for a server that cannot be reached: zero lets it fail with the first failed attempt (of
+        /// several servers: when each has failed), nil lets it wait for its timeout.
         public var patience: Duration?
+        /// Begin with any one of several servers, so that many clients spread over them; else with the first.
+        public var startsAnywhere = false
         /// How many updates of one watch may wait for their reader; then the server is asked to keep the rest.
         public var bufferedUpdates = 1024
 
@@ -44,30 +50,56 @@ public final class RhythmClient: Sendable {
     /// Where rhythmd listens unless told otherwise.
     public static let standardEndpoint = Endpoint.standard.description
 
-    /// Where the server is.
-    public let endpoint: String
+    /// Where the servers are, in the order in which they are tried.
+    public let endpoints: [String]
     private let options: Options
     private let connection: ClientConnection
 
     /// Makes a client; nothing is connected until the first call.
-    /// - Parameter endpoint: `HOST:PORT`, `[IPV6]:PORT`, either with `tls://` or `tcp://` before it, or `unix:PATH`.
+    /// - Parameter endpoint: `HOST:PORT`, `[IPV6]:PORT`, either with `tls://` or `tcp://` before it, or `unix:PATH`;
+    ///   or several of these with commas between them.
     /// - Throws: INVALID_ARGUMENT if the endpoint is none of these, or a file of `options.tls` cannot be used.
-    public init(endpoint: String = RhythmClient.standardEndpoint, options: Options = Options()) throws(RhythmError) {
-        guard let parsed = Endpoint(endpoint, tls: options.tls != nil) else {
-            throw RhythmError(
-                .invalidArgument, reason: "BAD_ENDPOINT",
-                "'\(endpoint)' is no address; write HOST:PORT, tls://HOST:PORT or unix:PATH", field: "endpoint")
+    public convenience init(
+        endpoint: String = RhythmClient.standardEndpoint, options: Options = Options()
+    ) throws(RhythmError) {
+        let parts = endpoint.split(separator: ",", omittingEmptySubsequences: false)
+        try self.init(endpoints: parts.map { String($0.trimmingSpaces) }, options: options)
+    }
+
+    /// Makes a client of several servers that share a store; nothing is connected until the first call.
+    /// - Parameter endpoints: each as for ``init(endpoint:options:)``, tried in this order.
+    /// - Throws: INVALID_ARGUMENT if there is none, or one of them is no address.
+    public init(endpoints: [String], options: Options = Options()) throws(RhythmError) {
+        var parsed: [Endpoint] = []
+        for text in endpoints {
+            guard let endpoint = Endpoint(text, tls: options.tls != nil) else {
+                throw RhythmError(
+                    .invalidArgument, reason: "BAD_ENDPOINT",
+                    "'\(text)' is no address; write HOST:PORT, tls://HOST:PORT or unix:PATH, or several with commas",
+                    field: "endpoint")
+            }
+            if !parsed.contains(endpoint) { parsed.append(endpoint) }
         }
-        self.endpoint = parsed.description
+        guard !parsed.isEmpty else {
+            throw RhythmError(.invalidArgument, reason: "BAD_ENDPOINT", "a client needs an address", field: "endpoint")
+        }
+        self.endpoints = parsed.map(\.description)
         self.options = options
         let hello = Hello(
             clientName: options.clientName, clientVersion: options.clientVersion, token: options.token)
         var tls: TLSContext?
-        if case .tls = parsed { tls = try (options.tls ?? TLSOptions()).context() }
+        if parsed.contains(where: { if case .tls = $0 { true } else { false } }) {
+            tls = try (options.tls ?? TLSOptions()).context()
+        }
+        var configuration = ClientStateMachine.Configuration(
+            hello: hello, endpoints: self.endpoints, patience: options.patience)
+        if options.startsAnywhere { configuration.first = Int.random(in: 0..<parsed.count) }
         connection = ClientConnection(
-            endpoint: parsed, tls: tls, connectTimeout: options.connectTimeout,
-            configuration: .init(hello: hello, endpoint: parsed.description, patience: options.patience))
+            endpoints: parsed, tls: tls, connectTimeout: options.connectTimeout, configuration: configuration)
     }
+
+    /// The address of the server that is tried or in use.
+    public var endpoint: String { connection.endpoint }
 
     deinit { close() }
 
@@ -133,5 +165,14 @@ public final class RhythmClient: Sendable {
                 if Task.isCancelled { connection.submit(.cancel(key)) }
                 return taken
             }, lifetime: lifetime)
+    }
+}
+
+extension Substring {
+    /// Without the spaces around it.
+    var trimmingSpaces: Substring {
+        var rest = drop { $0 == " " }
+        while rest.last == " " { rest.removeLast() }
+        return rest
     }
 }

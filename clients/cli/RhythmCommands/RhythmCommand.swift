@@ -79,7 +79,7 @@ struct Rhythm: AsyncParsableCommand {
             as long as it is unambiguous.
 
             ENVIRONMENT:
-              RHYTHM_SERVER      where the server is, as --server
+              RHYTHM_SERVER      where the servers are, as --server
               RHYTHM_TOKEN       the token, if the server asks for one
               RHYTHM_TOKEN_FILE  a file that holds it, as --token-file
               RHYTHM_CA, RHYTHM_CERT, RHYTHM_KEY

@@ -33,7 +33,9 @@ actor ClientConnection {
 
     private nonisolated let lane: Lane
     private nonisolated let inbox = Mutex(Inbox())
-    private let endpoint: Endpoint
+    private let endpoints: [Endpoint]
+    /// The one that is tried or in use; changes before any call hears of it.
+    private nonisolated let present: Mutex<String>
     /// What `tls://` endpoints speak.
     private let tls: TLSContext?
     private let connectTimeout: Duration
@@ -53,16 +55,21 @@ actor ClientConnection {
     nonisolated var unownedExecutor: UnownedSerialExecutor { lane.asUnownedSerialExecutor() }
 
     init(
-        endpoint: Endpoint, tls: TLSContext?, connectTimeout: Duration, configuration: ClientStateMachine.Configuration
+        endpoints: [Endpoint], tls: TLSContext?, connectTimeout: Duration,
+        configuration: ClientStateMachine.Configuration
     ) {
         lane = Lane(label: "rhythm.client")
-        self.endpoint = endpoint
+        self.endpoints = endpoints
         self.tls = tls
         self.connectTimeout = connectTimeout
         machine = ClientStateMachine(configuration: configuration) { Double.random(in: 0...1) }
+        present = Mutex(machine.endpoint)
     }
 
     // MARK: - From any thread
+
+    /// The address that is tried or in use.
+    nonisolated var endpoint: String { present.withLock { $0 } }
 
     /// A key for a new call.
     nonisolated func makeKey() -> CallKey {
@@ -122,7 +129,7 @@ actor ClientConnection {
 
     private func perform(_ action: ClientStateMachine.Action, at now: Moment) {
         switch action {
-        case .connect: connect()
+        case .connect(let index): connect(to: index)
         case .write(let frame): write(frame, at: now)
         case .setFrameLimit(let limit):
             decoder.limit = limit
@@ -171,22 +178,24 @@ actor ClientConnection {
 // MARK: - The connection
 
 extension ClientConnection {
-    private func connect() {
+    private func connect(to index: Int) {
         generation += 1
         let generation = generation
+        let endpoint = endpoints[index]
+        present.withLock { $0 = endpoint.description }
         Connector.connect(to: endpoint, timeout: connectTimeout) { [lane, self] outcome in
-            lane.queue.async { self.assumeIsolated { $0.connected(outcome, generation) } }
+            lane.queue.async { self.assumeIsolated { $0.connected(outcome, endpoint, generation) } }
         }
     }
 
-    private func connected(_ outcome: Connector.Outcome, _ generation: Int) {
+    private func connected(_ outcome: Connector.Outcome, _ endpoint: Endpoint, _ generation: Int) {
         let now = Self.now()
         switch outcome {
         case .failure(let reason): feed(.connectFailed(reason.text), at: now)
         case .success(let descriptor):
             let session: TLSSession?
             do throws(TLSError) {
-                session = try makeSession()
+                session = try makeSession(endpoint)
             } catch {
                 Glibc.close(descriptor)
                 feed(.connectFailed(error.description), at: now)
@@ -204,7 +213,7 @@ extension ClientConnection {
         settle()
     }
 
-    private func makeSession() throws(TLSError) -> TLSSession? {
+    private func makeSession(_ endpoint: Endpoint) throws(TLSError) -> TLSSession? {
         guard case .tls(let host, _) = endpoint, let tls else { return nil }
         return try TLSSession(tls, .client(host: host))
     }
@@ -261,7 +270,7 @@ extension ClientConnection {
     private func failed(_ error: TLSError, at now: Moment) {
         guard error.kind == .certificate else { return lost(error.description, at: now) }
         disconnect()
-        feed(.refused(ClientError.tls(endpoint.description, why: error.description)), at: now)
+        feed(.refused(ClientError.tls(endpoint, why: error.description)), at: now)
     }
 
     private func lost(_ why: String, at now: Moment) {

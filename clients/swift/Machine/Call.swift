@@ -54,6 +54,8 @@ struct Call {
     var notBefore: Moment?
     /// It was written once, so nobody can say whether it took effect.
     var wasSent = false
+    /// What servers said that could not do it, by address.
+    var refusals: [Int: String] = [:]
     /// Refusals of a stream in a row.
     var backoff = Backoff()
 

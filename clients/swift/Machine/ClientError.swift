@@ -10,6 +10,12 @@ package enum ClientError {
             effect: effect)
     }
 
+    /// The same of several servers, with what came of each.
+    static func unreachable(_ reasons: String, effect: RhythmError.Effect) -> RhythmError {
+        RhythmError(
+            .unavailable, reason: "UNREACHABLE", "cannot reach any of the servers: \(reasons)", effect: effect)
+    }
+
     /// One side does not accept the certificate of the other.
     static func tls(_ endpoint: String, why: String) -> RhythmError {
         RhythmError(.unauthenticated, reason: "CERTIFICATE", "no TLS with rhythmd at \(endpoint): \(why)")

@@ -6,21 +6,20 @@ extension ClientStateMachine {
     /// Sees to it that a connection is made if there is none.
     mutating func ensureConnection(at now: Moment) {
         guard phase == .idle else { return }
-        let wait = backoff.next(random: random())
-        if wait == .zero {
+        switch addresses.choose(at: now, random: random()) {
+        case .connect(let index):
             phase = .connecting
-            actions.append(.connect)
-        } else {
-            phase = .waiting(until: now + wait)
+            actions.append(.connect(index))
+        case .wait(let until): phase = .waiting(until: until)
         }
     }
 
     mutating func greet(at now: Moment) {
         guard phase == .connecting else { return actions.append(.disconnect) }
-        phase = .greeting(until: now + configuration.helloTimeout)
+        phase = .greeting(until: now + addresses.helloTimeout(atMost: configuration.helloTimeout))
         lastHeard = now
         lastCallID = 0
-        keysByCallID = [:]
+        unbindAll()
         pingedAt = nil
         limits = nil
         actions.append(.write(ClientFrame(callID: 0, body: .hello(configuration.hello))))
@@ -29,17 +28,21 @@ extension ClientStateMachine {
     mutating func connectFailed(_ why: String, at now: Moment) {
         guard phase == .connecting else { return }
         phase = .idle
-        giveUp(why, at: now)
+        note(why, at: now)
         reconnectIfNeeded(at: now)
     }
 
-    /// The server was not reached: ends the calls that do not want to wait any longer.
-    private mutating func giveUp(_ why: String, at now: Moment) {
-        lastFailure = why
-        guard let patience = configuration.patience else { return }
-        for call in calls.values.sorted(by: { $0.key < $1.key })
-        where call.state == .queued && call.openedAt + patience <= now && !call.wasSent {
-            end(call, ClientError.unreachable(configuration.endpoint, why: why, effect: call.effect))
+    /// The server cannot be used: ends the calls for which that is one reason too many to wait.
+    private mutating func note(_ why: String, refusal: RhythmError? = nil, at now: Moment) {
+        addresses.failed(why, refusal: refusal, at: now, random: random())
+        for call in calls.values.sorted(by: { $0.key < $1.key }) where call.state == .queued {
+            if let error = addresses.refusal(since: call.openedAt) {
+                end(call, error)
+            } else if let patience = configuration.patience, call.openedAt + patience <= now, !call.wasSent,
+                addresses.allFailed(since: call.openedAt), let error = addresses.unreachable(effect: call.effect)
+            {
+                end(call, error)
+            }
         }
     }
 
@@ -55,16 +58,16 @@ extension ClientStateMachine {
         }
         phase = .ready
         limits = reply.limits
-        lastFailure = nil
+        farewell = nil
+        addresses.welcomed()
         actions.append(.setFrameLimit(Int(reply.limits.maxResponseBytes)))
         sendQueued(at: now)
     }
 
-    /// The server does not want this client: waiting would not help.
+    /// The server does not want this client: waiting would not help, another server might.
     mutating func refused(_ error: RhythmError, at now: Moment) {
-        for call in calls.values.sorted(by: { $0.key < $1.key }) where call.state == .queued { end(call, error) }
         actions.append(.disconnect)
-        disconnected(error.message, at: now)
+        disconnected(error.message, refusal: error, at: now)
     }
 
     mutating func goAway(_ goAway: GoAway, at now: Moment) {
@@ -76,7 +79,8 @@ extension ClientStateMachine {
         default: return
         }
         phase = .draining(until: now + .milliseconds(goAway.graceMilliseconds) + .seconds(1))
-        lastFailure = goAway.message.isEmpty ? goAway.reason : goAway.message
+        let why = goAway.message.isEmpty ? goAway.reason : goAway.message
+        farewell = why
         // What the server did not look at is safe to send again, whatever it is.
         for callID in keysByCallID.keys.filter({ $0 > goAway.lastCallID }).sorted() {
             if let key = keysByCallID[callID] {
@@ -84,14 +88,37 @@ extension ClientStateMachine {
                 requeue(key)
             }
         }
+        if addresses.hasOthers { moveOn(why) }
         finishDraining(at: now)
+    }
+
+    /// The server cannot do what a call asks for; another may.
+    ///
+    /// - Returns: false if the client stays with it.
+    mutating func leave(_ why: String, at now: Moment) -> Bool {
+        guard phase == .ready, addresses.mayLeave(at: now) else { return false }
+        phase = .draining(until: now + Self.leavingTime)
+        farewell = why
+        moveOn(why)
+        return true
+    }
+
+    /// How long a server that is left has for the calls that cannot be repeated elsewhere.
+    private static let leavingTime = Duration.seconds(5)
+
+    /// What may be asked again is asked elsewhere, now: only the rest waits for the server that goes, or is left.
+    private mutating func moveOn(_ why: String) {
+        for callID in keysByCallID.keys.sorted() {
+            guard let key = keysByCallID[callID], let call = calls[key], call.isRepeatable else { continue }
+            lose(call, why)
+        }
     }
 
     /// Hangs up once nothing more is awaited from a server that is going away.
     mutating func finishDraining(at now: Moment) {
         guard case .draining = phase, !calls.values.contains(where: { $0.callID != nil }) else { return }
         actions.append(.disconnect)
-        disconnected(lastFailure ?? "the server is going away", at: now)
+        disconnected(farewell ?? "the server is going away", at: now)
     }
 
     /// Pings a silent server and gives up on one that does not answer.
@@ -100,10 +127,7 @@ extension ClientStateMachine {
         case .waiting(let until):
             guard until <= now else { return }
             phase = .idle
-            queue.removeAll { calls[$0]?.state != .queued }
-            guard !queue.isEmpty else { return }
-            phase = .connecting
-            actions.append(.connect)
+            reconnectIfNeeded(at: now)
         case .greeting(let until):
             guard until <= now else { return }
             actions.append(.disconnect)
@@ -118,7 +142,7 @@ extension ClientStateMachine {
     }
 
     private mutating func keepAlive(at now: Moment) {
-        let interval = Duration.milliseconds(limits?.pingIntervalMilliseconds ?? 15_000)
+        let interval = silenceAllowed
         if let pingedAt {
             guard pingedAt + interval <= now else { return }
             actions.append(.disconnect)
@@ -130,25 +154,26 @@ extension ClientStateMachine {
     }
 
     /// The connection is gone. What may be sent again waits for the next one; the rest ends.
-    mutating func disconnected(_ why: String, at now: Moment) {
-        switch phase {
-        case .greeting:
-            phase = .idle
-            giveUp(why, at: now)
-        case .ready, .draining:
-            phase = .idle
-            lastFailure = why
-            for call in calls.values.sorted(by: { $0.key < $1.key }) where call.callID != nil {
-                lose(call, why)
-            }
+    mutating func disconnected(_ why: String, refusal: RhythmError? = nil, at now: Moment) {
+        let before = phase
+        switch before {
+        case .greeting, .ready, .draining: phase = .idle
         case .idle, .waiting, .connecting, .closed: return
         }
-        keysByCallID = [:]
+        for call in calls.values.sorted(by: { $0.key < $1.key }) where call.callID != nil { lose(call, why) }
+        var wasGreeting = false
+        if case .greeting = before { wasGreeting = true }
+        if wasGreeting || refusal != nil {
+            note(why, refusal: refusal, at: now)
+        } else {
+            addresses.failed(why, at: now, random: random())
+        }
+        unbindAll()
         reconnectIfNeeded(at: now)
     }
 
     private mutating func lose(_ call: Call, _ why: String) {
-        let error = ClientError.lost(configuration.endpoint, why: why, effect: call.effect)
+        let error = ClientError.lost(addresses.text, why: why, effect: call.effect)
         guard call.isRepeatable else { return end(call, error) }
         requeue(call.key)
         if case .watch = call.kind { actions.append(.deliver(call.key, .watch(.interrupted(error)))) }

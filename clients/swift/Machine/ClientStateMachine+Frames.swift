@@ -17,7 +17,7 @@ extension ClientStateMachine {
             ended(call, with: error, at: now)
         case .reply(let reply):
             guard let call = call(frame.callID) else { return }
-            backoff.reset()
+            addresses.isProven = true
             if call.isStream { return end(call, ClientError.badAnswer("one reply to a stream", effect: call.effect)) }
             remove(call)
             actions.append(.complete(call.key, .success(.reply(reply))))
@@ -33,7 +33,7 @@ extension ClientStateMachine {
 
     private mutating func pong(_ data: UInt64) {
         guard data > 0, let call = calls[CallKey(rawValue: data - 1)], case .ping = call.kind else { return }
-        backoff.reset()
+        addresses.isProven = true
         remove(call)
         actions.append(.complete(call.key, .success(.pong)))
     }
@@ -54,7 +54,7 @@ extension ClientStateMachine {
         guard let key = keysByCallID[callID], let index = calls.index(forKey: key),
             let verdict = calls.values[index].take(event)
         else { return }
-        backoff.reset()
+        addresses.isProven = true
         switch verdict {
         case .deliver(let update):
             calls.values[index].backoff.reset()
@@ -68,7 +68,7 @@ extension ClientStateMachine {
 
     private mutating func take(_ data: LogData, callID: UInt64) {
         guard let key = keysByCallID[callID], let index = calls.index(forKey: key) else { return }
-        backoff.reset()
+        addresses.isProven = true
         calls.values[index].backoff.reset()
         if let chunk = calls.values[index].take(data) { actions.append(.deliver(key, .log(chunk))) }
     }
@@ -79,23 +79,50 @@ extension ClientStateMachine {
             guard call.isStream else {
                 return end(call, ClientError.badAnswer("an end without an answer", effect: call.effect))
             }
-            backoff.reset()
+            addresses.isProven = true
             return finish(call)
         }
         if call.isStream, error.code == .unavailable || call.hasStarted && error.code == .resourceExhausted {
             if case .watch = call.kind { actions.append(.deliver(call.key, .watch(.interrupted(error)))) }
-            return retry(call.key, after: error.retryAfter, at: now)
+            retry(call.key, after: error.retryAfter, at: now)
+            // The watch has reached its age, or the reader asks too often: another server would say the same.
+            if error.code == .unavailable, error.reason != "WATCH_AGE" { _ = leave(error.message, at: now) }
+            return
         }
         if case .draining = phase, error.code == .unavailable, error.effect == .none || call.isRepeatable {
             return requeue(call.key)
+        }
+        if error.code == .unavailable, error.effect == .none || call.isRepeatable, ask(call, elsewhere: error, at: now)
+        {
+            return
         }
         if case .watch(var tracker) = call.kind, let gone = tracker.target(of: error), tracker.forget(gone) {
             calls[call.key]?.kind = .watch(tracker)
             actions.append(.deliver(call.key, .watch(.deleted(gone))))
             return requeue(call.key)
         }
-        backoff.reset()
+        addresses.isProven = true
         end(call, error)
+    }
+
+    /// One server cannot do it now: perhaps another can. Each is asked once.
+    ///
+    /// - Returns: false if the error is the call's end.
+    private mutating func ask(_ call: Call, elsewhere error: RhythmError, at now: Moment) -> Bool {
+        guard addresses.hasOthers else { return false }
+        var refusals = call.refusals
+        refusals[addresses.current] = "\(addresses.text): \(error.message)"
+        guard refusals.count < addresses.count else {
+            var last = error
+            let said = refusals.sorted { $0.key < $1.key }.map(\.value).joined(separator: "; ")
+            last.message = "none of the servers can do it now: \(said)"
+            end(call, last)
+            return true
+        }
+        guard leave(error.message, at: now) else { return false }
+        calls[call.key]?.refusals = refusals
+        if calls[call.key]?.callID != nil { requeue(call.key) }
+        return true
     }
 
     /// Asks for a stream again: at once the first time, then after growing waits.

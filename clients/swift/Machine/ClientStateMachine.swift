@@ -11,16 +11,25 @@ package struct ClientStateMachine: Sendable {
     /// What does not change.
     package struct Configuration: Sendable {
         package var hello: Hello
-        /// For messages.
-        package var endpoint: String
-        /// Calls wait this long for a first connection before they fail; nil lets them wait for their deadline.
+        /// Where the servers are, in the order in which they are tried; for messages.
+        package var endpoints: [String]
+        /// Which of them is tried first.
+        package var first = 0
+        /// Calls wait this long for a first connection before they fail; nil lets them wait for their deadline. They fail
+        /// at the earliest when each server was tried.
         package var patience: Duration?
         /// How long the server may take to answer the hello.
         package var helloTimeout = Duration.seconds(5)
+        /// Where there are other servers, one that owes an answer and is silent for this long is pinged; after as long
+        /// again it is left.
+        package var suspicion = Duration.seconds(2)
+        /// The same for one that owes nothing but what streams will tell.
+        package var streamSuspicion = Duration.seconds(5)
 
-        package init(hello: Hello, endpoint: String, patience: Duration?) {
+        package init(hello: Hello, endpoints: [String], patience: Duration?) {
+            precondition(!endpoints.isEmpty, "a client needs an address")
             self.hello = hello
-            self.endpoint = endpoint
+            self.endpoints = endpoints
             self.patience = patience
         }
     }
@@ -51,7 +60,8 @@ package struct ClientStateMachine: Sendable {
 
     /// What is to be done, in this order.
     package enum Action: Sendable {
-        case connect
+        /// To the endpoint with this index.
+        case connect(Int)
         case write(ClientFrame)
         case setFrameLimit(Int)
         case disconnect
@@ -85,13 +95,15 @@ package struct ClientStateMachine: Sendable {
     /// Calls in state `queued`, in the order in which they are to be written; may name calls that have ended.
     var queue: Deque<CallKey> = []
     var keysByCallID: [UInt64: CallKey] = [:]
+    /// How many of those have one answer.
+    var answersOwed = 0
     var lastCallID: UInt64 = 0
-    var backoff = Backoff()
+    var addresses: Addresses
     var limits: ConnectionLimits?
     var lastHeard = Moment(nanoseconds: 0)
     var pingedAt: Moment?
-    /// Why the last attempt to connect failed.
-    var lastFailure: String?
+    /// Why the server goes away.
+    var farewell: String?
     var wakeUps = WakeUps()
     var actions: [Action] = []
 
@@ -99,6 +111,7 @@ package struct ClientStateMachine: Sendable {
     package init(configuration: Configuration, random: @escaping @Sendable () -> Double) {
         self.configuration = configuration
         self.random = random
+        addresses = Addresses(configuration.endpoints, first: configuration.first)
     }
 
     /// Takes one event and says what is to be done.
@@ -151,10 +164,21 @@ package struct ClientStateMachine: Sendable {
     /// How many calls have not ended; for tests.
     package var openCalls: Int { calls.count }
 
+    /// The call that was written under this id, if it is open; for tests.
+    package func key(of callID: UInt64) -> CallKey? { keysByCallID[callID] }
+
     /// When a silent connection is pinged, or given up.
-    private var nextPing: Moment {
-        (pingedAt ?? lastHeard) + .milliseconds(limits?.pingIntervalMilliseconds ?? 15_000)
+    private var nextPing: Moment { (pingedAt ?? lastHeard) + silenceAllowed }
+
+    /// How long the server may be silent before it is pinged, and after that.
+    var silenceAllowed: Duration {
+        let announced = Duration.milliseconds(limits?.pingIntervalMilliseconds ?? 15_000)
+        guard addresses.hasOthers, !keysByCallID.isEmpty else { return announced }
+        return min(announced, answersOwed > 0 ? configuration.suspicion : configuration.streamSuspicion)
     }
+
+    /// The address that is tried or in use.
+    package var endpoint: String { addresses.text }
 }
 
 // MARK: - Calls
@@ -198,7 +222,7 @@ extension ClientStateMachine {
     /// Tells the server that nobody waits for this call any more.
     private mutating func revoke(_ call: Call) {
         guard let callID = call.callID else { return }
-        keysByCallID[callID] = nil
+        unbind(call)
         if case .ping = call.kind { return }
         actions.append(.write(ClientFrame(callID: callID, body: .cancel)))
     }
@@ -211,12 +235,24 @@ extension ClientStateMachine {
 
     mutating func remove(_ call: Call) {
         calls[call.key] = nil
-        if let callID = call.callID { keysByCallID[callID] = nil }
+        unbind(call)
+    }
+
+    /// What still comes under the id of the call is nobody's.
+    private mutating func unbind(_ call: Call) {
+        guard let callID = call.callID, keysByCallID.removeValue(forKey: callID) != nil else { return }
+        if !call.isStream { answersOwed -= 1 }
+    }
+
+    /// All connections are gone, and with them what was asked on them.
+    mutating func unbindAll() {
+        keysByCallID = [:]
+        answersOwed = 0
     }
 
     /// Puts a call that was open, or parked, among those that wait to be written.
     mutating func requeue(_ key: CallKey, notBefore: Moment? = nil) {
-        if let callID = calls[key]?.callID { keysByCallID[callID] = nil }
+        if let call = calls[key] { unbind(call) }
         calls[key]?.state = .queued
         calls[key]?.notBefore = notBefore
         queue.append(key)
@@ -266,6 +302,7 @@ extension ClientStateMachine {
         calls[call.key]?.state = .open(callID: lastCallID)
         calls[call.key]?.wasSent = true
         keysByCallID[lastCallID] = call.key
+        if !call.isStream { answersOwed += 1 }
         let left = call.serverDeadline.map { max(1, $0.since(now).wholeMilliseconds) } ?? 0
         actions.append(
             .write(
@@ -291,8 +328,8 @@ extension ClientStateMachine {
     }
 
     private func expired(_ call: Call, at now: Moment) -> RhythmError {
-        if call.state == .queued, phase != .ready, let lastFailure {
-            return ClientError.unreachable(configuration.endpoint, why: lastFailure, effect: call.effect)
+        if call.state == .queued, phase != .ready, let error = addresses.unreachable(effect: call.effect) {
+            return error
         }
         return ClientError.deadline(call, at: now)
     }
@@ -303,6 +340,6 @@ extension ClientStateMachine {
         if phase != .idle, phase != .closed { actions.append(.disconnect) }
         phase = .closed
         queue = []
-        keysByCallID = [:]
+        unbindAll()
     }
 }

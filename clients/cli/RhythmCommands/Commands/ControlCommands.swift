@@ -3,6 +3,18 @@ import Foundation
 import RhythmClient
 import RhythmCore
 
+/// How a repetition of a command is told from another one.
+struct RequestOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Names the request: the same again, on any server of the store, changes nothing more. (default: a new one)",
+            valueName: "id"))
+    var requestId: String?
+
+    /// What was given, or one that nobody has used.
+    var id: String { requestId ?? UUID().uuidString.lowercased() }
+}
+
 struct PauseCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pause",
@@ -24,13 +36,15 @@ struct PauseCommand: AsyncParsableCommand {
     @Flag(help: "Wait no longer for a step that does not stop; it may still run.")
     var force = false
 
+    @OptionGroup var request: RequestOptions
+
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
         let client = try server.client()
         let workflow = try await client.workflow(id)
         let result = try await client.pause(
-            workflow, mode: afterStep ? .afterStep : .now, force: force, requestID: UUID().uuidString.lowercased())
+            workflow, mode: afterStep ? .afterStep : .now, force: force, requestID: request.id)
         try ReceiptReport(workflow, result).print(json: server.json)
     }
 }
@@ -63,13 +77,15 @@ struct ResumeCommand: AsyncParsableCommand {
             """)
     var force = false
 
+    @OptionGroup var request: RequestOptions
+
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
         let client = try server.client()
         let workflow = try await client.workflow(id)
         let result = try await client.resume(
-            workflow, args: args?.json, fromStep: from, force: force, requestID: UUID().uuidString.lowercased())
+            workflow, args: args?.json, fromStep: from, force: force, requestID: request.id)
         try ReceiptReport(workflow, result).print(json: server.json)
     }
 }
@@ -92,12 +108,14 @@ struct CancelCommand: AsyncParsableCommand {
     @Flag(help: "Wait no longer for a step that does not stop; it may still run.")
     var force = false
 
+    @OptionGroup var request: RequestOptions
+
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
         let client = try server.client()
         let workflow = try await client.workflow(id)
-        let result = try await client.cancel(workflow, force: force, requestID: UUID().uuidString.lowercased())
+        let result = try await client.cancel(workflow, force: force, requestID: request.id)
         try ReceiptReport(workflow, result).print(json: server.json)
     }
 }

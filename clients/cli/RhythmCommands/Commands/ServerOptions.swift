@@ -8,11 +8,12 @@ struct ServerOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            Where the server is: HOST:PORT, tls://HOST:PORT or unix:PATH. (default: RHYTHM_SERVER, else \
+            Where the server is: HOST:PORT, tls://HOST:PORT or unix:PATH. Several, with commas or by repeating the \
+            option, are servers of one store: where one is away the next is asked. (default: RHYTHM_SERVER, else \
             \(RhythmClient.standardEndpoint))
             """,
             valueName: "address"))
-    var server: String?
+    var server: [String] = []
 
     @Flag(help: "HOST:PORT means tls://HOST:PORT; so do the next three options.")
     var tls = false
@@ -49,7 +50,8 @@ struct ServerOptions: ParsableArguments {
         options.timeout = timeout.duration
         options.connectTimeout = min(.seconds(5), timeout.duration)
         options.patience = .zero
-        let endpoint = server ?? Terminal.environment("RHYTHM_SERVER") ?? RhythmClient.standardEndpoint
+        let given = server.isEmpty ? nil : server.joined(separator: ",")
+        let endpoint = given ?? Terminal.environment("RHYTHM_SERVER") ?? RhythmClient.standardEndpoint
         return try RhythmClient(endpoint: endpoint, options: options)
     }
 

@@ -49,7 +49,7 @@ actor Watcher {
         }
         if isDisconnected {
             isDisconnected = false
-            notice("the server is back")
+            notice(client.endpoints.count > 1 ? "it goes on with \(client.endpoint)" : "the server is back")
         }
         let now = Terminal.now()
         let line = board.take(update, now: now, style: terminal.style)
