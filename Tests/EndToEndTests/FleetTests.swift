@@ -48,18 +48,17 @@ import Testing
     func serverDies() async throws {
         let world = try await FleetWorld.shared
         try await world.with(servers: 2) { servers in
-            let (first, second) = (try servers[0].client(), try servers[1].client())
-            var ids: [WorkflowID] = []
-            for _ in 0..<6 {
-                ids.append(
-                    try await first.start(FleetWorld.spec(steps: 3, task: "sleep", kwargs: #"{"seconds":0.5}"#))
-                        .workflow.id)
-            }
-            _ = try await first.wait(for: ids[0]) { $0.steps[0].current?.status == .success }
+            let second = try servers[1].client()
+            let people = FleetPeople(Self.name("dies"), world, [try servers[0].client(), second])
+            for workflow in 0..<6 { try await people.start(workflow, steps: 3, seconds: 0.5, on: 0) }
+            try await people.waitUntilOne("succeeds") { $0.succeeded }
+            people.clerk.book.note(.serverKilled, "")
             try await servers[0].killNow()
-            try await expectAllDone(ids, second, world)
+            try await people.expectTheEnd(askers: [second])
         }
     }
+
+    private static func name(_ word: String) -> String { "\(word)\(UInt32.random(in: 0 ... .max))" }
 
     /// `RHYTHM_CHAOS_SLEEP` gives the seconds it is stopped for, with the lease that servers have by themselves.
     @Test("a server that slept beyond its lease finds its work done by another, and disturbs nothing")
@@ -68,35 +67,21 @@ import Testing
         let sleep = ProcessInfo.processInfo.environment["RHYTHM_CHAOS_SLEEP"].flatMap { Double($0) }
         try await world.with(servers: 2, lease: sleep == nil ? 2 : nil) { servers in
             let (first, second) = (try servers[0].client(), try servers[1].client())
-            var ids: [WorkflowID] = []
-            for _ in 0..<6 {
-                ids.append(
-                    try await first.start(FleetWorld.spec(steps: 3, task: "sleep", kwargs: #"{"seconds":0.5}"#))
-                        .workflow.id)
-            }
-            _ = try await first.wait(for: ids[0]) { $0.steps[0].current?.status == .success }
+            let people = FleetPeople(Self.name("sleeps"), world, [first, second])
+            for workflow in 0..<6 { try await people.start(workflow, steps: 3, seconds: 0.5, on: 0) }
+            try await people.waitUntilOne("succeeds") { $0.succeeded }
             let child = try #require(servers[0].child)
+            people.clerk.book.note(.serverStopped, "")
             child.signal(SIGSTOP)
             let wakesUp = ContinuousClock.now + .seconds(sleep ?? 0)
-            try await expectAllDone(ids, second, world)
+            try await people.expectTheEnd(askers: [second])
             try await Task.sleep(until: wakesUp, clock: .continuous)
             child.signal(SIGCONT)
-            for id in ids {
-                let workflow = try await first.wait(for: id) { $0.status == .success }
-                #expect(world.runs(of: workflow).values.allSatisfy { $0 == 1 })
-            }
+            people.clerk.book.healed(.serverStopped, "")
+            try await people.expectTheEnd()
             // It works again: what it starts now ends.
             let id = try await first.start(FleetWorld.spec(steps: 2)).workflow.id
             #expect(try await first.waitUntilDone(id).status == .success)
-        }
-    }
-
-    private func expectAllDone(_ ids: [WorkflowID], _ client: RhythmClient, _ world: FleetWorld) async throws {
-        for id in ids {
-            let workflow = try await client.wait(for: id, seconds: 90) { $0.status.isDone }
-            #expect(workflow.status == .success)
-            let runs = world.runs(of: workflow)
-            #expect(runs.values.allSatisfy { $0 == 1 }, "\(runs)")
         }
     }
 }

@@ -76,15 +76,6 @@ final class FleetWorld: Sendable {
         }
     }
 
-    /// How often workers began each attempt of a workflow.
-    func runs(of workflow: Workflow) -> [String: Int] {
-        var runs: [String: Int] = [:]
-        for step in workflow.steps {
-            runs[step.spec.name] = step.attempts.map { marks.runs(of: $0.id) }.reduce(0, +)
-        }
-        return runs
-    }
-
     static func spec(
         steps: Int, task: String = "forward", queue: String = "fleet", kwargs: String = "{}"
     ) throws -> WorkflowSpec {

@@ -25,6 +25,10 @@ extension Court {
                         + " (\(call.command), \(call.fields["status"] ?? ""))")
                 continue
             }
+            if isQuiet, let run = workflow.runs.first(where: { isAtWork($0, at: told) }) {
+                let what = "a client was told that nothing runs of it (\(call.command)) while \(name(run)) was at work"
+                if repeatedByCelery.contains(run.id) { explain(what) } else { violate(what) }
+            }
             guard isHold else { continue }
             let fresh = Set(later.map(\.id)).subtracting(known)
             let alive = workflow.runs.filter { $0.begin.line < told.line && isSeenAlive($0, after: told, in: workflow) }
@@ -33,6 +37,11 @@ extension Court {
                 violate("\(begun.joined(separator: ", ")) began after the answer to a \(call.command)")
             }
         }
+    }
+
+    /// As it wrote down itself; of one that never wrote its end nobody can say.
+    private func isAtWork(_ run: RunRecord.Run, at told: RunRecord.Moment) -> Bool {
+        run.begin.line < told.line && (run.end?.line ?? 0) > told.line
     }
 
     private func isSeenAlive(_ run: RunRecord.Run, after told: RunRecord.Moment, in workflow: Case) -> Bool {
