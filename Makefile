@@ -1,7 +1,7 @@
 # Rhythm: `make demo` runs the main job, `make test` passes the tests; both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps python build demo demo-celery test sim chaos fuzz mutate tsan asan bench bench-celery proto format check clean
+.PHONY: help deps python build demo demo-celery test sim chaos matrix fuzz mutate tsan asan bench bench-celery proto format check clean
 
 BUILD ?= .build
 SWIFT_BUILD = swift build --scratch-path $(BUILD)
@@ -49,6 +49,12 @@ chaos: python ## Kill the server under 100 workflows (ROUNDS=10), and all that C
 	RHYTHM_CHAOS_STREAMS=1 RHYTHM_CHAOS_CELERY=100 RHYTHM_CHAOS_SECONDS=150 swift test --scratch-path $(BUILD) \
 	    --skip-build --filter CeleryChaosTests
 	RHYTHM_CHAOS_SLEEP=120 swift test --scratch-path $(BUILD) --skip-build --filter FleetTests/serverSleeps
+	RHYTHM_CHAOS_PARTITION=40 swift test --scratch-path $(BUILD) --skip-build --filter FleetFaultTests
+
+matrix: python ## Run the main story over all pairs of Celery's settings (ROWS=3,17 some of them, WIDTH=2 at a time)
+	$(SWIFT_BUILD) --build-tests
+	RHYTHM_MATRIX=$${ROWS:-all} RHYTHM_MATRIX_WIDTH=$${WIDTH:-2} swift test --scratch-path $(BUILD) --skip-build \
+	    --filter '^EndToEndTests\.MatrixTests'
 
 fuzz: deps ## Feed the decoders what libFuzzer thinks of (SECONDS=60 for each)
 	@SECONDS_EACH=$(or $(SECONDS),60) .ci/fuzz

@@ -32,6 +32,10 @@ package final class CeleryWorker: Sendable {
         package var settings: [String: String] = [:]
         /// Further arguments of `celery worker`.
         package var arguments: [String] = []
+        /// Further variables of its environment.
+        package var environment: [String: String] = [:]
+        /// The module in `Tests/CeleryApp` that holds its application.
+        package var application = "app"
 
         package init(_ version: Version, broker: String, backend: String, queues: [String], name: String = "w1") {
             self.version = version
@@ -130,7 +134,8 @@ extension CeleryWorker {
     private static func arguments(_ configuration: Configuration, _ nodeName: String) -> [String] {
         let application = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
         return [
-            "-m", "celery", "--app", "app", "--workdir", "/\(application)/Tests/CeleryApp", "worker", "--loglevel",
+            "-m", "celery", "--app", configuration.application, "--workdir", "/\(application)/Tests/CeleryApp",
+            "worker", "--loglevel",
             "info",
             "--hostname", nodeName, "--queues", configuration.queues.joined(separator: ","), "--concurrency",
             String(configuration.concurrency),
@@ -145,6 +150,6 @@ extension CeleryWorker {
         ]
         if let marks = configuration.marks { environment["RHYTHM_APP_MARKS"] = marks }
         for (name, value) in configuration.settings { environment["RHYTHM_APP_" + name] = value }
-        return environment
+        return environment.merging(configuration.environment) { $1 }
     }
 }

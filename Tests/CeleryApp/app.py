@@ -322,7 +322,7 @@ PLAIN = {
     "immune": immune, "count": count, "clock": clock, "slow": slow, "sleep": sleep, "retry_twice": retry_twice, "suicide": suicide,
     "huge": huge, "special": special, "ignore": ignore, "unserializable": unserializable, "object": as_object,
     "leave": leave, "nothing": nothing, "brief": brief, "reluctant": reluctant, "flaky": flaky,
-    "announce": announce,
+    "announce": announce, "limited": forward,
 }
 
 for name in variable("WITHOUT").split():

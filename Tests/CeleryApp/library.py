@@ -23,6 +23,13 @@ def start(identifier, *args):
     sca_rhythm.Workflow(app, identifier).start(*[json.loads(arg) for arg in args])
 
 
+def begin(text, *args):
+    """A workflow of this description, made and started."""
+    identifier = create(text)
+    start(identifier, *args)
+    return identifier
+
+
 def pause(identifier):
     return sca_rhythm.Workflow(app, identifier).pause()
 
@@ -86,7 +93,7 @@ def shown(value):
 
 
 COMMANDS = {
-    "create": create, "start": start, "pause": pause, "resume": resume, "resume_slowly": resume_slowly,
+    "create": create, "begin": begin, "start": start, "pause": pause, "resume": resume, "resume_slowly": resume_slowly,
     "embellished": embellished, "document": document, "delete_field": delete_field, "purge": purge,
     "waiting": waiting,
 }

@@ -25,7 +25,7 @@ struct TestPlace: Sendable {
     /// Called for each issue of a test that is marked ``Testing/Trait/showsServerLog``.
     static func noteIssue() { verdict?.hasIssues.withLock { $0 = true } }
 
-    static func with(_ body: (TestPlace) async throws -> Void) async throws {
+    static func with<Outcome>(_ body: (TestPlace) async throws -> Outcome) async throws -> Outcome {
         var template = Array("/tmp/rhythm-e2e.XXXXXX".utf8CString)
         let made = template.withUnsafeMutableBufferPointer { buffer in
             buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) }
@@ -42,7 +42,7 @@ struct TestPlace: Sendable {
                 atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         }
         do {
-            try await $verdict.withValue(verdict) { try await body(place) }
+            return try await $verdict.withValue(verdict) { try await body(place) }
         } catch {
             verdict.hasIssues.withLock { $0 = true }
             throw error
