@@ -23,7 +23,8 @@ extension Engine {
 
     /// What the store was asked last may be done later than it looks.
     func expectLateWrites() {
-        guard remote != nil else { return }
+        // What is stored is another one's to follow.
+        guard remote != nil, storeTrouble?.code != .replaced else { return }
         reconciliation = Reconciliation(dueAt: clock.now() + Self.firstPause, pause: Self.firstPause)
     }
 

@@ -12,12 +12,34 @@ extension Engine {
         leaseDueAt = now + shared.renewalInterval
         do throws(StoreError) {
             try shared.renewLease()
+            if storeTrouble?.code == .replaced {
+                logger.notice("this server's lease is its own again")
+                storeTrouble = nil
+                expectLateWrites()
+            }
             adopt(try shared.claimOrphans(limit: Self.claimLimit))
         } catch {
             logger.error("the lease was not renewed: \(error)")
             leaseDueAt = now + Self.storeRetryInterval
             expectLateWrites()
+            if error.code == .replaced { standDown(error) }
         }
+    }
+
+    /// Another server goes by this one's id: by what is stored, everything is that one's to follow.
+    private func standDown(_ error: StoreError) {
+        storeTrouble = error
+        reconciliation = nil
+        if active.isEmpty { return }
+        logger.critical("nothing is followed here any more", metadata: ["count": "\(active.count)"])
+        var publication = Publication()
+        for workflow in active.values.sorted(by: { $0.id < $1.id }) {
+            unsavedProgress[workflow.id] = nil
+            letGo(of: workflow, &publication)
+        }
+        doubtful = [:]
+        heldReports = []
+        publish(publication)
     }
 
     /// Whether the workflow, as it was last read or stored here, is this server's to follow.
@@ -26,7 +48,7 @@ extension Engine {
     /// Lets the others take over at once.
     func endLease() {
         leaseDueAt = nil
-        shared?.endLease()
+        (store as? any SharedStore)?.endLease()
     }
 
     /// Follows workflows from now on.

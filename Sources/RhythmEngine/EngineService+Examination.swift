@@ -31,6 +31,7 @@ extension StoreError.Code {
         case .readOnly, .permission: "let the server's user write to it"
         case .corrupt: "keep a copy of it, then restore a backup"
         case .inUse: "stop the other server, or give this one a store of its own"
+        case .replaced: "stop one of the two, and remove the file server-id of the data directory that is a copy"
         case .tooNew: "run the version of the server that wrote it, or a later one"
         case .tooOld: "give this server a store of its own, or run the version that wrote it"
         case .unavailable, .conflict:

@@ -1,10 +1,15 @@
 import CMongoC
+import Glibc
 import Logging
 
 /// The driver as a whole: begun once for the process and never ended, because pools may live until it exits.
-enum MongoLibrary {
+package enum MongoLibrary {
     /// Begins it; later calls cost nothing.
     static func begin() { _ = begun }
+
+    /// Removes what the driver counts in shared memory under the id of this process, for one that is about to end without
+    /// any tidying up.
+    package static func forgetCounters() { shm_unlink("/mongoc-\(getpid())") }
 
     private static let begun: Void = {
         // Before the driver's own first message, which would go to standard error.

@@ -12,23 +12,28 @@ package final class PeerExchange: Sendable {
     private let subscriber: AMQPSubscriber
     private let exchange: String
     private let serverID: String
+    private let incarnation: String
 
     /// Begins to carry the engine's news to the others, and theirs to it.
     ///
     /// - Parameters:
     ///   - group: what the servers have in common, such as the name of their database.
-    ///   - serverID: tells this server's own messages from those of others.
+    ///   - serverID: names this server.
+    ///   - incarnation: tells this server's own messages from those of others, should they go by its id.
     package init(
-        _ address: AMQPAddress, group: String, serverID: String, engine: EngineService,
+        _ address: AMQPAddress, group: String, serverID: String, incarnation: String,
+        engine: EngineService,
         logger: Logger = Logger(label: "rhythm.peers")
     ) {
         exchange = "rhythm.\(group).changes"
         self.serverID = serverID
+        self.incarnation = incarnation
         var settings = AMQPSettings(logger: logger)
         // Old news is no news: whoever is back reads the store.
         settings.patience = .seconds(1)
         publisher = AMQPPublisher(address, settings: settings)
-        let queue = "\(exchange).\(serverID)"
+        // Its own, also of two that go by one id: else each would get half of the news.
+        let queue = "\(exchange).\(serverID).\(incarnation.prefix(8))"
         subscriber = AMQPSubscriber(
             address,
             declarations: [
@@ -43,7 +48,7 @@ package final class PeerExchange: Sendable {
                 if case .ready(again: true) = state { engine?.recheckForeign() }
             },
             onDelivery: { [weak engine] delivery in
-                guard let news = PeerNews(delivery.body), news.server != serverID else { return }
+                guard let news = PeerNews(delivery.body), news.incarnation != incarnation else { return }
                 engine?.take(news.publication)
             })
         engine.observe { [weak self] publication in self?.tell(publication) }
@@ -52,7 +57,7 @@ package final class PeerExchange: Sendable {
     private func tell(_ publication: Publication) {
         // What came from another server must not go round for ever.
         if publication.isNews { return }
-        let news = PeerNews(server: serverID, publication)
+        let news = PeerNews(server: serverID, incarnation: incarnation, publication)
         guard !news.isEmpty else { return }
         let message = AMQPMessage(
             exchange: exchange, routingKey: "", mandatory: false, contentType: "application/json", persistent: false,

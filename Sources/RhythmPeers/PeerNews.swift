@@ -7,12 +7,14 @@ import RhythmEngine
 /// earlier message would have told had it not been lost. Progress is told in full, because it is stored late.
 struct PeerNews {
     var server: String
+    var incarnation: String
     var foreign: [Publication.ForeignChange]
     var progress: [Publication.ProgressUpdate]
     var deleted: [WorkflowID]
 
-    init(server: String, _ publication: Publication) {
+    init(server: String, incarnation: String, _ publication: Publication) {
         self.server = server
+        self.incarnation = incarnation
         foreign = publication.changes.map { .init(id: $0.workflow.id, version: $0.workflow.version) }
         progress = publication.progress
         deleted = publication.deleted
@@ -24,7 +26,7 @@ struct PeerNews {
 
     var text: String {
         JSONValue.object([
-            .init("server", .string(server)),
+            .init("server", .string(server)), .init("incarnation", .string(incarnation)),
             .init(
                 "changed",
                 .array(foreign.map { .array([.string($0.id.rawValue), .integer($0.version)]) })),
@@ -39,6 +41,8 @@ struct PeerNews {
             let server = json["server"]?.stringValue
         else { return nil }
         self.server = server
+        // Servers of before do not say it.
+        incarnation = json["incarnation"]?.stringValue ?? ""
         foreign = (json["changed"]?.arrayValue ?? []).compactMap { entry in
             guard let pair = entry.arrayValue, pair.count == 2, let id = pair[0].stringValue,
                 let version = pair[1].intValue

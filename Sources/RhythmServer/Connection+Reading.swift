@@ -172,6 +172,10 @@ extension Connection {
         case .success(let caller): self.caller = caller
         case .failure(let error): return turnAway(error)
         }
+        if let refusal = server.startRefusal {
+            send(.status(refusal), call: 0)
+            return hangUp(refusal.reason, refusal.message)
+        }
         phase = .ready
         introduced()
         clientName = hello.clientName

@@ -13,11 +13,9 @@ package final class Server: Sendable {
     private let lane = Lane(label: "rhythm.server")
     let driver: ServerDriver
 
-    /// Makes a server; nothing happens until ``start()``.
-    package init(
-        engine: EngineService, configuration: ServerConfiguration, logger: Logger = Logger(label: "rhythm.server")
-    ) {
-        driver = ServerDriver(engine: engine, configuration: configuration, logger: logger, lane: lane)
+    /// Makes a server; nothing happens until ``listen()``.
+    package init(configuration: ServerConfiguration, logger: Logger = Logger(label: "rhythm.server")) {
+        driver = ServerDriver(configuration: configuration, logger: logger, lane: lane)
     }
 
     deinit {
@@ -26,22 +24,49 @@ package final class Server: Sendable {
         lane.queue.async { driver.assumeIsolated { $0.end() } }
     }
 
-    /// Listens. Called once, when the engine has started.
+    /// Listens. Called once. Peers get UNAVAILABLE until ``begin(_:)``, and come again.
     ///
     /// - Returns: where it really listens: with the ports that the system chose.
     /// - Throws: UNAVAILABLE naming the address that could not be used; then it listens nowhere.
-    package func start() async throws(RhythmError) -> [Endpoint] {
+    package func listen() async throws(RhythmError) -> [Endpoint] {
         let driver = driver
         let result = await withCheckedContinuation {
             (done: CheckedContinuation<Result<[Endpoint], RhythmError>, Never>) in
             lane.queue.async {
                 done.resume(
                     returning: driver.assumeIsolated { driver in
-                        Result { () throws(RhythmError) in try driver.start() }
+                        Result { () throws(RhythmError) in try driver.listen() }
                     })
             }
         }
         return try result.get()
+    }
+
+    /// Takes calls from now on. Called once, when the engine has started.
+    package func begin(_ engine: EngineService) async {
+        await onLane { $0.begin(engine) }
+    }
+
+    /// Says why calls are not taken yet, to peers and in what is told of the server's health.
+    package func wait(because reason: String) async {
+        await onLane { $0.wait(because: reason) }
+    }
+
+    /// Listens and takes calls.
+    package func start(_ engine: EngineService) async throws(RhythmError) -> [Endpoint] {
+        let endpoints = try await listen()
+        await begin(engine)
+        return endpoints
+    }
+
+    private func onLane(_ body: @escaping @Sendable (isolated ServerDriver) -> Void) async {
+        let driver = driver
+        await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
+            lane.queue.async {
+                driver.assumeIsolated { body($0) }
+                done.resume()
+            }
+        }
     }
 
     /// From now on peers are recognised like this. Connections of those who would not be let in any more, or with other
@@ -49,13 +74,7 @@ package final class Server: Sendable {
     ///
     /// - Returns: when that is so: no call on one of them is taken any more.
     package func replace(_ security: Security) async {
-        let driver = driver
-        await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
-            lane.queue.async {
-                driver.assumeIsolated { $0.replace(security) }
-                done.resume()
-            }
-        }
+        await onLane { $0.replace(security) }
     }
 
     /// What was counted since the start, and what is there now. Answered even while the server drains.
@@ -83,30 +102,31 @@ package final class Server: Sendable {
 /// Keeps the core on its lane.
 actor ServerDriver {
     private let lane: Lane
-    private let engine: EngineService
     private let configuration: ServerConfiguration
     private let logger: Logger
     private(set) var core: ServerCore?
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { lane.asUnownedSerialExecutor() }
 
-    init(engine: EngineService, configuration: ServerConfiguration, logger: Logger, lane: Lane) {
-        self.engine = engine
+    init(configuration: ServerConfiguration, logger: Logger, lane: Lane) {
         self.configuration = configuration
         self.logger = logger
         self.lane = lane
     }
 
-    func start() throws(RhythmError) -> [Endpoint] {
-        let core = try ServerCore(engine: engine, configuration: configuration, logger: logger, lane: lane) {
-            [weak self] body in
+    func listen() throws(RhythmError) -> [Endpoint] {
+        let core = try ServerCore(configuration: configuration, logger: logger, lane: lane) { [weak self] body in
             self?.assumeIsolated { driver in
                 if let core = driver.core { body(core) }
             }
         }
         self.core = core
-        return try core.start()
+        return try core.listen()
     }
+
+    func begin(_ engine: EngineService) { core?.turn { $0.begin(engine) } }
+
+    func wait(because reason: String) { core?.wait(because: reason) }
 
     func stats() -> ServerStats { core?.stats ?? ServerStats(metrics: [], calls: []) }
 

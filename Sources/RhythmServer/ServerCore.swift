@@ -11,7 +11,6 @@ import RhythmWire
 /// Everything a server holds on its lane: connections, watches, timers, and the way to the engine and back.
 final class ServerCore {
     let configuration: ServerConfiguration
-    let engine: EngineService
     let logger: Logger
     let lane: Lane
     let timers: LaneTimers
@@ -33,6 +32,10 @@ final class ServerCore {
     var failures = FailureThrottle()
     var crowd = Crowd()
     var refusals = AddressThrottle()
+    /// What answers calls; nil until the server begins to take them.
+    private var begunEngine: EngineService?
+    /// Why it does not yet.
+    private var notYet = "the server is starting"
     /// The call on whose behalf something is done now: reads and commands count as its work.
     private(set) var current: Call?
     /// Bytes that wait for all peers together.
@@ -65,11 +68,10 @@ final class ServerCore {
     /// - Parameter enter: runs a closure with this core on the lane; called on the lane.
     /// - Throws: UNAVAILABLE if there are no descriptors left.
     init(
-        engine: EngineService, configuration: ServerConfiguration, logger: Logger, lane: Lane,
+        configuration: ServerConfiguration, logger: Logger, lane: Lane,
         enter: @escaping @Sendable (@Sendable (ServerCore) -> Void) -> Void
     ) throws(RhythmError) {
         poller = try Poller(queue: lane.queue) { enter { $0.serve() } }
-        self.engine = engine
         self.configuration = configuration
         security = configuration.security
         self.logger = logger
@@ -87,10 +89,9 @@ final class ServerCore {
 
     deinit { readBuffer.deallocate() }
 
-    /// Listens, and follows the engine. Called once.
-    func start() throws(RhythmError) -> [Endpoint] {
+    /// Listens. Called once; peers are told to come again until ``begin(_:)``.
+    func listen() throws(RhythmError) -> [Endpoint] {
         let mailbox = mailbox
-        engine.observe { mailbox.put(.publication($0)) }
         do throws(RhythmError) {
             for endpoint in configuration.endpoints {
                 if case .tls = endpoint, security.tls == nil {
@@ -110,11 +111,33 @@ final class ServerCore {
             throw error
         }
         scheduleRound()
+        return listeners.map(\.endpoint)
+    }
+
+    /// Takes calls from now on, and follows the engine, which has started. Called once.
+    func begin(_ engine: EngineService) {
+        let mailbox = mailbox
+        engine.observe { mailbox.put(.publication($0)) }
+        begunEngine = engine
         if let desk = engine.legacy {
             legacyFollower = LegacyFollower(desk, server: self)
             legacyFollower?.start()
         }
-        return listeners.map(\.endpoint)
+    }
+
+    /// Says why calls are not taken yet.
+    func wait(because reason: String) { notYet = reason }
+
+    /// What answers calls. There are none before ``begin(_:)``, as no Hello is accepted.
+    var engine: EngineService {
+        guard let begunEngine else { preconditionFailure("a call was taken before the engine") }
+        return begunEngine
+    }
+
+    /// Why no Hello can be accepted yet; nil if it can.
+    var startRefusal: RhythmError? {
+        guard begunEngine == nil else { return nil }
+        return RhythmError(.unavailable, reason: "STARTING", notYet, retryAfter: .seconds(1))
     }
 
     /// Serves sockets and mailbox as long as one of them has something, and for a moment longer: what comes while the lane
@@ -502,13 +525,14 @@ extension ServerCore {
 
     /// How the server is.
     var info: ServerInfo {
-        let trouble = engine.storeTrouble
+        let trouble = begunEngine?.storeTrouble
+        let detail = startRefusal?.message ?? trouble.map { "the store refuses: \($0.message)" } ?? ""
         return ServerInfo(
             serverVersion: configuration.version, uptimeMilliseconds: (LaneTimers.now() - startedAt) / 1_000_000,
-            activeWorkflows: UInt64(engine.activeCount), connections: UInt64(connections.count),
+            activeWorkflows: UInt64(begunEngine?.activeCount ?? 0), connections: UInt64(connections.count),
             calls: UInt64(callCount), watches: UInt64(hub.watchCount),
-            health: trouble == nil ? .serving : .degraded,
-            healthDetail: trouble.map { "the store refuses: \($0.message)" } ?? "", runners: configuration.runners,
+            health: detail.isEmpty ? .serving : .degraded,
+            healthDetail: detail, runners: configuration.runners,
             serverID: configuration.serverID, epoch: configuration.epoch, authenticationFailures: failures.total)
     }
 

@@ -17,6 +17,7 @@ extension MongoStore {
     @discardableResult
     package func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID] {
         if batch.isEmpty { return [] }
+        if let loss = leases.loss { throw loss }
         try readUnknown(batch)
         var refused: [WorkflowID] = []
         var parts: [Part] = []

@@ -52,11 +52,13 @@ package final class MongoStore: SharedStore {
     ///   - eventsKept: How many events a workflow keeps; the oldest go first.
     ///   - results: Where Celery's result documents are; nil for the same database.
     ///   - documentLimit: The most bytes of a document; nil for what the database says.
+    ///   - incarnation: This life of the server.
     /// - Throws: ``StoreError``: `inUse`, `tooNew`, `tooOld`, `permission` for missing rights, `unavailable`.
     package init(
         pool: MongoPool, serverID: String, mode: Mode = .exclusive, leaseDuration: Duration = .seconds(15),
         eventsKept: Int = MongoStore.eventsKeptByDefault, results: MongoPool? = nil,
-        collections: MongoCollections = MongoCollections(), documentLimit: Int? = nil
+        collections: MongoCollections = MongoCollections(), documentLimit: Int? = nil,
+        incarnation: ServerIncarnation = ServerIncarnation()
     ) throws(StoreError) {
         precondition(eventsKept > 0 && leaseDuration > .zero, "\(eventsKept) events, a lease of \(leaseDuration)")
         self.pool = pool
@@ -67,7 +69,7 @@ package final class MongoStore: SharedStore {
         mongoReader = MongoReader(pool: pool, results: results ?? pool, collections: collections)
         leases = ServerLeases(
             pool: pool, collection: collections.servers, serverID: serverID, duration: leaseDuration,
-            isShared: mode == .shared)
+            isShared: mode == .shared, incarnation: incarnation)
         let offered = try translating(pool.description) { () throws(MongoError) in try pool.hello() }
         self.documentLimit = (documentLimit ?? offered.maximumDocumentSize) - Self.documentReserve
         try leases.checkSchema()

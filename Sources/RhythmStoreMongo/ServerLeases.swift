@@ -1,27 +1,45 @@
 import Glibc
 package import RhythmEngine
-import RhythmMongo
+package import RhythmMongo
+import Synchronization
 
 /// The servers that use a database, each of which proves from time to time that it lives. Any thread.
 ///
-/// All times are the database server's, so that the clocks of the servers need not agree.
+/// All times are the database server's, so that the clocks of the servers need not agree. A lease belongs to one
+/// incarnation of a server: two that go by one id (a copied data directory, a restored backup) notice each other by it,
+/// the one that begins at its start and the one whose lease was taken with its next proof.
 package final class ServerLeases: Sendable {
     /// How long a proof holds.
     package let duration: Duration
+    /// This life of this server.
+    package let incarnation: ServerIncarnation
     private let pool: MongoPool
     private let collection: String
     private let serverID: String
     private let isShared: Bool
+    private let state = Mutex(State())
+
+    private struct State {
+        var properties = BSONDocument()
+        /// Why the lease is not this incarnation's any more.
+        var loss: StoreError?
+        /// When the last proof was begun that the database has.
+        var lastProof: ContinuousClock.Instant?
+    }
 
     /// The document with the form of what is stored; no server is named so.
     private static let schemaID = ":schema"
 
-    init(pool: MongoPool, collection: String, serverID: String, duration: Duration, isShared: Bool) {
+    init(
+        pool: MongoPool, collection: String, serverID: String, duration: Duration, isShared: Bool,
+        incarnation: ServerIncarnation = ServerIncarnation()
+    ) {
         self.pool = pool
         self.collection = collection
         self.serverID = serverID
         self.duration = duration
         self.isShared = isShared
+        self.incarnation = incarnation
     }
 
     /// Refuses a database of another form than this program's, without changing anything; marks one that has none.
@@ -36,34 +54,80 @@ package final class ServerLeases: Sendable {
         try WorkflowDocument.check(schema: found, of: pool.description)
     }
 
+    // MARK: This server's
+
+    /// Says something about this server to whoever looks at the leases: from the next proof on, in the field
+    /// `properties`, in place of what was said before.
+    package func publish(_ properties: BSONDocument) { state.withLock { $0.properties = properties } }
+
+    /// Why this server must not act any more: another incarnation has its lease. Nil if it has it itself, as far as it
+    /// knows.
+    package var loss: StoreError? { state.withLock { $0.loss } }
+
+    /// When this server last proved that it lives: the time before it asked the database to note it. Nil if it never has.
+    package var lastProof: ContinuousClock.Instant? { state.withLock { $0.lastProof } }
+
     /// Proves that this server lives.
+    ///
+    /// - Throws: ``StoreError``: `replaced` if another incarnation has the lease now, or another server has begun to use a
+    ///   database that this one had to itself.
     package func renew() throws(StoreError) {
-        _ = try translating(pool.description) { () throws(MongoError) in
+        let begun = ContinuousClock.now
+        if !isShared, let last = lastProof, last.duration(to: begun) >= duration, let other = try hindrance() {
+            let loss = StoreError(
+                .replaced,
+                "\(pool.description): \(Self.place(of: other)) has begun to use the database while this server could not"
+                    + " prove that it lives; stop one of the two")
+            state.withLock { $0.loss = loss }
+            throw loss
+        }
+        do throws(MongoError) {
+            // Where the lease was removed it is made again; where another has it, the id is taken.
             try pool.update(
-                collection, filter: ["_id": .string(serverID)],
-                update: [
-                    "$currentDate": ["renewed_at": true],
-                    "$set": ["duration_ms": .int64(duration.milliseconds), "shared": .bool(isShared)],
-                ], upsert: true)
+                collection, filter: ["_id": .string(serverID), "incarnation": .string(incarnation.id)], update: proof,
+                upsert: true)
+        } catch {
+            guard error.kind == .duplicateKey else { throw StoreError(error, at: pool.description) }
+            let holder = try own()
+            // Gone in between: the next proof makes it anew.
+            if holder == nil { throw StoreError(.unavailable, "\(pool.description): the lease has just been removed") }
+            let loss = StoreError(
+                .replaced,
+                "\(pool.description): \(Self.place(of: holder)) goes by the id '\(serverID)', too, and has its lease; stop"
+                    + " one of the two, and remove the file server-id of the data directory that is a copy")
+            state.withLock { $0.loss = loss }
+            throw loss
+        }
+        state.withLock {
+            $0.loss = nil
+            $0.lastProof = begun
         }
     }
 
     /// Lets the others know at once that this server is going to stop. If they cannot be told, they notice later.
-    package func end() { _ = try? pool.delete(collection, filter: ["_id": .string(serverID)]) }
+    package func end() {
+        _ = try? pool.delete(
+            collection, filter: ["_id": .string(serverID), "incarnation": .string(incarnation.id)])
+    }
 
-    /// The ids of the servers whose lease has not run out; this one's own only if it has renewed its.
-    package func liveServers() throws(StoreError) -> Set<String> {
-        Set(try live().compactMap { $0["_id"]?.stringValue })
+    private var proof: BSONDocument {
+        var fields: BSONDocument = [
+            "duration_ms": .int64(duration.milliseconds), "shared": .bool(isShared),
+            "incarnation": .string(incarnation.id), "home": .string(incarnation.home),
+            "place": .string(incarnation.place),
+        ]
+        let properties = state.withLock { $0.properties }
+        if !properties.isEmpty { fields["properties"] = .document(properties) }
+        return ["$currentDate": ["renewed_at": true], "$set": .document(fields)]
     }
 
     /// Registers this server, or says who has the database.
     ///
-    /// Each registers first and looks then, so of two that begin at the same moment at least one sees the other.
+    /// Each registers first and looks then, so of two that begin at the same moment at least one sees the other. May take
+    /// as long as a lease lasts: see ``take()``.
     func begin() throws(StoreError) {
-        try renew()
-        let others = try live().filter { $0["_id"]?.stringValue != serverID }
-        let hindrances = isShared ? others.filter { $0["shared"]?.boolValue == false } : others
-        guard let other = hindrances.first else { return }
+        try take()
+        guard let other = try hindrance() else { return }
         end()
         throw StoreError(
             .inUse,
@@ -72,17 +136,95 @@ package final class ServerLeases: Sendable {
                 + (isShared ? "; it does not share the database" : ", or let all servers share the database"))
     }
 
-    private func live() throws(StoreError) -> [BSONDocument] {
-        try translating(pool.description) { () throws(MongoError) in
-            let all = try pool.find(
-                collection, filter: ["_id": ["$ne": .string(Self.schemaID)]])
-            let clock = try pool.command(["isMaster": 1], on: "admin")["localTime"]?.dateMilliseconds
-            let now = clock ?? Self.ownClock()
-            return all.filter { server in
-                guard let renewed = server["renewed_at"]?.dateMilliseconds else { return false }
-                let lasts = server["duration_ms"]?.int64Value ?? duration.milliseconds
-                return renewed + lasts > now
+    /// A living server that does not get along with this one.
+    private func hindrance() throws(StoreError) -> BSONDocument? {
+        try census().living.first {
+            $0["_id"]?.stringValue != serverID && (!isShared || $0["shared"]?.boolValue == false)
+        }
+    }
+
+    /// Makes the lease of this server's id this incarnation's.
+    ///
+    /// Of an incarnation with the same home it is known that it is gone. Of any other it is found out: one that proves
+    /// meanwhile that it lives keeps the lease, and this server is refused; one that is silent until its lease has run out
+    /// loses it.
+    private func take() throws(StoreError) {
+        var seen: BSONDocument?
+        while true {
+            guard let found = try own() else {
+                do throws(StoreError) { return try renew() } catch {
+                    // Another one was faster; what it is, the next look tells.
+                    guard error.code == .replaced else { throw error }
+                    continue
+                }
             }
+            let holder = found["incarnation"]?.stringValue
+            if holder == incarnation.id { return try renew() }
+            let isGone = found["home"]?.stringValue == incarnation.home
+            let time = try now()
+            if !isGone, isLiving(found, at: time) {
+                if let seen, seen["renewed_at"] != found["renewed_at"] || seen["incarnation"] != found["incarnation"] {
+                    throw StoreError(
+                        .inUse,
+                        "\(pool.description): the id '\(serverID)' of this server is that of \(Self.place(of: found)),"
+                            + " which is alive. Is this data directory a copy? Then remove the file server-id from it")
+                }
+                seen = found
+                usleep(Self.lookInterval)
+                continue
+            }
+            let result = try translating(pool.description) { () throws(MongoError) in
+                try pool.update(
+                    collection,
+                    filter: [
+                        "_id": .string(serverID), "incarnation": holder.map { .string($0) } ?? ["$exists": false],
+                        "renewed_at": found["renewed_at"] ?? .null,
+                    ], update: proof)
+            }
+            // Looked at before, so nobody waits; what this start proves, it proves from the next time on.
+            if result.matched == 1 { return try renew() }
+        }
+    }
+
+    /// How often it is looked whether the holder of this server's lease lives (microseconds).
+    private static let lookInterval: UInt32 = 200_000
+
+    private func own() throws(StoreError) -> BSONDocument? {
+        try translating(pool.description) { () throws(MongoError) in
+            try pool.findOne(collection, filter: ["_id": .string(serverID)])
+        }
+    }
+
+    private static func place(of server: BSONDocument?) -> String {
+        server?["place"]?.stringValue ?? "another server"
+    }
+
+    // MARK: All servers
+
+    /// The ids of the servers whose lease has not run out; this one's own only if it has renewed its.
+    package func liveServers() throws(StoreError) -> Set<String> {
+        Set(try census().living.compactMap { $0["_id"]?.stringValue })
+    }
+
+    /// All servers that have left a lease, as they are stored: those whose lease holds, and those whose lease has run out.
+    package func census() throws(StoreError) -> (living: [BSONDocument], gone: [BSONDocument]) {
+        let all = try translating(pool.description) { () throws(MongoError) in
+            try pool.find(collection, filter: ["_id": ["$ne": .string(Self.schemaID)]])
+        }
+        let now = try now()
+        return (all.filter { isLiving($0, at: now) }, all.filter { !isLiving($0, at: now) })
+    }
+
+    private func isLiving(_ server: BSONDocument, at now: Int64) -> Bool {
+        guard let renewed = server["renewed_at"]?.dateMilliseconds else { return false }
+        let lasts = server["duration_ms"]?.int64Value ?? duration.milliseconds
+        return renewed + lasts > now
+    }
+
+    /// The database's clock.
+    private func now() throws(StoreError) -> Int64 {
+        try translating(pool.description) { () throws(MongoError) in
+            try pool.command(["isMaster": 1], on: "admin")["localTime"]?.dateMilliseconds ?? Self.ownClock()
         }
     }
 

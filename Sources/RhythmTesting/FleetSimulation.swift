@@ -70,6 +70,8 @@ package final class FleetSimulation {
     // MARK: Servers
 
     private func boot(_ server: Server) throws {
+        // With a twin it would not begin.
+        fleet.replace(server.name, false)
         for _ in 0..<50 {
             let fuse = SimulationFuse()
             server.fuse = fuse
@@ -165,6 +167,9 @@ package final class FleetSimulation {
         case 91: if server.engine != nil { kill(server) }
         case 92..<94: if server.engine == nil { try boot(server) }
         case 94..<96: try sleep(or: server)
+        case 96:
+            note("-- \(server.name) \(fleet.isReplaced(server.name) ? "is alone again" : "has a twin")")
+            fleet.replace(server.name, !fleet.isReplaced(server.name))
         default:
             server.fuse.arm(after: Int.random(in: 0...9, using: &random))
             try cycle(server)
@@ -294,6 +299,7 @@ package final class FleetSimulation {
         note("-- peace")
         fleet.disk.heal()
         fleet.stopLosing()
+        for server in servers { fleet.replace(server.name, false) }
         let last = random.pick(servers)
         for server in servers {
             server.fuse.arm(after: .max)

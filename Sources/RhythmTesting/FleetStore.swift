@@ -18,6 +18,8 @@ package final class FleetDisk: Sendable {
         /// What becomes of the next writes.
         var losses: [Loss] = []
         var lateWrites: [(write: LateWrite, sentAt: Timestamp)] = []
+        /// Servers by whose ids others go.
+        var replaced: Set<String> = []
     }
 
     /// What is on its way for longer has been lost.
@@ -42,6 +44,15 @@ package final class FleetDisk: Sendable {
     package init(clock: SimulationClock) { self.clock = clock }
 
     func renew(_ server: String) { state.withLock { $0.leases[server] = clock.now() + Self.lease } }
+    /// Another process goes by the id of a server and has its lease, or is gone again.
+    package func replace(_ server: String, _ isReplaced: Bool = true) {
+        state.withLock { state in
+            if isReplaced { state.replaced.insert(server) } else { state.replaced.remove(server) }
+        }
+    }
+
+    package func isReplaced(_ server: String) -> Bool { state.withLock { $0.replaced.contains(server) } }
+
     func endLease(_ server: String) { state.withLock { $0.leases[server] = nil } }
 
     func revision(of id: WorkflowID) -> (writer: String?, revision: Int) {
@@ -140,7 +151,10 @@ package final class FleetStore: SharedStore {
 
     package func renewLease() throws(StoreError) {
         if fleet.disk.isAway { throw StoreError(.unavailable, "the simulated store is away") }
-        if fuse.pass() { fleet.renew(server) }
+        guard fuse.pass() else { return }
+        // The other one renews it.
+        fleet.renew(server)
+        try checkLease()
     }
 
     package func endLease() { if fuse.pass() { fleet.endLease(server) } }
@@ -193,7 +207,12 @@ package final class FleetStore: SharedStore {
         try inner.workflow(forRequest: requestID)
     }
 
+    private func checkLease() throws(StoreError) {
+        if fleet.isReplaced(server) { throw StoreError(.replaced, "another one goes by the name of \(server)") }
+    }
+
     package func commit(_ batch: CommitBatch) throws(StoreError) -> [WorkflowID] {
+        try checkLease()
         var mine = batch
         var changedElsewhere: [WorkflowID] = []
         for id in batch.deletions where (known[id]?.revision ?? 0) != fleet.revision(of: id).revision {

@@ -14,8 +14,9 @@ import RhythmStoreSQLite
 struct Backends {
     let settings: BackendSettings
     let serverID: String
+    let incarnation: ServerIncarnation
 
-    /// Opens the store: the first thing to do, as its lock or lease keeps a second server away.
+    /// Opens the store, whose lock or lease keeps a second server away. Blocks, a lease's length at most.
     ///
     /// - Throws: ``StoreError``, ``SettingsError``.
     func openStore() throws -> sending any Store {
@@ -29,7 +30,8 @@ struct Backends {
             // Servers hear of each other through the broker; without one the database has one server.
             return try MongoStore(
                 pool: pool, serverID: serverID, mode: settings.celery == nil ? .exclusive : .shared,
-                leaseDuration: settings.lease, results: results)
+                leaseDuration: settings.lease, results: results,
+                incarnation: incarnation)
         }
     }
 
@@ -74,7 +76,8 @@ struct Backends {
             throw SettingsError("broker: \(error)")
         }
         return PeerExchange(
-            broker, group: try Self.pool(address, "store").database, serverID: serverID, engine: engine)
+            broker, group: try Self.pool(address, "store").database, serverID: serverID,
+            incarnation: incarnation.id, engine: engine)
     }
 }
 

@@ -1,5 +1,4 @@
 import CRhythmShims
-@preconcurrency import Dispatch
 import Foundation
 import Logging
 import RhythmCore
@@ -7,8 +6,8 @@ import RhythmEngine
 import RhythmLocalRunner
 import RhythmPeers
 import RhythmServer
+import RhythmStoreMongo
 import RhythmWire
-import Synchronization
 
 /// Wires store, runner, engine and server together, and takes them down in the right order.
 struct Daemon {
@@ -29,29 +28,55 @@ struct Daemon {
         var files = SecurityFiles(settings.security)
         let security = try files.read()
         let filesRead = files
-        try makeDirectory(settings.data)
-        if settings.backends.celery == nil { try makeDirectory(settings.tasks) }
+        let data = try DataFolder(settings.data)
+        // Of a server that was killed.
+        data.withdrawEndpoints()
+        if settings.backends.celery == nil { try DataFolder.make(settings.tasks) }
         let signals = TerminationSignals()
 
-        let serverID = try serverID()
-        let backends = Backends(settings: settings.backends, serverID: serverID)
-        let store = try backends.openStore()
-        let runner = try backends.makeRunner(local: runnerConfiguration)
-        let engine = EngineService(store: store, runner: runner, logger: Logger(label: "rhythm.engine"))
-        try await engine.start()
-        let peers = try backends.peers(of: engine)
-
+        let serverID = try data.serverID()
+        let backends = Backends(
+            settings: settings.backends, serverID: serverID, incarnation: ServerIncarnation(home: data.identity))
         var configuration = serverConfiguration(serverID)
         configuration.runners = [backends.runnerName]
         configuration.security = security
         settings.limits.apply(to: &configuration)
-        let server = Server(engine: engine, configuration: configuration, logger: Logger(label: "rhythm.server"))
-        let endpoints = try await server.start()
+        // First of all, what may fail because somebody else is there. Who cannot be reached must not take on work.
+        let server = Server(configuration: configuration, logger: Logger(label: "rhythm.server"))
+        let endpoints = try await server.listen()
+        do {
+            try await serve(server, on: endpoints, backends, data, (filesRead, reloads), signals, logger)
+        } catch {
+            await server.drain(grace: .zero)
+            throw error
+        }
+    }
+
+    /// Begins to work and goes on until it is told to stop.
+    private func serve(
+        _ server: Server, on endpoints: [Endpoint], _ backends: Backends, _ data: DataFolder,
+        _ security: (files: SecurityFiles, reloads: ReloadSignals), _ signals: TerminationSignals, _ logger: Logger
+    ) async throws {
         let metrics = try await startMetrics(of: server)
         defer { metrics?.cancel() }
-        try publish(endpoints)
         warnOfOpenDoors(endpoints, logger)
-        let reloading = Task { await reload(filesRead, server, on: reloads, logger) }
+        let opening = Opening(backends: backends, local: runnerConfiguration, patience: settings.operation.startTimeout)
+        guard let (engine, runner) = try await opening.run(for: server, until: { signals.isAsked }, logger) else {
+            logger.notice("stopped before it was ready")
+            await server.drain(grace: .zero)
+            return
+        }
+        signals.startIsOver()
+        let peers: PeerExchange?
+        do {
+            peers = try backends.peers(of: engine)
+            await server.begin(engine)
+            try data.publish(endpoints)
+        } catch {
+            await engine.stop()
+            throw error
+        }
+        let reloading = Task { await reload(security.files, server, on: security.reloads, logger) }
         defer { reloading.cancel() }
         logger.notice(
             "rhythmd \(Self.version) is ready",
@@ -66,7 +91,7 @@ struct Daemon {
         await engine.stop()
         await runner.finish(within: .seconds(1))
         peers?.close()
-        try? FileManager.default.removeItem(atPath: endpointsFile)
+        data.withdrawEndpoints()
         logger.notice("stopped")
     }
 
@@ -128,71 +153,5 @@ struct Daemon {
         configuration.defaultConcurrency = settings.defaultConcurrency
         configuration.grace = settings.taskGrace
         return configuration
-    }
-
-    private func makeDirectory(_ path: String) throws {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        } catch {
-            throw SettingsError("cannot make the directory '\(path)': \(error.localizedDescription)")
-        }
-    }
-
-    /// Names this data directory; made by the first start.
-    private func serverID() throws -> String {
-        let path = settings.data + "/server-id"
-        if let known = try? String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(
-            in: .whitespacesAndNewlines),
-            !known.isEmpty
-        {
-            return known
-        }
-        let fresh = RandomUUID.make()
-        try Data((fresh + "\n").utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-        return fresh
-    }
-
-    /// Where it listens, one address a line, for whoever let the system choose the port.
-    private var endpointsFile: String { settings.data + "/endpoints" }
-
-    private func publish(_ endpoints: [Endpoint]) throws {
-        let text = endpoints.map { $0.description + "\n" }.joined()
-        try Data(text.utf8).write(to: URL(fileURLWithPath: endpointsFile), options: .atomic)
-    }
-}
-
-/// SIGTERM and SIGINT as something to wait for. Another one, a second or more after the first, ends the process at once:
-/// one and the same wish often arrives twice, to the process and to its group.
-private final class TerminationSignals: Sendable {
-    private let stream: AsyncStream<Void>
-
-    init() {
-        let queue = DispatchQueue(label: "rhythmd.signals")
-        let firstAt = Mutex<UInt64?>(nil)
-        stream = AsyncStream { continuation in
-            let sources = [SIGTERM, SIGINT].map { number in
-                signal(number, SIG_IGN)
-                let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
-                source.setEventHandler {
-                    let now = DispatchTime.now().uptimeNanoseconds
-                    let isImpatient = firstAt.withLock { first in
-                        if let first { return now - first > 1_000_000_000 }
-                        first = now
-                        return false
-                    }
-                    if isImpatient { _exit(1) }
-                    continuation.yield()
-                }
-                source.activate()
-                return source
-            }
-            // Keeps the sources for as long as somebody waits, which is the life of the process.
-            continuation.onTermination = { _ in for source in sources { source.cancel() } }
-        }
-    }
-
-    func first() async {
-        for await _ in stream { return }
     }
 }

@@ -10,6 +10,8 @@ struct OperationSettings: Equatable {
     var maxConnectionAge: Duration?
     /// Watches that are older end, and their clients resume them; nil for no limit.
     var maxWatchAge: Duration?
+    /// How long a start waits for a store that is away; nil for as long as it takes.
+    var startTimeout: Duration?
 }
 
 extension PartialSettings {
@@ -37,6 +39,9 @@ extension PartialSettings {
         }
         operation.maxConnectionAge = try Self.age(maxConnectionAgeSeconds, "max_connection_age")
         operation.maxWatchAge = try Self.age(maxWatchAgeSeconds, "max_watch_age")
+        if let startTimeoutSeconds, startTimeoutSeconds != 0 {
+            operation.startTimeout = try Self.seconds(startTimeoutSeconds, "start_timeout")
+        }
         return operation
     }
 

@@ -6,7 +6,8 @@ extension PartialSettings {
     /// `RHYTHM_STORE`, `RHYTHM_BROKER`, `RHYTHM_RESULTS`, `RHYTHM_DEFAULT_QUEUE`,
     /// `RHYTHM_WORKER_LOST_AFTER`, `RHYTHM_WORKER_LEAVING`, `RHYTHM_LEASE` (seconds),
     /// `RHYTHM_LIBRARY_TASKS`, `RHYTHM_BARE_TASKS` (names separated by commas), `RHYTHM_LOG_FORMAT`, `RHYTHM_METRICS`,
-    /// `RHYTHM_MAX_CONNECTION_AGE`, `RHYTHM_MAX_WATCH_AGE` (seconds), `RHYTHM_LIMITS` (`NAME=VALUE,NAME=VALUE`).
+    /// `RHYTHM_MAX_CONNECTION_AGE`, `RHYTHM_MAX_WATCH_AGE`, `RHYTHM_START_TIMEOUT` (seconds), `RHYTHM_LIMITS`
+    /// (`NAME=VALUE,NAME=VALUE`).
     /// Empty variables count as not set.
     init(environment: [String: String]) throws(SettingsError) {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
@@ -22,6 +23,9 @@ extension PartialSettings {
         }
         maxWatchAgeSeconds = try value("RHYTHM_MAX_WATCH_AGE").map { text throws(SettingsError) in
             try Self.seconds(text, source: "RHYTHM_MAX_WATCH_AGE")
+        }
+        startTimeoutSeconds = try value("RHYTHM_START_TIMEOUT").map { text throws(SettingsError) in
+            try Self.seconds(text, source: "RHYTHM_START_TIMEOUT")
         }
         tokens = value("RHYTHM_TOKENS")
         store = value("RHYTHM_STORE")

@@ -2,6 +2,7 @@ import ArgumentParser
 import CRhythmShims
 import Foundation
 import RhythmCore
+import RhythmMongo
 
 /// The command line of the server: reads the settings, then hands over to ``Daemon``.
 @main
@@ -23,7 +24,8 @@ struct Rhythmd: AsyncParsableCommand {
             RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
             RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
             RHYTHM_WORKER_LOST_AFTER, RHYTHM_WORKER_LEAVING, RHYTHM_TASK_EVENTS, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS, \
-            RHYTHM_BARE_TASKS, RHYTHM_LOG_FORMAT, RHYTHM_METRICS, RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE, RHYTHM_LIMITS) or in a \
+            RHYTHM_BARE_TASKS, RHYTHM_LOG_FORMAT, RHYTHM_METRICS, RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE, \
+            RHYTHM_START_TIMEOUT, RHYTHM_LIMITS) or in a \
             YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
             over the file.
 
@@ -186,6 +188,13 @@ struct Rhythmd: AsyncParsableCommand {
 
     @Option(
         name: .long,
+        help: ArgumentHelp(
+            "Wait so long at the start for a MongoDB store that is away. Default: as long as it takes.",
+            valueName: "seconds"))
+    var startTimeout: Double?
+
+    @Option(
+        name: .long,
         help: ArgumentHelp("Give open calls this long when the server stops. Default 5.", valueName: "seconds"))
     var drainGrace: Double?
 
@@ -223,8 +232,17 @@ struct Rhythmd: AsyncParsableCommand {
             try await Daemon(settings).run()
         } catch {
             Self.complain("\(error)")
-            throw ExitCode(1)
+            Self.leave(1)
         }
+        Self.leave(0)
+    }
+
+    /// Ends the process here and now. What libraries tidy up at an ordinary exit must not be tidied up while threads of
+    /// this program still use it; all that matters is stored or closed by then.
+    private static func leave(_ status: Int32) -> Never {
+        fflush(nil)
+        MongoLibrary.forgetCounters()
+        _exit(status)
     }
 
     private func resolve() throws -> Settings {
@@ -250,7 +268,7 @@ struct Rhythmd: AsyncParsableCommand {
             libraryTasks: libraryTask.isEmpty ? nil : libraryTask, bareTasks: bareTask.isEmpty ? nil : bareTask,
             leaseSeconds: lease,
             logFormat: logFormat, metrics: metrics, maxConnectionAgeSeconds: maxConnectionAge,
-            maxWatchAgeSeconds: maxWatchAge,
+            maxWatchAgeSeconds: maxWatchAge, startTimeoutSeconds: startTimeout,
             limits: limit.isEmpty ? nil : try LimitSettings.values(limit, source: "--limit"))
         return try flags.over(PartialSettings(environment: environment)).over(file)
             .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }

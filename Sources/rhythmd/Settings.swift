@@ -67,6 +67,7 @@ struct PartialSettings: Equatable {
     var metrics: String?
     var maxConnectionAgeSeconds: Double?
     var maxWatchAgeSeconds: Double?
+    var startTimeoutSeconds: Double?
     var limits: [String: Double]?
 
     /// What `self` says, and where it says nothing, what `other` says.
@@ -88,7 +89,8 @@ struct PartialSettings: Equatable {
             leaseSeconds: leaseSeconds ?? other.leaseSeconds,
             logFormat: logFormat ?? other.logFormat, metrics: metrics ?? other.metrics,
             maxConnectionAgeSeconds: maxConnectionAgeSeconds ?? other.maxConnectionAgeSeconds,
-            maxWatchAgeSeconds: maxWatchAgeSeconds ?? other.maxWatchAgeSeconds, limits: limits ?? other.limits)
+            maxWatchAgeSeconds: maxWatchAgeSeconds ?? other.maxWatchAgeSeconds,
+            startTimeoutSeconds: startTimeoutSeconds ?? other.startTimeoutSeconds, limits: limits ?? other.limits)
     }
 
     /// Fills in the defaults and checks everything.

@@ -52,9 +52,9 @@ final class AdoptionWorld: Sendable {
         var configuration = ServerConfiguration()
         configuration.endpoints = [.tcp(host: "127.0.0.1", port: 0)]
         server = Server(
-            engine: engine, configuration: configuration,
+            configuration: configuration,
             logger: Logger(label: "server") { _ in SwiftLogNoOpLogHandler() })
-        let endpoints = try await server.start()
+        let endpoints = try await server.start(engine)
         client = try RhythmClient(endpoint: try #require(endpoints.first).description, options: .init())
     }
 

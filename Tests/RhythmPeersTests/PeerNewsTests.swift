@@ -12,10 +12,11 @@ import Testing
             ProgressReport(name: "copy \"é\"", done: 2, total: 3, units: "B", at: Timestamp(microseconds: 9_000_000)))
         let update = Publication.ProgressUpdate(
             workflowID: "w", step: "s", taskID: "t", version: 4, progress: progress)
-        var news = PeerNews(server: "a", Publication(foreign: [], progress: [update], deleted: ["gone"]))
+        var news = PeerNews(
+            server: "a", incarnation: "i", Publication(foreign: [], progress: [update], deleted: ["gone"]))
         news.foreign = [.init(id: "w", version: 5)]
         let read = try #require(PeerNews(Array(news.text.utf8)))
-        #expect(read.server == "a")
+        #expect(read.server == "a" && read.incarnation == "i")
         #expect(read.foreign == news.foreign)
         #expect(read.deleted == ["gone"])
         #expect(read.progress.map(\.progress) == [progress])

@@ -140,6 +140,72 @@ import Testing
         _ = try MongoStore(pool: fixture.pool, serverID: "third")
     }
 
+    /// A lease belongs to one start of a server. What holds its home is known to be gone, or is found out about.
+    @Test func aTwinIsRefusedAsLongAsTheOtherLives() async throws {
+        func open(home: String, lease: Duration = .seconds(3)) throws -> MongoStore {
+            try MongoStore(
+                pool: fixture.pool, serverID: "s", mode: .shared, leaseDuration: lease,
+                incarnation: ServerIncarnation(home: home, place: "process of \(home)"))
+        }
+        let first = try open(home: "here")
+        let leases = first.leases
+        let renewing = Task.detached {
+            while !Task.isCancelled {
+                try leases.renew()
+                try await Task.sleep(for: .milliseconds(500))
+            }
+        }
+        let begun = ContinuousClock.now
+        let error = #expect(throws: StoreError.self) { _ = try open(home: "there") }
+        #expect(
+            error?.code == .inUse && error?.message.contains("process of here") == true, "\(String(describing: error))")
+        #expect(error?.message.contains("server-id") == true && begun.duration(to: .now) < .seconds(3))
+        renewing.cancel()
+        _ = await renewing.result
+        // Silent for as long as its lease lasts: gone, as far as anybody can tell.
+        let second = try open(home: "there")
+        #expect(begun.duration(to: .now) > .seconds(3))
+        // The first one was asleep.
+        let loss = #expect(throws: StoreError.self) { try first.leases.renew() }
+        #expect(loss?.code == .replaced && loss?.message.contains("process of there") == true)
+        var samples = WorkflowSamples(.unseeded())
+        let refused = #expect(throws: StoreError.self) { try first.commit(CommitBatch(changes: [samples.start()])) }
+        #expect(refused?.code == .replaced && refused?.outcomeUnknown == false)
+        first.close()
+        #expect(try second.leases.liveServers() == ["s"], "it ends its own lease only")
+        // One that knows that the other is gone does not wait.
+        let third = try open(home: "there", lease: .seconds(600))
+        #expect(throws: StoreError.self) { try second.leases.renew() }
+        third.close()
+        // Nobody has it any more: it may be had again.
+        try second.leases.renew()
+        #expect(second.leases.loss == nil)
+        #expect(try second.commit(CommitBatch(changes: [samples.start()])) == [])
+    }
+
+    /// What is said of a server stands beside its lease.
+    @Test func aServerSaysSomethingAboutItself() throws {
+        let store = try fixture.openShared("s")
+        store.leases.publish(["address": "10.0.0.1:7744"])
+        try store.leases.renew()
+        let said = try store.leases.census().living.first?["properties"]?.documentValue
+        #expect(said == ["address": "10.0.0.1:7744"])
+    }
+
+    /// A server that had the database to itself and was silent for too long does not go on beside its successor.
+    @Test func anExclusiveServerThatSlept() throws {
+        let first = ServerLeases(
+            pool: fixture.pool, collection: "rhythm_servers", serverID: "first", duration: .milliseconds(1),
+            isShared: false)
+        try first.renew()
+        let second = try MongoStore(pool: fixture.pool, serverID: "second")
+        let loss = #expect(throws: StoreError.self) { try first.renew() }
+        #expect(loss?.code == .replaced && first.loss == loss)
+        second.close()
+        try first.renew()
+        #expect(first.loss == nil)
+    }
+
     /// A server that has the database to itself keeps its lease without anybody's help, until it is closed or gone.
     @Test func anExclusiveServerKeepsItsLease() async throws {
         let watcher = ServerLeases(

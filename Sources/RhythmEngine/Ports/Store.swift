@@ -152,6 +152,8 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
         case unavailable
         /// Somebody else changed what was to be changed.
         case conflict
+        /// Another server goes by this one's id and has taken its place.
+        case replaced
     }
 
     /// What kind of trouble it is.
@@ -176,7 +178,7 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
     var concernsOneRecord: Bool {
         switch code {
         case .corrupt, .tooNew, .tooOld: true
-        case .full, .readOnly, .permission, .inUse, .unavailable, .conflict: false
+        case .full, .readOnly, .permission, .inUse, .unavailable, .conflict, .replaced: false
         }
     }
 
@@ -192,7 +194,7 @@ extension RhythmError {
             case .full: .resourceExhausted
             case .corrupt: .dataLoss
             case .conflict: .aborted
-            case .readOnly, .permission, .inUse, .tooNew, .tooOld, .unavailable: .unavailable
+            case .readOnly, .permission, .inUse, .tooNew, .tooOld, .unavailable, .replaced: .unavailable
             }
         self.init(
             code, reason: "STORE_\(error.code.rawValue.uppercased())", error.message,

@@ -20,8 +20,8 @@ enum ServeCase {
         configuration.serverID = "bench"
         var logger = Logger(label: "rhythm.bench") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .warning
-        let server = Server(engine: engine, configuration: configuration, logger: logger)
-        let endpoints = try await server.start()
+        let server = Server(configuration: configuration, logger: logger)
+        let endpoints = try await server.start(engine)
         guard
             case .started(let workflow, _) = try await engine.submit(
                 .start(EngineBed.spec(steps: 3, task: "held"), requestID: ""))

@@ -64,9 +64,8 @@ final class Rig {
             store: try await openStore(), runner: LoggingRunner(inner: runner, logs: logs),
             logger: Logger(label: "engine") { _ in SwiftLogNoOpLogHandler() })
         try await service.start()
-        let server = Server(
-            engine: service, configuration: configuration, logger: log.logger("server"))
-        endpoints = try await server.start()
+        let server = Server(configuration: configuration, logger: log.logger("server"))
+        endpoints = try await server.start(service)
         engine = service
         self.server = server
     }
