@@ -7318,18 +7318,20 @@ const ProtobufCEnumDescriptor rhythm__pause_mode__descriptor =
   rhythm__pause_mode__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue rhythm__health__enum_values_by_number[3] =
+static const ProtobufCEnumValue rhythm__health__enum_values_by_number[4] =
 {
   { "HEALTH_UNSPECIFIED", "RHYTHM__HEALTH__HEALTH_UNSPECIFIED", 0 },
   { "HEALTH_SERVING", "RHYTHM__HEALTH__HEALTH_SERVING", 1 },
   { "HEALTH_DEGRADED", "RHYTHM__HEALTH__HEALTH_DEGRADED", 2 },
+  { "HEALTH_NOT_SERVING", "RHYTHM__HEALTH__HEALTH_NOT_SERVING", 3 },
 };
 static const ProtobufCIntRange rhythm__health__value_ranges[] = {
-{0, 0},{0, 3}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex rhythm__health__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex rhythm__health__enum_values_by_name[4] =
 {
   { "HEALTH_DEGRADED", 2 },
+  { "HEALTH_NOT_SERVING", 3 },
   { "HEALTH_SERVING", 1 },
   { "HEALTH_UNSPECIFIED", 0 },
 };
@@ -7340,9 +7342,9 @@ const ProtobufCEnumDescriptor rhythm__health__descriptor =
   "Health",
   "Rhythm__Health",
   "rhythm.v1",
-  3,
+  4,
   rhythm__health__enum_values_by_number,
-  3,
+  4,
   rhythm__health__enum_values_by_name,
   1,
   rhythm__health__value_ranges,

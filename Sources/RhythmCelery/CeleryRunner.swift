@@ -14,6 +14,7 @@ import RhythmMongo
 public final class CeleryRunner: TaskRunner, AttemptInspector {
     private let inbox: DeskInbox
     private let results: ResultBackend
+    private let links: Links
 
     /// Checks the addresses. Nothing connects before ``start(outstanding:report:)``.
     ///
@@ -41,8 +42,9 @@ public final class CeleryRunner: TaskRunner, AttemptInspector {
         let lane = Lane(label: "rhythm.celery")
         inbox = DeskInbox(lane: lane)
         results = ResultBackend(pool, configuration, inbox: inbox)
+        links = Links(broker, configuration, inbox: inbox, logger: logger)
         let desk = CeleryDesk(
-            configuration, lane: lane, links: Links(broker, configuration, inbox: inbox, logger: logger),
+            configuration, lane: lane, links: links,
             results: results, logger: logger)
         inbox.attach(desk)
     }
@@ -72,6 +74,9 @@ public final class CeleryRunner: TaskRunner, AttemptInspector {
     public func inspect(queues: Set<String?>, answer: @escaping @Sendable (Inspection) -> Void) {
         inbox.put(.inspect(queues, answer))
     }
+
+    /// Why no messages get to the workers.
+    public var trouble: String? { links.trouble }
 
     /// Workers keep the logs.
     public var logs: (any LogSource)? { nil }

@@ -36,6 +36,10 @@ final class Links: Sendable {
     private let settings: AMQPSettings
     private let replyKey = RandomUUID.make()
     private let open = Mutex<Open?>(nil)
+    /// Why messages do not get to the workers, by connection; nothing for those that work.
+    private let troubles = Mutex<[Name: String]>([
+        .tasks: "the broker is not connected yet", .control: "the broker is not connected yet",
+    ])
 
     init(_ address: AMQPAddress, _ configuration: CeleryConfiguration, inbox: DeskInbox, logger: Logger) {
         self.address = address
@@ -54,7 +58,12 @@ final class Links: Sendable {
     /// Connects, in the background.
     func connect() {
         let inbox = inbox
-        func tell(_ name: Name) -> @Sendable (AMQPConnectionState) -> Void { { inbox.put(.link(name, $0)) } }
+        func tell(_ name: Name) -> @Sendable (AMQPConnectionState) -> Void {
+            { [weak self] state in
+                self?.note(state, of: name)
+                inbox.put(.link(name, state))
+            }
+        }
         let opened = Open(
             tasks: AMQPPublisher(address, settings: settings, onState: tell(.tasks)),
             control: AMQPPublisher(address, settings: settings, onState: tell(.control)),
@@ -62,6 +71,22 @@ final class Links: Sendable {
             mailbox: makeMailbox(tell(.mailbox)),
             inspector: AMQPInspector(address, settings: settings, onState: tell(.inspector)))
         open.withLock { $0 = opened }
+    }
+
+    /// Why messages do not get to the workers now; nil if they do.
+    var trouble: String? { troubles.withLock { $0[.tasks] ?? $0[.control] } }
+
+    private func note(_ state: AMQPConnectionState, of name: Name) {
+        guard name == .tasks || name == .control else { return }
+        troubles.withLock { troubles in
+            switch state {
+            case .ready: troubles[name] = nil
+            case .blocked(let reason): troubles[name] = "the broker takes no messages: \(reason)"
+            case .down(let reason, _): troubles[name] = "the broker cannot be reached: \(reason)"
+            // As it was, until it is known how it comes out.
+            case .connecting, .closed: break
+            }
+        }
     }
 
     private func makeEvents(_ onState: @escaping @Sendable (AMQPConnectionState) -> Void) -> AMQPSubscriber {

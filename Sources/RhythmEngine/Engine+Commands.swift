@@ -125,6 +125,7 @@ extension Engine {
         }
         let known = active[id]
         if let known, shared == nil { return known }
+        if isHeldOff { throw RhythmError(awayError) }
         do throws(StoreError) {
             let stored = try store.load(id)
             guard let shared else { return stored }
@@ -135,13 +136,22 @@ extension Engine {
             }
             if stored != nil { cycle.readAnew.insert(id) }
             return stored
-        } catch { throw RhythmError(error) }
+        } catch {
+            if !error.concernsOneRecord { storeFailed(error) }
+            throw RhythmError(error)
+        }
     }
 
     private func workflow(forRequest requestID: String, _ cycle: inout Cycle) throws(RhythmError) -> Workflow? {
         if let id = cycle.startedRequests[requestID] { return try find(id, &cycle) }
         let id: WorkflowID?
-        do throws(StoreError) { id = try store.workflow(forRequest: requestID) } catch { throw RhythmError(error) }
+        if isHeldOff { throw RhythmError(awayError) }
+        do throws(StoreError) {
+            id = try store.workflow(forRequest: requestID)
+        } catch {
+            storeFailed(error)
+            throw RhythmError(error)
+        }
         guard let id else { return nil }
         return try find(id, &cycle)
     }

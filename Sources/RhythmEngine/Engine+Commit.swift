@@ -10,6 +10,8 @@ extension Engine {
         var changedElsewhere: [WorkflowID] = []
         if !batch.isEmpty {
             do throws(StoreError) {
+                // It went away within this cycle: no need to wait for that once more.
+                if isHeldOff { throw awayError }
                 changedElsewhere = try store.commit(batch)
             } catch {
                 if let workflow = error.workflow { return refuse(workflow, error, &cycle) + finish(&cycle) }
@@ -17,10 +19,7 @@ extension Engine {
                 return []
             }
             if !changedElsewhere.isEmpty { again = cycle.remove(Set(changedElsewhere)) }
-            if storeTrouble != nil {
-                logger.notice("the store works again")
-                storeTrouble = nil
-            }
+            storeWorks()
         }
         var publication = Publication()
         for id in cycle.order {
@@ -94,8 +93,7 @@ extension Engine {
 
     /// The commit failed: everything stays as it was, clients are told, reports and timers are tried again.
     private func abandon(_ cycle: Cycle, _ batch: CommitBatch, _ error: StoreError) {
-        if storeTrouble == nil { logger.error("the store refuses: \(error)") }
-        storeTrouble = error
+        storeFailed(error)
         let failure = RhythmError(error)
         for answer in cycle.replies {
             // Any other refusal may rest on what another command of this cycle did, which now has not happened.
@@ -109,7 +107,6 @@ extension Engine {
         heldReports = Self.worthKeeping(cycle.reports) + heldReports
         retryAt = cycle.now + Self.storeRetryInterval
         progressDueAt = unsavedProgress.isEmpty ? nil : retryAt
-        expectLateWrites()
         if error.outcomeUnknown || error.code == .conflict {
             for change in batch.changes {
                 doubtful[change.workflow.id] = Doubt(change.workflow, events: change.events)
@@ -123,7 +120,7 @@ extension Engine {
     }
 
     /// Of each attempt all but its progress, and of that the latest: the store may be away for long.
-    private static func worthKeeping(_ reports: [Report]) -> [Report] {
+    static func worthKeeping(_ reports: [Report]) -> [Report] {
         var seen: Set<TaskID> = []
         let kept = reports.reversed().filter { report in
             if case .progress = report.observation { seen.insert(report.taskID).inserted } else { true }
@@ -143,8 +140,7 @@ extension Engine {
             } catch {
                 retryAt = now + Self.storeRetryInterval
                 if error.concernsOneRecord { continue }
-                storeTrouble = error
-                expectLateWrites()
+                storeFailed(error)
                 return
             }
             doubtful[id] = nil

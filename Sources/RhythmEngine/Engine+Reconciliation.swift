@@ -28,11 +28,28 @@ extension Engine {
         reconciliation = Reconciliation(dueAt: clock.now() + Self.firstPause, pause: Self.firstPause)
     }
 
+    /// Other servers can be heard, or not, from now on.
+    func setDeaf(_ isDeaf: Bool) {
+        self.isDeaf = isDeaf
+        // Now, as much as when they are heard again: what they said in between came to nobody.
+        expectLateWrites()
+        reconciliation?.dueAt = clock.now()
+    }
+
     /// Compares what this server has in memory with what is stored, if it is time to.
     func reconcile(now: Timestamp) {
         guard let remote, let due = reconciliation, due.dueAt <= now else { return }
-        let pause = due.pause * 5
-        reconciliation = pause > Self.longestPause ? nil : Reconciliation(dueAt: now + pause, pause: pause)
+        if isDeaf {
+            // What others do to what is followed here is told by nothing else.
+            let pause = max(Self.firstPause, .milliseconds(2 * active.count))
+            reconciliation = Reconciliation(dueAt: now + pause, pause: Self.firstPause)
+            var news = Publication(foreign: [], progress: [], deleted: [])
+            news.mayHaveMissed = true
+            publish(news)
+        } else {
+            let pause = due.pause * 5
+            reconciliation = pause > Self.longestPause ? nil : Reconciliation(dueAt: now + pause, pause: pause)
+        }
         do throws(StoreError) {
             let stored = try remote.unsettledVersions()
             for id in active.keys.filter({ active[$0]?.version != stored[$0] }).sorted() where doubtful[id] == nil {
@@ -49,7 +66,7 @@ extension Engine {
             }
         } catch {
             logger.error("what is stored could not be compared: \(error)")
-            expectLateWrites()
+            if error.concernsOneRecord { expectLateWrites() } else { storeFailed(error) }
         }
     }
 

@@ -12,17 +12,19 @@ extension Engine {
         leaseDueAt = now + shared.renewalInterval
         do throws(StoreError) {
             try shared.renewLease()
-            if storeTrouble?.code == .replaced {
+            switch storeTrouble?.code {
+            case .replaced:
                 logger.notice("this server's lease is its own again")
                 storeTrouble = nil
                 expectLateWrites()
+            case .unavailable: storeWorks()
+            default: break
             }
             adopt(try shared.claimOrphans(limit: Self.claimLimit))
         } catch {
             logger.error("the lease was not renewed: \(error)")
             leaseDueAt = now + Self.storeRetryInterval
-            expectLateWrites()
-            if error.code == .replaced { standDown(error) }
+            if error.code == .replaced { standDown(error) } else { storeFailed(error) }
         }
     }
 
@@ -83,10 +85,9 @@ extension Engine {
             try replace(known, by: stored)
         } catch {
             logger.error("workflow \(id) could not be read again: \(error)")
-            if !error.concernsOneRecord { storeTrouble = error }
             doubtful[id] = Doubt(known, events: [])
             retryAt = clock.now() + Self.storeRetryInterval
-            expectLateWrites()
+            if error.concernsOneRecord { expectLateWrites() } else { storeFailed(error) }
         }
     }
 

@@ -51,6 +51,10 @@ public final class Engine {
     var retryAt: Timestamp?
     /// When to renew the lease of a shared store.
     var leaseDueAt: Timestamp?
+    /// The store is away, and somebody looks whether it is back: until then nothing is asked of it.
+    public internal(set) var isHeldOff = false
+    /// What other servers do is not heard.
+    var isDeaf = false
     /// When to compare memory with the store; nil if no write can be on its way that was given up for lost.
     var reconciliation: Reconciliation?
 
@@ -83,6 +87,7 @@ public final class Engine {
 
     /// When ``process(_:)`` has to be called at the latest, even without input.
     public var nextWakeUp: Timestamp? {
+        if isHeldOff { return nil }
         // While the store refuses, what is due cannot be done: no sooner than the next try.
         let work = retryAt ?? [deadlines.min?.at, progressDueAt, lingering.due].compactMap(\.self).min()
         return [work, leaseDueAt, reconciliation?.dueAt].compactMap(\.self).min()
@@ -113,10 +118,12 @@ public final class Engine {
     /// One cycle: applies the inputs and all that is due, stores the result in one commit, performs the effects,
     /// publishes, answers.
     public func process(_ inputs: [Input]) {
+        if isHeldOff { return holdOff(inputs) }
         retryAt = nil
         let now = clock.now()
         tendLease(now: now)
-        reconcile(now: now)
+        if !isHeldOff { reconcile(now: now) }
+        if isHeldOff { return holdOff(inputs) }
         var again = processOnce(inputs)
         for _ in 1..<Self.conflictTries where !again.isEmpty { again = processOnce(again) }
         for input in again {
@@ -139,6 +146,10 @@ public final class Engine {
     private func processOnce(_ inputs: [Input]) -> [Input] {
         var cycle = Cycle(now: clock.now())
         settleDoubts(now: cycle.now)
+        if isHeldOff {
+            holdOff(inputs)
+            return []
+        }
         let held = heldReports
         heldReports = []
         for report in held { apply(report, &cycle) }

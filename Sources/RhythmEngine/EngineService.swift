@@ -28,6 +28,8 @@ public final class EngineService: Sendable {
     let runner: any TaskRunner
     private let inbox = Mutex(Inbox())
     private let board: Board
+    /// What is known of the way to the store; nil for one in this process.
+    let link: (any StoreLink)?
     /// The way to workflows of another orchestrator; nil if the store has none.
     public let legacy: LegacyDesk?
 
@@ -48,6 +50,7 @@ public final class EngineService: Sendable {
         let board = Board()
         let lane = Lane(label: "rhythm.engine")
         self.board = board
+        link = store.link
         self.lane = lane
         driver = EngineDriver(
             store: store, runner: runner, clock: clock, makeID: makeID, publish: { board.publish($0) },
@@ -141,6 +144,19 @@ public final class EngineService: Sendable {
 
     /// Why the store refuses to store; nil while it works.
     public var storeTrouble: StoreError? { board.trouble }
+
+    /// Why news of other servers do not come; nil if they do, or if there are no others.
+    var peersTrouble: String? { board.peersTrouble }
+
+    /// Other servers that use the same store can be heard, or not, and then why. While they cannot, what they change is
+    /// looked for in the store.
+    public func hearsPeers(trouble: String?) {
+        let before = board.setPeersTrouble(trouble)
+        guard (before == nil) != (trouble == nil) else { return }
+        lane.queue.async {
+            self.driver.assumeIsolated { $0.setDeaf(trouble != nil) }
+        }
+    }
 
     /// Calls `observer` with everything that changes from now on, after it is stored, in order, on the engine's lane.
     /// It must not block. What ``active(_:)`` tells is never older than what observers were told.
@@ -241,6 +257,7 @@ private actor EngineDriver {
     private var timer: (any DispatchSourceTimer)?
     private var armedFor: Timestamp?
     private var isStopped = false
+    private var isProbing = false
 
     nonisolated let isShared: Bool
 
@@ -274,7 +291,14 @@ private actor EngineDriver {
         engine.process(inputs)
         // Here and not where commands come in: a cycle that a timer began can end the trouble as well.
         tellTrouble(engine.storeTrouble)
+        beginProbing()
         arm()
+    }
+
+    func setDeaf(_ isDeaf: Bool) {
+        guard !isStopped else { return }
+        engine.setDeaf(isDeaf)
+        process([])
     }
 
     func stop() {
@@ -282,6 +306,31 @@ private actor EngineDriver {
         timer?.cancel()
         runner.stop()
         engine.endLease()
+    }
+
+    /// The store is away: somebody has to look when it is back, and that blocks.
+    private func beginProbing() {
+        guard engine.isHeldOff, !isProbing, let link = engine.storeLink else { return }
+        isProbing = true
+        probe(link)
+    }
+
+    private func probe(_ link: any StoreLink) {
+        DispatchQueue.global(qos: .utility).asyncAfter(deadline: .now() + Self.probeInterval) { [weak self] in
+            let answers = link.probe()
+            guard let self else { return }
+            lane.queue.async { self.assumeIsolated { $0.probed(link, answers) } }
+        }
+    }
+
+    private static let probeInterval = DispatchTimeInterval.milliseconds(500)
+
+    private func probed(_ link: any StoreLink, _ answers: Bool) {
+        guard !isStopped else { return }
+        guard answers else { return probe(link) }
+        isProbing = false
+        engine.storeAnswers()
+        process([])
     }
 
     private func timerFired() {
@@ -294,41 +343,5 @@ private actor EngineDriver {
         if let armedFor, armedFor <= due, armedFor >= clock.now() { return }
         armedFor = due
         timer?.schedule(deadline: .now() + .microseconds(Int(due.since(clock.now()).wholeMicroseconds)))
-    }
-}
-
-/// What is true now, for readers on any thread.
-private final class Board: Sendable {
-    private struct State {
-        var active: [WorkflowID: Workflow] = [:]
-        var observers: [@Sendable (Publication) -> Void] = []
-        var trouble: StoreError?
-    }
-
-    private let state = Mutex(State())
-
-    func workflow(_ id: WorkflowID) -> Workflow? { state.withLock { $0.active[id] } }
-    func all() -> [Workflow] { state.withLock { Array($0.active.values) } }
-    var count: Int { state.withLock { $0.active.count } }
-    func add(_ observer: @escaping @Sendable (Publication) -> Void) { state.withLock { $0.observers.append(observer) } }
-
-    var trouble: StoreError? {
-        get { state.withLock { $0.trouble } }
-        set { state.withLock { $0.trouble = newValue } }
-    }
-
-    func publish(_ publication: Publication) {
-        let observers = state.withLock { state in
-            for change in publication.changes {
-                state.active[change.workflow.id] = change.workflow.isSettled ? nil : change.workflow
-            }
-            for update in publication.progress {
-                guard let position = state.active[update.workflowID]?.position(of: update.taskID) else { continue }
-                state.active[update.workflowID]?[position].progress = update.progress
-            }
-            for id in publication.deleted + publication.released { state.active[id] = nil }
-            return state.observers
-        }
-        for observer in observers { observer(publication) }
     }
 }

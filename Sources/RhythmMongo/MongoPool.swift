@@ -1,21 +1,21 @@
 import CMongoC
+import Synchronization
 
 /// Connections to one MongoDB deployment, and what can be asked of it.
 ///
 /// Any thread, many at a time: each operation takes a client from the driver's pool for as long as it lasts. All of
 /// them block, until the server answers or the timeouts of ``MongoOptions`` are over; so never on a thread of the
 /// cooperative pool. Nothing connects before the first operation, and connections that are lost are made again by the
-/// driver.
-///
-/// SAFETY: `@unchecked` for the pointer: the driver's pool may be used by any thread, and is destroyed by `deinit`,
-/// when no ``Lease`` holds this object any more.
-package final class MongoPool: @unchecked Sendable, CustomStringConvertible {
+/// driver. When one breaks, or is silent for too long, all that were made before it are given up: what cut it off has
+/// mostly cut them off as well, and each would have to be silent for as long.
+package final class MongoPool: Sendable, CustomStringConvertible {
     /// The database of all operations: that of the address, else the default.
     package let database: String
     /// The address without credentials and options, for messages.
     package let description: String
     let secrets: Secrets
-    private let pool: OpaquePointer
+    private let address: DriverAddress
+    private let current: Mutex<DriverPool>
 
     /// Makes a pool; see <https://www.mongodb.com/docs/manual/reference/connection-string/> for addresses. TLS and
     /// authentication come with the address.
@@ -31,22 +31,40 @@ package final class MongoPool: @unchecked Sendable, CustomStringConvertible {
         guard let uri = mongoc_uri_new_with_error(address, &error) else {
             throw Self.invalidAddress(error, secrets)
         }
-        defer { mongoc_uri_destroy(uri) }
+        let address = DriverAddress(uri)
         secrets.insert(mongoc_uri_get_password(uri).map { String(cString: $0) })
         KnownSecrets.add(secrets)
         options.apply(to: uri)
-        guard let pool = mongoc_client_pool_new_with_error(uri, &error) else {
-            throw Self.invalidAddress(error, secrets)
+        do throws(DriverPool.Failure) {
+            current = Mutex(try DriverPool(uri))
+        } catch {
+            throw Self.invalidAddress(error.error, secrets)
         }
-        mongoc_client_pool_set_error_api(pool, MONGOC_ERROR_API_VERSION_2)
-        self.pool = pool
+        self.address = address
         self.secrets = secrets
         let named = mongoc_uri_get_database(uri).map { String(cString: $0) } ?? ""
         database = named.isEmpty ? defaultDatabase : named
         description = secrets.removed(from: "mongodb://\(Self.hosts(of: uri))/\(database)")
     }
 
-    deinit { mongoc_client_pool_destroy(pool) }
+    /// Whether a server that may write answers a fresh connection within some seconds. Blocks for a little longer than
+    /// that at most.
+    package func answers(within patience: Duration) -> Bool { address.answers(within: patience) }
+
+    /// Gives up all connections there are, unless they are quite new.
+    private func renewConnections() {
+        let old = current.withLock { $0 }
+        guard old.madeAt.duration(to: .now) > Self.renewalPause, let fresh = try? DriverPool(address.pointer) else { return }
+        let replaced = current.withLock { pool in
+            guard pool === old else { return false }
+            pool = fresh
+            return true
+        }
+        if replaced { old.retire() }
+    }
+
+    /// So long after connections were given up, the next ones are not.
+    private static let renewalPause = Duration.seconds(1)
 
     private static func invalidAddress(_ error: bson_error_t, _ secrets: Secrets) -> MongoError {
         var invalid = MongoError(error, isWrite: false, secrets: secrets)
@@ -76,26 +94,25 @@ package final class MongoPool: @unchecked Sendable, CustomStringConvertible {
 /// made of it (collections, cursors, change streams).
 struct Lease: ~Copyable {
     let client: OpaquePointer
-    private let pool: MongoPool
+    private let pool: DriverPool
 
-    fileprivate init(_ client: OpaquePointer, of pool: MongoPool) {
+    fileprivate init(_ client: OpaquePointer, of pool: DriverPool) {
         self.client = client
         self.pool = pool
     }
 
-    deinit { pool.giveBack(client) }
+    deinit { mongoc_client_pool_push(pool.pointer, client) }
 }
 
 extension MongoPool {
     /// Takes a client; waits for one if all are taken.
     func lease() throws(MongoError) -> Lease {
-        guard let client = mongoc_client_pool_pop(pool) else {
+        let pool = current.withLock { $0 }
+        guard let client = mongoc_client_pool_pop(pool.pointer) else {
             throw MongoError(.networkOrTimeout, "all connections of the pool to \(description) are in use")
         }
-        return Lease(client, of: self)
+        return Lease(client, of: pool)
     }
-
-    fileprivate func giveBack(_ client: OpaquePointer) { mongoc_client_pool_push(pool, client) }
 
     /// A handle of a collection for the length of `body`.
     func withCollection<Value>(
@@ -117,6 +134,9 @@ extension MongoPool {
 
     /// The driver's error as ours.
     func failure(_ error: bson_error_t, isWrite: Bool = false) -> MongoError {
-        MongoError(error, isWrite: isWrite, secrets: secrets)
+        let isBroken =
+            error.domain == MONGOC_ERROR_STREAM.rawValue && error.code == MONGOC_ERROR_STREAM_SOCKET.rawValue
+        if isBroken { renewConnections() }
+        return MongoError(error, isWrite: isWrite, secrets: secrets)
     }
 }

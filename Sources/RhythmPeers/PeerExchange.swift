@@ -28,6 +28,7 @@ package final class PeerExchange: Sendable {
         exchange = "rhythm.\(group).changes"
         self.serverID = serverID
         self.incarnation = incarnation
+        engine.hearsPeers(trouble: "the broker is not connected yet")
         var settings = AMQPSettings(logger: logger)
         // Old news is no news: whoever is back reads the store.
         settings.patience = .seconds(1)
@@ -45,7 +46,13 @@ package final class PeerExchange: Sendable {
             ],
             consume: [AMQPConsumption(queue: queue)], settings: settings,
             onState: { [weak engine] state in
-                if case .ready(again: true) = state { engine?.recheckForeign() }
+                switch state {
+                case .ready(let again):
+                    if again { engine?.recheckForeign() }
+                    engine?.hearsPeers(trouble: nil)
+                case .down(let reason, _): engine?.hearsPeers(trouble: reason)
+                case .connecting, .blocked, .closed: break
+                }
             },
             onDelivery: { [weak engine] delivery in
                 guard let news = PeerNews(delivery.body), news.incarnation != incarnation else { return }

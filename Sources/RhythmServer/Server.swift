@@ -87,6 +87,19 @@ package final class Server: Sendable {
         }
     }
 
+    /// Whether the server should get work, and if not, why.
+    package func readiness() async -> Readiness {
+        let driver = driver
+        return await withCheckedContinuation { (done: CheckedContinuation<Readiness, Never>) in
+            lane.queue.async { done.resume(returning: driver.assumeIsolated { $0.readiness() }) }
+        }
+    }
+
+    /// From now on the server says that it is not ready, though it answers as before; nil takes that back.
+    package func withdraw(because reason: String?) async {
+        await onLane { $0.withdraw(because: reason) }
+    }
+
     /// Stops listening, ends watches so that their clients go elsewhere or come back, and waits for other open calls,
     /// at most for `grace`. What was started goes on.
     package func drain(grace: Duration) async {
@@ -127,6 +140,10 @@ actor ServerDriver {
     func begin(_ engine: EngineService) { core?.turn { $0.begin(engine) } }
 
     func wait(because reason: String) { core?.wait(because: reason) }
+
+    func withdraw(because reason: String?) { core?.withdraw(because: reason) }
+
+    func readiness() -> Readiness { core?.readiness ?? Readiness(level: .notServing, reasons: ["the server has not begun"]) }
 
     func stats() -> ServerStats { core?.stats ?? ServerStats(metrics: [], calls: []) }
 

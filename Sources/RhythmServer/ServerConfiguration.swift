@@ -51,6 +51,8 @@ package struct ServerConfiguration: Sendable {
     package var lingerTimeout = Duration.seconds(1)
     /// How many lines about single calls, and about single peers, go into the log each second.
     package var logLinesPerSecond = 100
+    /// Whether reads are answered from memory while the store cannot be asked whether that is still true.
+    package var allowsStaleReads = false
     /// How peers are recognised, at first.
     package var security = Security()
     /// What is said in Hello: the version of this program.

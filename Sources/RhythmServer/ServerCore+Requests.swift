@@ -45,7 +45,8 @@ extension ServerCore {
         case .getStatus(let get): getStatus(get, call)
         case .listWorkflows(let list): listWorkflows(list, call)
         case .resolveID(let resolve): resolveID(resolve, call)
-        case .watchProgress(let watch): hub.open(watch, call: call)
+        case .watchProgress(let watch):
+            if let stale { call.connection.fail(call, stale) } else { hub.open(watch, call: call) }
         case .tailLog(let tail): tailLog(tail, call)
         case .getServerInfo: call.connection.reply(call, .getServerInfo(info))
         case .diagnose: examine(call)
@@ -127,11 +128,12 @@ extension ServerCore {
     }
 
     private func getStatus(_ get: GetStatus, _ call: Call) {
-        if let answer = statusAnswers.answer(to: get, within: call.scope) {
+        let isCurrent = isCurrent
+        if isCurrent, let answer = statusAnswers.answer(to: get, within: call.scope) {
             call.connection.reply(call, answer)
             return
         }
-        if get.waitAfterVersion == nil, let workflow = active(get.workflowID, within: call.scope) {
+        if isCurrent, get.waitAfterVersion == nil, let workflow = active(get.workflowID, within: call.scope) {
             let reply = GetStatusReply(workflow: workflow.shown(for: get))
             if let answer = statusAnswers.keep(reply, to: get, limit: configuration.maxResponseBytes) {
                 call.connection.reply(call, answer)

@@ -76,7 +76,7 @@ extension ServerCore {
             .init(
                 "waiting_bytes", connections.values.reduce(0) { $0 + UInt64($1.waitingBytes) },
                 help: "Bytes that peers have not taken yet."),
-            .init("serving", info.health == .serving ? 1 : 0, help: "1 if everything works, 0 if the store refuses."),
+            .init("serving", info.health == .serving ? 1 : 0, help: "1 if everything works, else 0; /readyz says why."),
             .init("uptime_seconds", info.uptimeMilliseconds / 1000, help: "Seconds since the start."),
         ]
     }

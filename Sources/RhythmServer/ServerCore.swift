@@ -34,6 +34,9 @@ final class ServerCore {
     var refusals = AddressThrottle()
     /// What answers calls; nil until the server begins to take them.
     private var begunEngine: EngineService?
+    private var withdrawal: String?
+    /// Streams were ended because what they would tell is old.
+    private var hasEndedStale = false
     /// Why it does not yet.
     private var notYet = "the server is starting"
     /// The call on whose behalf something is done now: reads and commands count as its work.
@@ -353,13 +356,14 @@ extension ServerCore {
     /// Finds a workflow in memory, else in the store; `then` runs on the lane, at once if it is active. What is out of
     /// scope is NOT_FOUND, and takes the way through the store that an unknown id takes.
     func find(_ id: WorkflowID, within scope: AppScope, then: @escaping (Result<Workflow, RhythmError>) -> Void) {
-        if let workflow = active(id, within: scope) {
+        if let stale { return then(.failure(stale)) }
+        if isCurrent, let workflow = active(id, within: scope) {
             then(.success(workflow))
             return
         }
-        let engine = engine
+        let (engine, isCurrent) = (engine, isCurrent)
         read { () throws(StoreError) in
-            .workflow(try engine.workflow(id))
+            .workflow(try isCurrent ? engine.workflow(id) : engine.reader.load(id))
         } then: { result in
             switch result {
             case .workflow(let workflow?) where scope.contains(workflow.appID): then(.success(workflow))
@@ -371,6 +375,37 @@ extension ServerCore {
                             .notFound, reason: "NO_SUCH_WORKFLOW", "there is no workflow '\(id)'",
                             field: "workflow_id")))
             }
+        }
+    }
+
+    /// Whether what is in memory may be told as the truth.
+    var isCurrent: Bool {
+        switch engine.memory {
+        case .current: true
+        case .behind: false
+        case .adrift: configuration.allowsStaleReads
+        }
+    }
+
+    /// Why nothing can be told of any workflow: what is in memory is old, and the store cannot be asked.
+    var stale: RhythmError? {
+        guard case .adrift(let why) = engine.memory, !configuration.allowsStaleReads else { return nil }
+        return RhythmError(
+            .unavailable, reason: "STALE",
+            "the store cannot be asked, and what this server knows may be old: \(why); ask another server, or again",
+            retryAfter: .seconds(1))
+    }
+
+    /// Watches must not pass off what is old as the truth by their silence.
+    private func endStale() {
+        guard begunEngine != nil, let stale else {
+            hasEndedStale = false
+            return
+        }
+        guard !hasEndedStale else { return }
+        hasEndedStale = true
+        for connection in connections.values {
+            for call in Array(connection.calls.values) where call.name == .watchProgress { connection.fail(call, stale) }
         }
     }
 
@@ -501,6 +536,7 @@ extension ServerCore {
                 connection.lookAfter(now: now, pingInterval: interval, stallTimeout: stall)
             }
             hub.endOldWatches(now: now)
+            endStale()
             hub.sendBookmarks(now: now)
             scheduleRound()
         }
@@ -523,16 +559,33 @@ extension ServerCore {
             serverID: configuration.serverID, epoch: configuration.epoch)
     }
 
+    /// Whether the server can take on work, and if not, why.
+    var health: ServiceHealth {
+        guard let begunEngine else {
+            var health = ServiceHealth()
+            health.add(.notServing, notYet)
+            return health
+        }
+        return begunEngine.health
+    }
+
+    /// Why nobody should send work here, beside the health: it stops, or somebody has asked for it.
+    var farewells: [String] {
+        (isDraining ? ["the server is shutting down"] : []) + (withdrawal.map { [$0] } ?? [])
+    }
+
+    /// From now on nobody should send work here, or again.
+    func withdraw(because reason: String?) { withdrawal = reason }
+
     /// How the server is.
     var info: ServerInfo {
-        let trouble = begunEngine?.storeTrouble
-        let detail = startRefusal?.message ?? trouble.map { "the store refuses: \($0.message)" } ?? ""
+        let health = health
         return ServerInfo(
             serverVersion: configuration.version, uptimeMilliseconds: (LaneTimers.now() - startedAt) / 1_000_000,
             activeWorkflows: UInt64(begunEngine?.activeCount ?? 0), connections: UInt64(connections.count),
             calls: UInt64(callCount), watches: UInt64(hub.watchCount),
-            health: detail.isEmpty ? .serving : .degraded,
-            healthDetail: detail, runners: configuration.runners,
+            health: health.level.wire,
+            healthDetail: health.reasons.joined(separator: "; "), runners: configuration.runners,
             serverID: configuration.serverID, epoch: configuration.epoch, authenticationFailures: failures.total)
     }
 

@@ -36,6 +36,8 @@ package final class MongoStore: SharedStore {
     let collections: MongoCollections
     let eventsKept: Int
     let mongoReader: MongoReader
+    /// With the patience for long lists, which this server's lane does not have.
+    private let everybodysReader: MongoReader
     /// The most bytes of a document, less a little for what the server adds.
     let documentLimit: Int
     private let mode: Mode
@@ -53,12 +55,13 @@ package final class MongoStore: SharedStore {
     ///   - results: Where Celery's result documents are; nil for the same database.
     ///   - documentLimit: The most bytes of a document; nil for what the database says.
     ///   - incarnation: This life of the server.
+    ///   - readers: For ``reader``; nil for the same pool.
     /// - Throws: ``StoreError``: `inUse`, `tooNew`, `tooOld`, `permission` for missing rights, `unavailable`.
     package init(
         pool: MongoPool, serverID: String, mode: Mode = .exclusive, leaseDuration: Duration = .seconds(15),
         eventsKept: Int = MongoStore.eventsKeptByDefault, results: MongoPool? = nil,
         collections: MongoCollections = MongoCollections(), documentLimit: Int? = nil,
-        incarnation: ServerIncarnation = ServerIncarnation()
+        incarnation: ServerIncarnation = ServerIncarnation(), readers: MongoPool? = nil
     ) throws(StoreError) {
         precondition(eventsKept > 0 && leaseDuration > .zero, "\(eventsKept) events, a lease of \(leaseDuration)")
         self.pool = pool
@@ -67,6 +70,7 @@ package final class MongoStore: SharedStore {
         self.collections = collections
         self.eventsKept = eventsKept
         mongoReader = MongoReader(pool: pool, results: results ?? pool, collections: collections)
+        everybodysReader = MongoReader(pool: readers ?? pool, results: results ?? pool, collections: collections)
         leases = ServerLeases(
             pool: pool, collection: collections.servers, serverID: serverID, duration: leaseDuration,
             isShared: mode == .shared, incarnation: incarnation)
@@ -89,7 +93,7 @@ package final class MongoStore: SharedStore {
     /// Lets go of the database. The pool stays usable.
     package func close() { endLease() }
 
-    package var reader: any StoreReader { mongoReader }
+    package var reader: any StoreReader { everybodysReader }
 
     /// Nil for a workflow of the Python library as well: it is not ours to drive. ``reader`` shows it.
     package func load(_ id: WorkflowID) throws(StoreError) -> Workflow? {
@@ -124,6 +128,7 @@ package final class MongoStore: SharedStore {
 // MARK: Sharing
 
 extension MongoStore {
+    package var link: (any StoreLink)? { leases }
     package var renewalInterval: Duration { leases.duration / 3 }
     package var isShared: Bool { mode == .shared }
     package func renewLease() throws(StoreError) { try leases.renew() }

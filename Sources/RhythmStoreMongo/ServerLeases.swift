@@ -8,7 +8,7 @@ import Synchronization
 /// All times are the database server's, so that the clocks of the servers need not agree. A lease belongs to one
 /// incarnation of a server: two that go by one id (a copied data directory, a restored backup) notice each other by it,
 /// the one that begins at its start and the one whose lease was taken with its next proof.
-package final class ServerLeases: Sendable {
+package final class ServerLeases: StoreLink {
     /// How long a proof holds.
     package let duration: Duration
     /// This life of this server.
@@ -66,6 +66,10 @@ package final class ServerLeases: Sendable {
 
     /// When this server last proved that it lives: the time before it asked the database to note it. Nil if it never has.
     package var lastProof: ContinuousClock.Instant? { state.withLock { $0.lastProof } }
+
+    package var proofLasts: Duration { duration }
+
+    package func probe() -> Bool { pool.answers(within: .seconds(2)) }
 
     /// Proves that this server lives.
     ///

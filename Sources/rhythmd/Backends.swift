@@ -23,7 +23,8 @@ struct Backends {
         switch settings.store {
         case .sqlite(let path): return try SQLiteStore(path: path)
         case .mongodb(let address):
-            let pool = try Self.pool(address, "store")
+            // Whoever gives a command waits for the server's own reads and writes: they give up early.
+            let pool = try Self.pool(address, "store") { $0.socketTimeout = .seconds(8) }
             let results = try settings.celery.flatMap { celery in
                 celery.results == address ? nil : try Self.pool(celery.results, "results")
             }
@@ -31,7 +32,7 @@ struct Backends {
             return try MongoStore(
                 pool: pool, serverID: serverID, mode: settings.celery == nil ? .exclusive : .shared,
                 leaseDuration: settings.lease, results: results,
-                incarnation: incarnation)
+                incarnation: incarnation, readers: try Self.pool(address, "store"))
         }
     }
 
@@ -56,10 +57,13 @@ struct Backends {
         }
     }
 
-    private static func pool(_ address: String, _ name: String) throws -> MongoPool {
+    private static func pool(
+        _ address: String, _ name: String, _ change: (inout MongoOptions) -> Void = { _ in }
+    ) throws -> MongoPool {
         do throws(MongoError) {
             var options = MongoOptions()
             options.appName = "rhythmd-\(name)"
+            change(&options)
             return try MongoPool(uri: address, defaultDatabase: name == "store" ? "rhythm" : "celery", options: options)
         } catch {
             throw SettingsError("\(name): \(error)")

@@ -117,6 +117,7 @@ struct Daemon {
         configuration.maxConnectionAge = settings.operation.maxConnectionAge
         configuration.maxWatchAge = settings.operation.maxWatchAge
         configuration.ageGrace = settings.drainGrace
+        configuration.allowsStaleReads = settings.operation.allowsStaleReads
         return configuration
     }
 

@@ -6,8 +6,9 @@ import RhythmWire
 
 import struct Logging.Logger
 
-/// Answers `GET /metrics` with what the server counts, for Prometheus: over HTTP on a port of its own, so that nothing
-/// that speaks HTTP ever comes near the port of the calls.
+/// Answers `GET /metrics` with what the server counts, for Prometheus, `GET /healthz` for whoever starts processes again
+/// that hang, and `GET /readyz` for whoever spreads work: over HTTP on a port of its own, so that nothing that speaks HTTP
+/// ever comes near the port of the calls. It answers from before the store is opened until the process ends.
 ///
 /// It has no authentication; see ``Settings/metrics`` for where it may listen. A server that cannot listen there does not
 /// start; one whose listening breaks later logs that, tries again, and serves calls as before.
@@ -83,7 +84,24 @@ struct MetricsEndpoint {
                 statusCode: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                 body: Data(await server.stats().prometheusText.utf8))
         }
+        // Nothing is asked: that this is answered is the answer.
+        await http.appendRoute("GET /healthz") { _ in Self.answer(.ok, "ok\n") }
+        await http.appendRoute("GET /readyz") { request in
+            let readiness = await server.readiness()
+            let status: HTTPStatusCode = readiness.isReady ? .ok : .serviceUnavailable
+            let wantsJSON = request.headers[HTTPHeader("Accept")]?.contains("application/json") ?? false
+            return wantsJSON
+                ? Self.answer(status, readiness.json, type: "application/json") : Self.answer(status, readiness.text)
+        }
         return http
+    }
+
+    private static func answer(
+        _ status: HTTPStatusCode, _ text: String, type: String = "text/plain; charset=utf-8"
+    ) -> HTTPResponse {
+        HTTPResponse(
+            statusCode: status, headers: [.contentType: type, HTTPHeader("Cache-Control"): "no-store"],
+            body: Data(text.utf8))
     }
 
     private static func unusable(_ endpoint: Endpoint, _ why: Any) -> SettingsError {

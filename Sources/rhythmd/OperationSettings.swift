@@ -12,6 +12,8 @@ struct OperationSettings: Equatable {
     var maxWatchAge: Duration?
     /// How long a start waits for a store that is away; nil for as long as it takes.
     var startTimeout: Duration?
+    /// Whether reads are answered from memory while the store is away and others may have changed it.
+    var allowsStaleReads = false
 }
 
 extension PartialSettings {
@@ -39,6 +41,11 @@ extension PartialSettings {
         }
         operation.maxConnectionAge = try Self.age(maxConnectionAgeSeconds, "max_connection_age")
         operation.maxWatchAge = try Self.age(maxWatchAgeSeconds, "max_watch_age")
+        switch staleReads {
+        case nil, "refuse": break
+        case "allow": operation.allowsStaleReads = true
+        case let other?: throw SettingsError("stale_reads: '\(other)' is neither refuse nor allow")
+        }
         if let startTimeoutSeconds, startTimeoutSeconds != 0 {
             operation.startTimeout = try Self.seconds(startTimeoutSeconds, "start_timeout")
         }

@@ -6,7 +6,7 @@ extension PartialSettings {
     /// `RHYTHM_STORE`, `RHYTHM_BROKER`, `RHYTHM_RESULTS`, `RHYTHM_DEFAULT_QUEUE`,
     /// `RHYTHM_WORKER_LOST_AFTER`, `RHYTHM_WORKER_LEAVING`, `RHYTHM_LEASE` (seconds),
     /// `RHYTHM_LIBRARY_TASKS`, `RHYTHM_BARE_TASKS` (names separated by commas), `RHYTHM_LOG_FORMAT`, `RHYTHM_METRICS`,
-    /// `RHYTHM_MAX_CONNECTION_AGE`, `RHYTHM_MAX_WATCH_AGE`, `RHYTHM_START_TIMEOUT` (seconds), `RHYTHM_LIMITS`
+    /// `RHYTHM_MAX_CONNECTION_AGE`, `RHYTHM_MAX_WATCH_AGE`, `RHYTHM_START_TIMEOUT` (seconds), `RHYTHM_STALE_READS`, `RHYTHM_LIMITS`
     /// (`NAME=VALUE,NAME=VALUE`).
     /// Empty variables count as not set.
     init(environment: [String: String]) throws(SettingsError) {
@@ -24,6 +24,7 @@ extension PartialSettings {
         maxWatchAgeSeconds = try value("RHYTHM_MAX_WATCH_AGE").map { text throws(SettingsError) in
             try Self.seconds(text, source: "RHYTHM_MAX_WATCH_AGE")
         }
+        staleReads = value("RHYTHM_STALE_READS")
         startTimeoutSeconds = try value("RHYTHM_START_TIMEOUT").map { text throws(SettingsError) in
             try Self.seconds(text, source: "RHYTHM_START_TIMEOUT")
         }

@@ -6,7 +6,7 @@ extension PartialSettings {
     /// `allow_uids` (a list of numbers), `log_level`, `drain_grace`, `task_grace` (seconds), `supervisor`, `store`,
     /// `broker`, `results`, `default_queue`, `worker_lost_after`, `worker_leaving`, `lease` (seconds), `task_events`
     /// (auto, always or never), `library_tasks`, `bare_tasks` (lists), `log_format`, `metrics`, `max_connection_age`,
-    /// `max_watch_age`, `start_timeout` (seconds) and `limits` (a map from name to number).
+    /// `max_watch_age`, `start_timeout` (seconds), `stale_reads` and `limits` (a map from name to number).
     /// Other keys are errors, so that a misspelt one is not silently without effect.
     init(yaml: String, path: String) throws(SettingsError) {
         let node: Node?
@@ -52,6 +52,7 @@ extension PartialSettings {
             case "metrics": metrics = try Self.text(value, place)
             case "max_connection_age": maxConnectionAgeSeconds = try Self.seconds(value, place)
             case "max_watch_age": maxWatchAgeSeconds = try Self.seconds(value, place)
+            case "stale_reads": staleReads = try Self.text(value, place)
             case "start_timeout": startTimeoutSeconds = try Self.seconds(value, place)
             case "limits": limits = try Self.amounts(value, place)
             case "library_tasks": libraryTasks = try Self.list(value, place)
@@ -62,7 +63,7 @@ extension PartialSettings {
                         + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
                         + " supervisor, store, broker, results, default_queue, worker_lost_after,"
                         + " worker_leaving, task_events, lease, library_tasks, bare_tasks, log_format, metrics,"
-                        + " max_connection_age, max_watch_age, start_timeout and limits")
+                        + " max_connection_age, max_watch_age, start_timeout, stale_reads and limits")
             }
         }
     }

@@ -25,7 +25,7 @@ struct Rhythmd: AsyncParsableCommand {
             RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
             RHYTHM_WORKER_LOST_AFTER, RHYTHM_WORKER_LEAVING, RHYTHM_TASK_EVENTS, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS, \
             RHYTHM_BARE_TASKS, RHYTHM_LOG_FORMAT, RHYTHM_METRICS, RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE, \
-            RHYTHM_START_TIMEOUT, RHYTHM_LIMITS) or in a \
+            RHYTHM_START_TIMEOUT, RHYTHM_STALE_READS, RHYTHM_LIMITS) or in a \
             YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
             over the file.
 
@@ -168,7 +168,7 @@ struct Rhythmd: AsyncParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Answer GET /metrics here, for Prometheus, such as 127.0.0.1:9464. Default: nowhere.",
+            "Answer GET /metrics, /healthz and /readyz here, such as 127.0.0.1:9464. Default: nowhere.",
             valueName: "host:port"))
     var metrics: String?
 
@@ -192,6 +192,13 @@ struct Rhythmd: AsyncParsableCommand {
             "Wait so long at the start for a MongoDB store that is away. Default: as long as it takes.",
             valueName: "seconds"))
     var startTimeout: Double?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "While a shared store is away and others may have changed it: refuse reads (default), or allow them to be"
+                + " answered from memory.", valueName: "refuse|allow"))
+    var staleReads: String?
 
     @Option(
         name: .long,
@@ -269,6 +276,7 @@ struct Rhythmd: AsyncParsableCommand {
             leaseSeconds: lease,
             logFormat: logFormat, metrics: metrics, maxConnectionAgeSeconds: maxConnectionAge,
             maxWatchAgeSeconds: maxWatchAge, startTimeoutSeconds: startTimeout,
+            staleReads: staleReads,
             limits: limit.isEmpty ? nil : try LimitSettings.values(limit, source: "--limit"))
         return try flags.over(PartialSettings(environment: environment)).over(file)
             .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }

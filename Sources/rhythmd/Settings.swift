@@ -68,6 +68,7 @@ struct PartialSettings: Equatable {
     var maxConnectionAgeSeconds: Double?
     var maxWatchAgeSeconds: Double?
     var startTimeoutSeconds: Double?
+    var staleReads: String?
     var limits: [String: Double]?
 
     /// What `self` says, and where it says nothing, what `other` says.
@@ -90,7 +91,8 @@ struct PartialSettings: Equatable {
             logFormat: logFormat ?? other.logFormat, metrics: metrics ?? other.metrics,
             maxConnectionAgeSeconds: maxConnectionAgeSeconds ?? other.maxConnectionAgeSeconds,
             maxWatchAgeSeconds: maxWatchAgeSeconds ?? other.maxWatchAgeSeconds,
-            startTimeoutSeconds: startTimeoutSeconds ?? other.startTimeoutSeconds, limits: limits ?? other.limits)
+            startTimeoutSeconds: startTimeoutSeconds ?? other.startTimeoutSeconds,
+            staleReads: staleReads ?? other.staleReads, limits: limits ?? other.limits)
     }
 
     /// Fills in the defaults and checks everything.

@@ -17,6 +17,8 @@ public struct ServerDescription: Sendable, Hashable {
     public var watches: UInt64
     /// Everything works.
     public var isServing: Bool
+    /// Whether it follows workflows; false while it is cut off from its store.
+    public var isFollowing: Bool
     /// Why it is not serving, such as what is wrong with its store.
     public var healthDetail: String
     /// What runs its steps.
@@ -92,7 +94,8 @@ extension RhythmClient {
         return ServerDescription(
             version: info.serverVersion, uptime: .milliseconds(Int64(clamping: info.uptimeMilliseconds)),
             activeWorkflows: info.activeWorkflows, connections: info.connections, calls: info.calls,
-            watches: info.watches, isServing: info.health == .serving, healthDetail: info.healthDetail,
+            watches: info.watches, isServing: info.health == .serving,
+            isFollowing: info.health != .notServing, healthDetail: info.healthDetail,
             runners: info.runners, serverID: info.serverID, epoch: info.epoch,
             authenticationFailures: info.authenticationFailures)
     }

@@ -251,7 +251,11 @@ typedef enum _Rhythm__Health {
   /*
    * It answers, but not everything works: see health_detail.
    */
-  RHYTHM__HEALTH__HEALTH_DEGRADED = 2
+  RHYTHM__HEALTH__HEALTH_DEGRADED = 2,
+  /*
+   * It answers, but follows no workflows: its lease of the store has run out, or it is starting. See health_detail.
+   */
+  RHYTHM__HEALTH__HEALTH_NOT_SERVING = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__HEALTH)
 } Rhythm__Health;
 

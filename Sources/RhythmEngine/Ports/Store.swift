@@ -30,6 +30,9 @@ public protocol Store: AnyObject {
 
     /// Reads for everybody else.
     var reader: any StoreReader { get }
+
+    /// What is known of the way to it; nil for a store in this process, or if nothing can be told.
+    var link: (any StoreLink)? { get }
 }
 
 /// A store in another process, which may carry out a write after its sender has given up on it, or died.

@@ -45,6 +45,10 @@ public protocol TaskRunner: AnyObject, Sendable {
     /// Where the logs of attempts are; nil if this runner keeps none.
     var logs: (any LogSource)? { get }
 
+    /// Why it can begin no attempts for now, a sentence without its full stop; nil if it can, as far as it knows. Any
+    /// thread; never waits.
+    var trouble: String? { get }
+
     /// Looks at what it runs attempts with, and says what is not as it should be.
     ///
     /// - Parameters:
@@ -55,6 +59,9 @@ public protocol TaskRunner: AnyObject, Sendable {
 }
 
 extension TaskRunner {
+    /// Nothing is in its way.
+    public var trouble: String? { nil }
+
     /// Nothing is left to do.
     public func finish(within patience: Duration) async {}
 

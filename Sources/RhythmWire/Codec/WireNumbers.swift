@@ -129,6 +129,7 @@ extension ServerInfo.Health: WireNumbered {
         switch self {
         case .serving: RHYTHM__HEALTH__HEALTH_SERVING
         case .degraded: RHYTHM__HEALTH__HEALTH_DEGRADED
+        case .notServing: RHYTHM__HEALTH__HEALTH_NOT_SERVING
         }
     }
 }

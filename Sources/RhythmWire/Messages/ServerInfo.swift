@@ -5,6 +5,8 @@ package struct ServerInfo: Sendable, Hashable {
         case serving
         /// It answers, but not everything works.
         case degraded
+        /// It answers, but follows no workflows.
+        case notServing
     }
 
     package var serverVersion: String

@@ -18,7 +18,7 @@ struct InfoCommand: AsyncParsableCommand {
         let info = try await client.serverInfo()
         let terminal = Terminal.standard
         if server.json { return terminal.line(json(info, client.endpoint).prettyText) }
-        let health = info.isServing ? "serving" : "degraded: \(info.healthDetail.printable)"
+        let health = info.isServing ? "serving" : "\(Self.word(info)): \(info.healthDetail.printable)"
         let rows: [(String, String)] = [
             ("Server", "\(client.endpoint), version \(info.version.printable)"),
             ("Health", health),
@@ -33,10 +33,15 @@ struct InfoCommand: AsyncParsableCommand {
         if !info.isServing { throw CommandFailure(.other) }
     }
 
+    private static func word(_ info: ServerDescription) -> String {
+        if info.isServing { return "serving" }
+        return info.isFollowing ? "degraded" : "not serving"
+    }
+
     private func json(_ info: ServerDescription, _ endpoint: String) -> JSONValue {
         .object([
             .init("server", .string(endpoint)), .init("version", .string(info.version)),
-            .init("health", .string(info.isServing ? "serving" : "degraded")),
+            .init("health", .string(Self.word(info))),
             .init("health_detail", .string(info.healthDetail)),
             .init("uptime_sec", .plain(info.uptime.inSeconds)),
             .init("active_workflows", .integer(info.activeWorkflows)),

@@ -1,0 +1,59 @@
+import Logging
+import RhythmCore
+
+/// What an engine does while its store is away: nothing is asked of it, so that nothing waits for it.
+///
+/// The first thing that fails says that it is away. From then on commands are refused at once, for nothing of them has
+/// happened, and what attempts report is kept. Somebody else looks whether the store is back (``Store/link``) and says so
+/// by ``storeAnswers()``.
+extension Engine {
+    /// The store did not do what it was asked, and the trouble is not one record's.
+    func storeFailed(_ error: StoreError) {
+        if storeTrouble == nil { logger.error("the store refuses: \(error)") }
+        storeTrouble = error
+        if error.code == .unavailable, storeLink != nil { isHeldOff = true }
+        expectLateWrites()
+    }
+
+    /// The store did what it was asked.
+    func storeWorks() {
+        guard storeTrouble != nil else { return }
+        logger.notice("the store works again")
+        storeTrouble = nil
+    }
+
+    /// The way to the store, if somebody can look whether it is open.
+    var storeLink: (any StoreLink)? { store.link }
+
+    /// The store answers: what was held off is done by the next ``process(_:)``.
+    func storeAnswers() {
+        isHeldOff = false
+        retryAt = nil
+        if shared != nil { leaseDueAt = clock.now() }
+    }
+
+    /// Refuses and keeps what comes while the store is away.
+    func holdOff(_ inputs: [Input]) {
+        let failure = RhythmError(awayError)
+        var publication = Publication()
+        for input in inputs {
+            switch input {
+            case .command(_, _, let reply): reply(.failure(failure))
+            case .adopt(_, let reply): reply(.failure(failure))
+            case .report(let report): heldReports.append(report)
+            case .changedElsewhere(let id):
+                // Whoever changed it follows it now. If not, it is found out when the store is back.
+                if let known = active[id] { letGo(of: known, &publication) }
+            }
+        }
+        if heldReports.count > 1_000 { heldReports = Self.worthKeeping(heldReports) }
+        if !publication.isEmpty { publish(publication) }
+    }
+
+    /// Why nothing is asked of the store; of what was not asked the outcome is known.
+    var awayError: StoreError {
+        var error = storeTrouble ?? StoreError(.unavailable, "the store is away")
+        error.outcomeUnknown = false
+        return error
+    }
+}
