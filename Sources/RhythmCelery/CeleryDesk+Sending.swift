@@ -100,6 +100,8 @@ extension CeleryDesk {
     }
 
     private func publish(_ id: TaskID, _ dispatch: Dispatch, kwargs: JSON) {
+        // Another server may have sent another attempt in its place: it says so soon, or that this one is still wanted.
+        guard links.maySend else { return keepUnsent(id, until: now + Self.gatePause) }
         let queue = entries[id]?.queue ?? configuration.defaultQueue
         let message = TaskMessage.make(
             of: dispatch, queue: queue, kwargs: kwargs, origin: "rhythm@\(configuration.serverID)")
@@ -120,6 +122,9 @@ extension CeleryDesk {
         polls.insert(id, since: now, kind: .init(queue: queue, task: dispatch.task))
         links.publish(message, of: id, number: entries[id]?.tries ?? 0)
     }
+
+    /// How long to wait before asking again whether an attempt may be sent.
+    private static let gatePause = Duration.milliseconds(500)
 
     /// What became of a message.
     func published(_ id: TaskID, number: Int, _ outcome: PublishOutcome) {

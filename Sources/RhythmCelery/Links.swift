@@ -36,7 +36,17 @@ final class Links: Sendable {
     private let settings: AMQPSettings
     private let replyKey = RandomUUID.make()
     private let open = Mutex<Open?>(nil)
+    /// Asks from now on before attempts are sent.
+    func ask(_ mayBegin: @escaping @Sendable () -> Bool) { self.mayBegin.withLock { $0 = mayBegin } }
+
+    /// Whether attempts may be sent: they are still this server's to run, as far as it can know.
+    var maySend: Bool {
+        let ask = mayBegin.withLock { $0 }
+        return ask?() ?? true
+    }
+
     /// Why messages do not get to the workers, by connection; nothing for those that work.
+    private let mayBegin = Mutex<(@Sendable () -> Bool)?>(nil)
     private let troubles = Mutex<[Name: String]>([
         .tasks: "the broker is not connected yet", .control: "the broker is not connected yet",
     ])

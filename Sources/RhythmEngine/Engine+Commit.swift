@@ -22,8 +22,15 @@ extension Engine {
             storeWorks()
         }
         var publication = Publication()
+        var left: [WorkflowID] = []
         for id in cycle.order {
             guard let work = cycle.works[id] else { continue }
+            if work.needsCommit, shared?.takesWork == false, !work.workflow.isSettled {
+                // It was stored for whoever takes on work, and he does what follows.
+                publication.changes.append(.init(workflow: work.workflow, events: work.events))
+                left.append(id)
+                continue
+            }
             cycle.effects += work.effects
             if batch.deletions.contains(id) { continue }
             if cycle.readAnew.contains(id) { cycle.effects += takenOver(work) }
@@ -36,6 +43,9 @@ extension Engine {
         for change in batch.changes { unsavedProgress[change.workflow.id] = nil }
         progressDueAt = unsavedProgress.isEmpty ? nil : (progressDueAt ?? cycle.now + Self.progressInterval)
         for id in batch.deletions where !changedElsewhere.contains(id) { forget(id, cycle, &publication) }
+        for id in left {
+            if let known = active[id] { letGo(of: known, &publication) } else { publication.released.append(id) }
+        }
         if !cycle.effects.isEmpty { runner.perform(cycle.effects) }
         publication.progress = cycle.progressOrder.compactMap { cycle.progress[$0] }
         // Before the answers: whoever got one and looks must see at least what it says.

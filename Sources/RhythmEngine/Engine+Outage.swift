@@ -12,6 +12,7 @@ extension Engine {
         if storeTrouble == nil { logger.error("the store refuses: \(error)") }
         storeTrouble = error
         if error.code == .unavailable, storeLink != nil { isHeldOff = true }
+        gate?.close()
         expectLateWrites()
     }
 

@@ -50,23 +50,39 @@ extension Engine {
             let pause = due.pause * 5
             reconciliation = pause > Self.longestPause ? nil : Reconciliation(dueAt: now + pause, pause: pause)
         }
-        do throws(StoreError) {
-            let stored = try remote.unsettledVersions()
-            for id in active.keys.filter({ active[$0]?.version != stored[$0] }).sorted() where doubtful[id] == nil {
-                refresh(id)
-                // It is away again. Each further read would only wait for it, and be repeated later.
-                if doubtful[id] != nil, storeTrouble != nil { return }
-            }
-            let unknown = stored.keys.filter { active[$0] == nil && doubtful[$0] == nil }.sorted()
-            for id in unknown {
-                do throws(StoreError) { try takeIn(id) } catch {
-                    guard error.concernsOneRecord else { throw error }
-                    logger.error("nobody goes on with workflow \(id): \(error)")
-                }
-            }
-        } catch {
+        do throws(StoreError) { try compare(with: remote) } catch {
             logger.error("what is stored could not be compared: \(error)")
             if error.concernsOneRecord { expectLateWrites() } else { storeFailed(error) }
+        }
+    }
+
+    /// Attempts may begin again, if nothing but this server's ignorance is in the way.
+    func openGate() {
+        guard let gate, let remote, !gate.isOpen, storeTrouble == nil else { return }
+        if let link = store.link, let last = link.lastProof, last.duration(to: .now) >= link.proofLasts { return }
+        do throws(StoreError) {
+            try compare(with: remote)
+            if storeTrouble == nil, doubtful.isEmpty { gate.open() }
+        } catch {
+            logger.error("what is stored could not be compared: \(error)")
+            if !error.concernsOneRecord { storeFailed(error) }
+        }
+        if !gate.isOpen { retryAt = clock.now() + Self.storeRetryInterval }
+    }
+
+    private func compare(with remote: any RemoteStore) throws(StoreError) {
+        let stored = try remote.unsettledVersions()
+        for id in active.keys.filter({ active[$0]?.version != stored[$0] }).sorted() where doubtful[id] == nil {
+            refresh(id)
+            // It is away again. Each further read would only wait for it, and be repeated later.
+            if doubtful[id] != nil, storeTrouble != nil { return }
+        }
+        let unknown = stored.keys.filter { active[$0] == nil && doubtful[$0] == nil }.sorted()
+        for id in unknown {
+            do throws(StoreError) { try takeIn(id) } catch {
+                guard error.concernsOneRecord else { throw error }
+                logger.error("nobody goes on with workflow \(id): \(error)")
+            }
         }
     }
 

@@ -10,6 +10,8 @@ extension Engine {
     func tendLease(now: Timestamp) {
         guard let shared, let due = leaseDueAt, due <= now else { return }
         leaseDueAt = now + shared.renewalInterval
+        // Looked at before it is renewed: if it has run out, what is in hand may be another's by now.
+        _ = gate?.isOpen
         do throws(StoreError) {
             try shared.renewLease()
             switch storeTrouble?.code {
@@ -18,14 +20,39 @@ extension Engine {
                 storeTrouble = nil
                 expectLateWrites()
             case .unavailable: storeWorks()
-            default: break
+            default: if leaseFailed { storeWorks() }
             }
-            adopt(try shared.claimOrphans(limit: Self.claimLimit))
+            leaseFailed = false
+            try shareOut(shared, now: now)
+            if shared.takesWork { adopt(try shared.claimOrphans(limit: Self.claimLimit)) }
         } catch {
             logger.error("the lease was not renewed: \(error)")
             leaseDueAt = now + Self.storeRetryInterval
+            leaseFailed = true
             if error.code == .replaced { standDown(error) } else { storeFailed(error) }
         }
+    }
+
+    /// Leaves the work to others while this server's runner can begin nothing and theirs can.
+    private func shareOut(_ shared: any SharedStore, now: Timestamp) throws(StoreError) {
+        guard let trouble = runner.trouble else {
+            stuckSince = nil
+            guard !shared.takesWork else { return }
+            logger.notice("this server takes on work again")
+            shared.takesWork = true
+            return
+        }
+        let since = stuckSince ?? now
+        stuckSince = since
+        // Two leases: a broker that is started again need not move everything.
+        guard shared.takesWork, now.since(since) >= shared.renewalInterval * 6, try shared.othersTakeWork() else {
+            return
+        }
+        try shared.handOver()
+        shared.takesWork = false
+        logger.notice(
+            "left all work to other servers: \(trouble)", metadata: ["workflows": "\(active.count)"])
+        releaseAll()
     }
 
     /// Another server goes by this one's id: by what is stored, everything is that one's to follow.
@@ -34,13 +61,18 @@ extension Engine {
         reconciliation = nil
         if active.isEmpty { return }
         logger.critical("nothing is followed here any more", metadata: ["count": "\(active.count)"])
+        heldReports = []
+        releaseAll()
+    }
+
+    /// Others follow everything.
+    private func releaseAll() {
         var publication = Publication()
         for workflow in active.values.sorted(by: { $0.id < $1.id }) {
             unsavedProgress[workflow.id] = nil
             letGo(of: workflow, &publication)
         }
         doubtful = [:]
-        heldReports = []
         publish(publication)
     }
 

@@ -53,6 +53,12 @@ public final class Engine {
     var leaseDueAt: Timestamp?
     /// The store is away, and somebody looks whether it is back: until then nothing is asked of it.
     public internal(set) var isHeldOff = false
+    /// The last proof that this server lives was not taken.
+    var leaseFailed = false
+    /// Since when the runner can begin nothing.
+    var stuckSince: Timestamp?
+    /// Whether attempts may begin; nil if nobody else could have replaced them.
+    let gate: AttemptGate?
     /// What other servers do is not heard.
     var isDeaf = false
     /// When to compare memory with the store; nil if no write can be on its way that was given up for lost.
@@ -71,6 +77,7 @@ public final class Engine {
         self.store = store
         remote = store as? any RemoteStore
         shared = (store as? any SharedStore).flatMap { $0.isShared ? $0 : nil }
+        gate = shared?.link.map { AttemptGate($0) }
         self.runner = runner
         self.clock = clock
         self.makeID = makeID
@@ -112,6 +119,7 @@ public final class Engine {
         expectLateWrites()
         logger.info("recovered", metadata: ["workflows": "\(active.count)", "effects": "\(effects.count)"])
         publish(publication)
+        if let gate { runner.ask { gate.isOpen } }
         runner.start(outstanding: effects, report: report)
     }
 
@@ -123,6 +131,7 @@ public final class Engine {
         let now = clock.now()
         tendLease(now: now)
         if !isHeldOff { reconcile(now: now) }
+        if !isHeldOff { openGate() }
         if isHeldOff { return holdOff(inputs) }
         var again = processOnce(inputs)
         for _ in 1..<Self.conflictTries where !again.isEmpty { again = processOnce(again) }

@@ -1,3 +1,4 @@
+import Dispatch
 public import RhythmCore
 
 extension EngineService {
@@ -9,8 +10,28 @@ extension EngineService {
     ///     service is stopped meanwhile.
     public func examine(within scope: AppScope = .all, answer: @escaping @Sendable ([Finding]) -> Void) {
         let needs = TaskNeed.all(of: activeWorkflows().filter { !$0.isSettled && scope.contains($0.appID) })
-        let store = storeFinding
-        runner.examine(needs) { answer(Finding.inOrder([store] + $0)) }
+        // The store may have to be asked, and whoever calls must not wait for that.
+        DispatchQueue.global(qos: .utility).async { [self] in
+            let own = [storeFinding] + clockFindings
+            runner.examine(needs) { answer(Finding.inOrder(own + $0)) }
+        }
+    }
+
+    /// Where the clock of this server is not that of the store, or that of another one is not.
+    private var clockFindings: [Finding] {
+        var ahead: [(whose: String, by: Duration)] = []
+        if let own = clock?.wallAhead { ahead.append(("this server", own)) }
+        if let link { ahead += link.clocksOfOthers.map { ("server \($0.name)", $0.ahead) } }
+        return ahead.filter { abs($0.by.wholeMicroseconds) > 1_000_000 }.map { clock in
+            let seconds = clock.by.components.seconds
+            return Finding(
+                .warning, "server_clock", clock.whose,
+                "its clock is \(abs(seconds)) s \(seconds < 0 ? "behind" : "ahead of") the database's",
+                consequence:
+                    "what is due is measured by the database's clock and does not suffer; times in its log, and of"
+                    + " what its tasks report, are wrong",
+                remedy: "have all machines keep their clocks by NTP")
+        }
     }
 
     private var storeFinding: Finding {

@@ -30,6 +30,8 @@ public final class EngineService: Sendable {
     private let board: Board
     /// What is known of the way to the store; nil for one in this process.
     let link: (any StoreLink)?
+    /// The clock, if it is one that follows the store's.
+    let clock: SteadyClock?
     /// The way to workflows of another orchestrator; nil if the store has none.
     public let legacy: LegacyDesk?
 
@@ -37,9 +39,10 @@ public final class EngineService: Sendable {
     ///
     /// - Parameters:
     ///   - store: owned by the engine from now on: nothing else may use it, but for its reader.
+    ///   - clock: decides when something is due; by default one that nobody sets.
     ///   - makeID: gives fresh ids; by default random UUIDs (version 4).
     public init(
-        store: sending any Store, runner: any TaskRunner, clock: any EngineClock = SystemClock(),
+        store: sending any Store, runner: any TaskRunner, clock: any EngineClock = SteadyClock(),
         makeID: @escaping @Sendable () -> String = { RandomUUID.make() },
         logger: Logger = Logger(label: "rhythm.engine")
     ) {
@@ -51,6 +54,8 @@ public final class EngineService: Sendable {
         let lane = Lane(label: "rhythm.engine")
         self.board = board
         link = store.link
+        self.clock = clock as? SteadyClock
+        if let clock = self.clock { link?.tellTime { clock.follow($0) } }
         self.lane = lane
         driver = EngineDriver(
             store: store, runner: runner, clock: clock, makeID: makeID, publish: { board.publish($0) },

@@ -54,7 +54,9 @@ package final class MongoPool: Sendable, CustomStringConvertible {
     /// Gives up all connections there are, unless they are quite new.
     private func renewConnections() {
         let old = current.withLock { $0 }
-        guard old.madeAt.duration(to: .now) > Self.renewalPause, let fresh = try? DriverPool(address.pointer) else { return }
+        guard old.madeAt.duration(to: .now) > Self.renewalPause, let fresh = try? DriverPool(address.pointer) else {
+            return
+        }
         let replaced = current.withLock { pool in
             guard pool === old else { return false }
             pool = fresh

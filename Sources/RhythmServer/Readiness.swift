@@ -21,11 +21,12 @@ package struct Readiness: Sendable, Hashable {
 
     /// `{"ready":...,"health":...,"reasons":[...]}`.
     package var json: String {
-        let word = switch health {
-        case .serving: "serving"
-        case .degraded: "degraded"
-        case .notServing: "not serving"
-        }
+        let word =
+            switch health {
+            case .serving: "serving"
+            case .degraded: "degraded"
+            case .notServing: "not serving"
+            }
         return JSONValue.object([
             .init("ready", .bool(isReady)), .init("health", .string(word)),
             .init("reasons", .array(reasons.map { .string($0) })),

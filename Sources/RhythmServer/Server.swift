@@ -143,7 +143,9 @@ actor ServerDriver {
 
     func withdraw(because reason: String?) { core?.withdraw(because: reason) }
 
-    func readiness() -> Readiness { core?.readiness ?? Readiness(level: .notServing, reasons: ["the server has not begun"]) }
+    func readiness() -> Readiness {
+        core?.readiness ?? Readiness(level: .notServing, reasons: ["the server has not begun"])
+    }
 
     func stats() -> ServerStats { core?.stats ?? ServerStats(metrics: [], calls: []) }
 

@@ -405,7 +405,9 @@ extension ServerCore {
         guard !hasEndedStale else { return }
         hasEndedStale = true
         for connection in connections.values {
-            for call in Array(connection.calls.values) where call.name == .watchProgress { connection.fail(call, stale) }
+            for call in Array(connection.calls.values) where call.name == .watchProgress {
+                connection.fail(call, stale)
+            }
         }
     }
 

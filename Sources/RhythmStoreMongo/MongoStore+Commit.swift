@@ -55,7 +55,7 @@ extension MongoStore {
         let writeID = Int64.random(in: .min ... .max)
         if change.isNew {
             let document = WorkflowDocument.make(
-                change, writer: serverID, writeID: writeID, eventsKept: eventsKept)
+                change, writer: writer, writeID: writeID, eventsKept: eventsKept)
             let size = document.encodedSize
             guard size <= documentLimit else { throw tooLarge(workflow.id, size) }
             let outcome = stored(workflow, revision: 1, size: size)
@@ -67,7 +67,7 @@ extension MongoStore {
             return nil
         }
         var outcome = stored(workflow, revision: base.revision + 1, size: 0)
-        let fields = WorkflowDocument.mutableFields(workflow, writer: serverID)
+        let fields = WorkflowDocument.mutableFields(workflow, writer: writer)
         func makeUpdate(_ events: BSONDocument?) -> BSONDocument {
             WorkflowDocument.update(
                 change, fields, stored: base.fields, revision: base.revision + 1, writeID: writeID,
@@ -93,7 +93,7 @@ extension MongoStore {
         let filter = try translating(pool.description) { () throws(MongoError) in
             try BSONDocument(bytes: stamp.bytes)
         }
-        let update = WorkflowDocument.adoption(change, writer: serverID, writeID: writeID, eventsKept: eventsKept)
+        let update = WorkflowDocument.adoption(change, writer: writer, writeID: writeID, eventsKept: eventsKept)
         // The filter holds what stays of the document.
         let size = update.encodedSize + filter.encodedSize
         guard size <= documentLimit else { throw tooLarge(change.workflow.id, size) }
@@ -105,9 +105,9 @@ extension MongoStore {
     /// What is known of a workflow that this server has stored.
     private func stored(_ workflow: Workflow, revision: Int64, size: Int) -> KnownWorkflow {
         KnownWorkflow(
-            revision: revision, version: workflow.version, writer: serverID, size: size,
+            revision: revision, version: workflow.version, writer: writer, size: size,
             isSettled: workflow.isSettled,
-            fields: workflow.isSettled ? [:] : WorkflowDocument.mutableFields(workflow, writer: serverID))
+            fields: workflow.isSettled ? [:] : WorkflowDocument.mutableFields(workflow, writer: writer))
     }
 
     /// The update with as many of the stored events as there is room for, and the size of what comes of it.

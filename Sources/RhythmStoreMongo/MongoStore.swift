@@ -133,6 +133,25 @@ extension MongoStore {
     package var isShared: Bool { mode == .shared }
     package func renewLease() throws(StoreError) { try leases.renew() }
 
+    package var takesWork: Bool {
+        get { leases.takesWork }
+        set { leases.takesWork = newValue }
+    }
+
+    package func othersTakeWork() throws(StoreError) -> Bool { try leases.othersTakeWork() }
+
+    /// Who follows what this server stores; no server is named by the empty text.
+    var writer: String { takesWork ? serverID : "" }
+
+    package func handOver() throws(StoreError) {
+        _ = try translating(pool.description) { () throws(MongoError) in
+            try pool.update(
+                collections.workflows, filter: ["rhythm.settled": false, "rhythm.writer": .string(serverID)],
+                update: ["$set": ["rhythm.writer": ""], "$inc": ["rhythm.revision": .int64(1)]], many: true)
+        }
+        known = KnownWorkflows()
+    }
+
     package func endLease() {
         keeper?.stop()
         keeper = nil

@@ -1,4 +1,5 @@
 import Glibc
+import RhythmCore
 package import RhythmEngine
 package import RhythmMongo
 import Synchronization
@@ -21,8 +22,12 @@ package final class ServerLeases: StoreLink {
 
     private struct State {
         var properties = BSONDocument()
+        var takesWork = true
         /// Why the lease is not this incarnation's any more.
         var loss: StoreError?
+        /// What the database's clock said last, and who wants to know.
+        var time: SteadyClock.Sample?
+        var followers: [@Sendable (SteadyClock.Sample) -> Void] = []
         /// When the last proof was begun that the database has.
         var lastProof: ContinuousClock.Instant?
     }
@@ -66,6 +71,19 @@ package final class ServerLeases: StoreLink {
 
     /// When this server last proved that it lives: the time before it asked the database to note it. Nil if it never has.
     package var lastProof: ContinuousClock.Instant? { state.withLock { $0.lastProof } }
+
+    /// Whether this server takes on work; others see it with its next proof.
+    package var takesWork: Bool {
+        get { state.withLock { $0.takesWork } }
+        set { state.withLock { $0.takesWork = newValue } }
+    }
+
+    /// Whether another server lives that takes on work.
+    package func othersTakeWork() throws(StoreError) -> Bool {
+        try census().living.contains {
+            $0["_id"]?.stringValue != serverID && $0["takes_work"]?.boolValue ?? true
+        }
+    }
 
     package var proofLasts: Duration { duration }
 
@@ -118,8 +136,9 @@ package final class ServerLeases: StoreLink {
         var fields: BSONDocument = [
             "duration_ms": .int64(duration.milliseconds), "shared": .bool(isShared),
             "incarnation": .string(incarnation.id), "home": .string(incarnation.home),
-            "place": .string(incarnation.place),
+            "place": .string(incarnation.place), "takes_work": .bool(takesWork),
         ]
+        if let ahead = wallAhead { fields["clock_ahead_ms"] = .int64(ahead.milliseconds) }
         let properties = state.withLock { $0.properties }
         if !properties.isEmpty { fields["properties"] = .document(properties) }
         return ["$currentDate": ["renewed_at": true], "$set": .document(fields)]
@@ -210,6 +229,15 @@ package final class ServerLeases: StoreLink {
         Set(try census().living.compactMap { $0["_id"]?.stringValue })
     }
 
+    package var clocksOfOthers: [(name: String, ahead: Duration)] {
+        guard isShared, let living = try? census().living else { return [] }
+        return living.compactMap { server in
+            guard let id = server["_id"]?.stringValue, id != serverID, let ahead = server["clock_ahead_ms"]?.int64Value
+            else { return nil }
+            return (Self.place(of: server) + " (\(id))", .milliseconds(ahead))
+        }
+    }
+
     /// All servers that have left a lease, as they are stored: those whose lease holds, and those whose lease has run out.
     package func census() throws(StoreError) -> (living: [BSONDocument], gone: [BSONDocument]) {
         let all = try translating(pool.description) { () throws(MongoError) in
@@ -227,8 +255,42 @@ package final class ServerLeases: StoreLink {
 
     /// The database's clock.
     private func now() throws(StoreError) -> Int64 {
-        try translating(pool.description) { () throws(MongoError) in
-            try pool.command(["isMaster": 1], on: "admin")["localTime"]?.dateMilliseconds ?? Self.ownClock()
+        let sample = try SteadyClock.Sample.taken { () throws(StoreError) in
+            try translating(pool.description) { () throws(MongoError) in
+                let said = try pool.command(["isMaster": 1], on: "admin")["localTime"]?.dateMilliseconds
+                return said.map { Timestamp(microseconds: $0 * 1000) }
+            }
+        }
+        guard let sample else { return Self.ownClock() }
+        note(sample)
+        return sample.time.microseconds / 1000
+    }
+
+    private func note(_ sample: SteadyClock.Sample) {
+        // What took long says little.
+        guard sample.uncertainty < Self.worstSample else { return }
+        let followers = state.withLock { state in
+            state.time = sample
+            return state.followers
+        }
+        for follow in followers { follow(sample) }
+    }
+
+    /// What may be wrong by more is no measure of a clock.
+    private static let worstSample = Duration.milliseconds(500)
+
+    package func tellTime(_ follow: @escaping @Sendable (SteadyClock.Sample) -> Void) {
+        let known = state.withLock { state in
+            state.followers.append(follow)
+            return state.time
+        }
+        if let known { follow(known) }
+    }
+
+    /// By how much this machine's clock is ahead of the database's; nil if that was never measured.
+    private var wallAhead: Duration? {
+        state.withLock { $0.time }.map { sample in
+            Timestamp.wallClock.since(sample.time) - .microseconds(SteadyClock.boot() - sample.boot)
         }
     }
 

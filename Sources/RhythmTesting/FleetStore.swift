@@ -157,6 +157,10 @@ package final class FleetStore: SharedStore {
         try checkLease()
     }
 
+    package var takesWork = true
+    package func othersTakeWork() -> Bool { false }
+    package func handOver() {}
+
     package func endLease() { if fuse.pass() { fleet.endLease(server) } }
 
     package func isWriter(of id: WorkflowID) -> Bool { known[id]?.writer == server }

@@ -13,7 +13,8 @@ import FoundationNetworking
     /// Two servers on one store; the first one reaches database and broker through proxies.
     private func with(
         lease: Int = 4, options: [String] = [],
-        _ body: (FleetWorld, ServerProcess, ServerProcess, _ database: SwitchProxy, _ broker: SwitchProxy) async throws ->
+        _ body: (FleetWorld, ServerProcess, ServerProcess, _ database: SwitchProxy, _ broker: SwitchProxy) async throws
+            ->
             Void
     ) async throws {
         let world = try await FleetWorld.shared
@@ -117,13 +118,16 @@ import FoundationNetworking
             let unready = try await first.waitForReadiness(503)
             #expect(unready.text.contains("the broker cannot be reached"), "\(unready.text)")
             #expect(try await other.pause(paused).receipt.accepted)
-            #expect(try await client.status(paused).status == .revoked, "what is acknowledged there is told here at once")
+            #expect(
+                try await client.status(paused).status == .revoked, "what is acknowledged there is told here at once")
             // New work is stored, and done by who can.
             let fresh = try await client.start(FleetWorld.spec(steps: 2)).workflow.id
             #expect(try await other.wait(for: fresh, seconds: 40) { $0.status.isDone }.status == .success)
             let workflow = try await other.status(held)
             for step in 0..<2 {
-                let running = try await other.wait(for: held, seconds: 40) { $0.steps[step].current?.status == .started }
+                let running = try await other.wait(for: held, seconds: 40) {
+                    $0.steps[step].current?.status == .started
+                }
                 world.marks.openGate(of: try #require(running.steps[step].current?.id))
             }
             #expect(try await other.wait(for: held, seconds: 30) { $0.status.isDone }.status == .success)

@@ -166,7 +166,8 @@ import Testing
             "RHYTHM_TASK_GRACE": "3", "RHYTHM_DATA": "", "RHYTHM_TOKENS": "/k/tokens", "RHYTHM_TLS_CERT": "/k/c",
             "RHYTHM_TLS_KEY": "/k/k", "RHYTHM_TLS_CLIENT_CA": "/k/ca", "RHYTHM_ALLOW_UIDS": "0,1000",
             "RHYTHM_LOG_FORMAT": "json", "RHYTHM_METRICS": "127.0.0.1:1", "RHYTHM_MAX_CONNECTION_AGE": "60",
-            "RHYTHM_MAX_WATCH_AGE": "30", "RHYTHM_START_TIMEOUT": "20", "RHYTHM_STALE_READS": "refuse", "RHYTHM_WORKER_LEAVING": "600",
+            "RHYTHM_MAX_WATCH_AGE": "30", "RHYTHM_START_TIMEOUT": "20", "RHYTHM_STALE_READS": "refuse",
+            "RHYTHM_WORKER_LEAVING": "600",
             "RHYTHM_TASK_EVENTS": "always",
             "RHYTHM_LIBRARY_TASKS": "old", "RHYTHM_BARE_TASKS": "a,b.*",
         ])

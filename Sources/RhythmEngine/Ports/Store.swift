@@ -63,6 +63,16 @@ public protocol SharedStore: RemoteStore {
     /// Whether this server was the workflow's writer when it was last read or stored here.
     func isWriter(of id: WorkflowID) -> Bool
 
+    /// Whether another server lives that takes on work.
+    func othersTakeWork() throws(StoreError) -> Bool
+
+    /// Whether this server takes on work. One that does not follows nothing: what it stores, ``isWriter(of:)`` denies, and
+    /// another server takes it over.
+    var takesWork: Bool { get set }
+
+    /// Leaves everything that this server follows to the others.
+    func handOver() throws(StoreError)
+
     /// Ends the lease at once: this server is going to stop.
     func endLease()
 }

@@ -29,6 +29,13 @@ public protocol TaskRunner: AnyObject, Sendable {
     ///   - report: takes reports; safe to call from any thread, also from within this function.
     func start(outstanding: [Effect], report: @escaping @Sendable ([Report]) -> Void)
 
+    /// Called once, before ``start(outstanding:report:)``: from then on the runner asks before it begins an attempt, and
+    /// waits and asks again while the answer is no. Then it is not known whether the attempt is still this server's to
+    /// run. Attempts that run go on.
+    ///
+    /// - Parameter mayBegin: any thread; never waits.
+    func ask(_ mayBegin: @escaping @Sendable () -> Bool)
+
     /// Does what a commit made necessary.
     func perform(_ effects: [Effect])
 
@@ -59,6 +66,9 @@ public protocol TaskRunner: AnyObject, Sendable {
 }
 
 extension TaskRunner {
+    /// Nobody else could run its attempts.
+    public func ask(_ mayBegin: @escaping @Sendable () -> Bool) {}
+
     /// Nothing is in its way.
     public var trouble: String? { nil }
 
