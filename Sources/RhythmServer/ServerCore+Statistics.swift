@@ -37,7 +37,8 @@ extension ServerCore {
             .init("connections_stalled_total", hangUps["STALLED"] ?? 0, help: "Peers that took no answers."),
             .init(
                 "connections_broken_total",
-                hangUps.filter { !farewells.contains($0.key) && !["SILENT", "STALLED"].contains($0.key) }.values
+                hangUps.filter { !farewells.contains($0.key) && !["SILENT", "STALLED", "STARTING"].contains($0.key) }
+                    .values
                     .reduce(0, +), help: "Connections that ended for breaking the protocol or for their credentials."),
             .init("authentication_failures_total", UInt64(failures.total), help: "Credentials that were wrong."),
             .init(

@@ -361,9 +361,15 @@ extension ServerCore {
             then(.success(workflow))
             return
         }
-        let (engine, isCurrent) = (engine, isCurrent)
+        let (engine, isCurrent, allowsStale) = (engine, isCurrent, configuration.allowsStaleReads)
         read { () throws(StoreError) in
-            .workflow(try isCurrent ? engine.workflow(id) : engine.reader.load(id))
+            if isCurrent { return .workflow(try engine.workflow(id)) }
+            do throws(StoreError) {
+                return .workflow(try engine.reader.load(id))
+            } catch {
+                guard allowsStale, error.code == .unavailable, let known = engine.active(id) else { throw error }
+                return .workflow(known)
+            }
         } then: { result in
             switch result {
             case .workflow(let workflow?) where scope.contains(workflow.appID): then(.success(workflow))

@@ -58,7 +58,7 @@ import FoundationNetworking
             #expect(unready.text.contains("the store"), "\(unready.text)")
             _ = try await other.cancel(id)
             // From the first unready moment on, nothing old is told.
-            try await waitUntil("reads are refused", seconds: 10) {
+            try await waitUntil("reads are refused", seconds: 20) {
                 await first.readFails(id, with: "STALE")
             }
             for _ in 0..<20 {
@@ -154,7 +154,7 @@ import FoundationNetworking
             try await waitUntil("its lease has run out", seconds: 20) {
                 try await client.serverInfo().isFollowing == false
             }
-            #expect(try await client.status(id, timeout: .seconds(3)).status == .started)
+            #expect(try await client.status(id, timeout: .seconds(15)).status == .started)
         }
     }
 

@@ -7,7 +7,7 @@ import RhythmTesting
 import Testing
 
 /// The start of a server among others, and starts that fail.
-@Suite(.showsServerLog, .timeLimit(.minutes(3))) struct LifeTests {
+@Suite(.showsServerLog, .serialized, .timeLimit(.minutes(3))) struct LifeTests {
     @Test("a second server on the same data directory is refused, whatever its store, and changes nothing")
     func sameDataTwice() async throws {
         try await ServerProcess.with { server in
