@@ -67,6 +67,8 @@ struct Combination: Sendable, CustomStringConvertible {
 
     /// A worker can end a running task of a process of its own; of the other pools only the task itself can.
     var canKill: Bool { self["pool"] == "prefork" }
+    /// A begin is stored, or can be asked for.
+    var tellsOfBegins: Bool { isOn("track_started") || self["pool"] != "solo" }
     /// How many tasks a worker runs at once.
     var places: Int { self["pool"] == "solo" ? 1 : 3 }
 

@@ -21,6 +21,13 @@ extension MatrixStory {
                 try await until("the library's has not begun", seconds: 45) { run(of: "stuck", "s0") != nil }
             }
         }
+        // Where nothing tells of a begin, a worker can be asked, unless it answers nothing while it runs a task.
+        if combination.tellsOfBegins {
+            try await wait("known to have begun", lost, seconds: 40) { $0.steps[0].status == .started }
+            if combination.places > 1 {
+                try await wait("known to have begun", again, seconds: 40) { $0.steps[0].status == .started }
+            }
+        }
         clerk.book.note(.workerKilled, worker.nodeName)
         try await worker.kill()
         let second = try await MatrixWorkers.start(combination, world, "second", marks)
@@ -28,6 +35,8 @@ extension MatrixStory {
 
         try await wait("done after its worker's end, although its policy says again", again, seconds: 120) { workflow in
             openGates(of: "again", except: worker)
+            // A worker with one place may have taken this one first.
+            if combination.acknowledgesLate { openGates(of: "lost", except: worker) }
             return workflow.status == .success
         }
         let end = try await wait("done after its worker's end", lost, seconds: 90) { workflow in
@@ -72,7 +81,8 @@ extension MatrixStory {
         try await wait("done", id, seconds: 60) { $0.status == .success }
     }
 
-    /// One whose worker was killed is taken over. With late acknowledgement Celery runs it again, and it is not stuck.
+    /// One whose worker was killed is taken over, and resumed when its attempt is known to be lost. With late
+    /// acknowledgement Celery runs it again, and it is not stuck.
     private func adopted(_ id: WorkflowID, _ worker: CeleryWorker) async {
         do {
             if !combination.acknowledgesLate {
@@ -81,6 +91,9 @@ extension MatrixStory {
                 try demand(
                     [.adopted, .notStuck].contains(outcome.kind),
                     "\(outcome.kind) \(outcome.reason): \(outcome.detail)")
+                try await wait("known as lost, or going on", id, seconds: 60) { workflow in
+                    workflow.status == .failure || run(of: "stuck", "s0")?.worker != worker.nodeName
+                }
                 if try await client.status(id).status == .failure {
                     let args = combination.keepsArguments ? nil : try JSON(parsing: "[1]")
                     let receipt = try await client.resume(id, args: args, requestID: "stuck").receipt
