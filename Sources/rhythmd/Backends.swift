@@ -32,7 +32,7 @@ struct Backends {
             return try MongoStore(
                 pool: pool, serverID: serverID, mode: settings.celery == nil ? .exclusive : .shared,
                 leaseDuration: settings.lease, results: results,
-                incarnation: incarnation, readers: try Self.pool(address, "store"))
+                incarnation: incarnation, readers: try Self.pool(address, "store") { $0.socketTimeout = .seconds(15) })
         }
     }
 

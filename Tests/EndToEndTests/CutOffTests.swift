@@ -13,13 +13,13 @@ import FoundationNetworking
     /// Two servers on one store; the first one reaches database and broker through proxies.
     private func with(
         lease: Int = 4, options: [String] = [],
-        _ body: (FleetWorld, ServerProcess, ServerProcess, _ database: SwitchProxy, _ broker: SwitchProxy) async throws
+        _ body: (FleetWorld, ServerProcess, ServerProcess, _ database: LinkProxy, _ broker: LinkProxy) async throws
             ->
             Void
     ) async throws {
         let world = try await FleetWorld.shared
-        let database = try SwitchProxy(to: world.databasePort)
-        let broker = try SwitchProxy(to: world.brokerPort)
+        let database = try LinkProxy(to: world.databasePort)
+        let broker = try LinkProxy(to: world.brokerPort)
         defer {
             database.stop()
             broker.stop()
@@ -51,7 +51,7 @@ import FoundationNetworking
                 return interruptions
             }
             #expect(try await first.readiness().status == 200)
-            database.turn(.cut)
+            database.fail(.cut)
             let cutAt = ContinuousClock.now
             let unready = try await first.waitForReadiness(503)
             #expect(cutAt.duration(to: .now) < .seconds(8), "it is not ready any more")
@@ -82,7 +82,7 @@ import FoundationNetworking
             try await waitUntil("its lease has run out, and it says so", seconds: 15) {
                 try await client.serverInfo().isFollowing == false
             }
-            database.turn(.open)
+            database.heal()
             let healedAt = ContinuousClock.now
             _ = try await first.waitForReadiness(200)
             #expect(try await client.status(id).control == .cancelled)
@@ -97,7 +97,7 @@ import FoundationNetworking
             let client = try first.client()
             let id = try await client.start(FleetWorld.spec(steps: 1)).workflow.id
             #expect(try await client.waitUntilDone(id).status == .success)
-            database.turn(.halfOpen)
+            database.fail(.halfOpen)
             let begun = ContinuousClock.now
             try await waitUntil("it works again", seconds: 40) {
                 (try? await client.start(FleetWorld.spec(steps: 1), timeout: .seconds(20))) != nil
@@ -114,7 +114,7 @@ import FoundationNetworking
             let held = try await client.start(FleetWorld.spec(steps: 2, task: "hold")).workflow.id
             let paused = try await client.start(FleetWorld.spec(steps: 1, task: "hold")).workflow.id
             for id in [held, paused] { _ = try await client.wait(for: id) { $0.steps[0].current?.status == .started } }
-            broker.turn(.cut)
+            broker.fail(.cut)
             let unready = try await first.waitForReadiness(503)
             #expect(unready.text.contains("the broker cannot be reached"), "\(unready.text)")
             #expect(try await other.pause(paused).receipt.accepted)
@@ -133,13 +133,13 @@ import FoundationNetworking
             #expect(try await other.wait(for: held, seconds: 30) { $0.status.isDone }.status == .success)
             #expect(try await client.status(held).status == .success)
             #expect(workflow.steps[0].attempts.count == 1)
-            broker.turn(.open)
+            broker.heal()
             _ = try await first.waitForReadiness(200)
             let last = try await client.start(FleetWorld.spec(steps: 1)).workflow.id
             #expect(try await client.waitUntilDone(last).status == .success)
             for id in [held, fresh] {
                 let done = try await client.status(id, previousAttempts: true)
-                #expect(world.runs(of: done).values.allSatisfy { $0 == 1 })
+                for attempt in done.steps.flatMap(\.attempts) { #expect(world.marks.runs(of: attempt.id) == 1) }
             }
         }
     }
@@ -150,7 +150,7 @@ import FoundationNetworking
             let client = try first.client()
             let id = try await client.start(FleetWorld.spec(steps: 1, task: "hold")).workflow.id
             _ = try await client.wait(for: id) { $0.steps[0].current?.status == .started }
-            database.turn(.cut)
+            database.fail(.cut)
             try await waitUntil("its lease has run out", seconds: 20) {
                 try await client.serverInfo().isFollowing == false
             }
