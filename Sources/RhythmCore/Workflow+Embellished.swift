@@ -2,8 +2,9 @@ extension Workflow {
     /// The workflow as one JSON object, for programs that read the output of the command line.
     ///
     /// Every key of the object that the Python library `sca-rhythm` returns from `get_embellished_workflow` is here
-    /// with the same meaning, so its readers can stay; `labels`, `args`, `kwargs`, `version`, `started_at`,
-    /// `ended_at`, `paused` and `cancelled` are added. Dates are ISO 8601 in UTC with a `Z`.
+    /// with the same value, so its readers can stay, but for `resume_lock`, which is not set here; `labels`, `args`,
+    /// `kwargs`, `version`, `started_at`, `ended_at`, `paused` and `cancelled` are added, and to each step `not_begun`,
+    /// the attempts that the library does not know of. Dates are ISO 8601 in UTC with a `Z`.
     /// - Parameter previousTaskRuns: also give the attempts before the last one of each step.
     public func embellished(previousTaskRuns: Bool = false) -> JSONValue {
         .object([
@@ -16,7 +17,7 @@ extension Workflow {
             .init("status", .string(status.rawValue)),
             .init("steps_done", .integer(pendingIndex)),
             .init("total_steps", .integer(steps.count)),
-            .init("steps", .array(steps.map { embellished($0, previousTaskRuns: previousTaskRuns) })),
+            .init("steps", .array(steps.indices.map { embellished($0, previousTaskRuns: previousTaskRuns) })),
             // The library's field for a lock that the server does not need; readers expect the key.
             .init("resume_lock", .null),
             .init("labels", .object(labels.sorted { $0.key < $1.key }.map { .init($0.key, .string($0.value)) })),
@@ -31,26 +32,37 @@ extension Workflow {
         ])
     }
 
-    private func embellished(_ step: Step, previousTaskRuns: Bool) -> JSONValue {
+    private func embellished(_ index: Int, previousTaskRuns: Bool) -> JSONValue {
+        let step = steps[index]
         var members: [JSONValue.Member] = [
             .init("name", .string(step.spec.name)),
             .init("task", .string(step.spec.task)),
             .init("status", .string(step.status.rawValue)),
         ]
-        let current = step.current
-        if let current { members.append(.init("last_task_run", embellished(current, of: step))) }
+        let runs = taskRuns(ofStep: index)
+        let last = runs.last.flatMap { $0.isKnown ? $0.attempt : nil }
+        members.append(.init("last_task_run", last.map { embellished($0, of: step) } ?? .null))
         if previousTaskRuns {
-            // A step that was set back has no current attempt: then all of its attempts are earlier ones.
-            let earlier = current == nil ? step.attempts[...] : step.attempts.dropLast()
+            let earlier = runs.dropLast().compactMap(\.attempt)
             members.append(.init("prev_task_runs", .array(earlier.map { embellished($0, of: step) })))
         }
+        let known = Set(runs.filter(\.isKnown).compactMap { $0.attempt?.id })
+        let others = step.attempts.filter { !known.contains($0.id) && (previousTaskRuns || !$0.superseded) }
+        members.append(.init("not_begun", .array(others.map { embellished($0, of: step) })))
         return .object(members)
     }
 
     /// An attempt in the shape of a result document of Celery.
     private func embellished(_ attempt: Attempt, of step: Step) -> JSONValue {
         let result: JSONValue =
-            if let failure = attempt.failure { failure.embellished } else { attempt.result?.value ?? .null }
+            if let failure = attempt.failure {
+                failure.embellished
+            } else if attempt.status == .started, let progress = attempt.progress {
+                // While a task runs, Celery keeps there what it reports.
+                progress.embellished
+            } else {
+                attempt.result?.value ?? .null
+            }
         let traceback = attempt.failure?.traceback ?? ""
         return .object([
             .init("_id", .string(attempt.id.rawValue)),

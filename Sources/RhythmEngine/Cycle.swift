@@ -68,10 +68,11 @@ struct Cycle {
         set(work)
     }
 
-    /// Takes out everything about workflows that another server has changed meanwhile.
+    /// Takes out everything about workflows that another server has changed meanwhile, or that cannot be stored.
     ///
+    /// - Parameter error: Why they cannot be stored; nil if somebody else was faster.
     /// - Returns: what is to be tried again once they were read again.
-    mutating func remove(_ ids: Set<WorkflowID>) -> [Input] {
+    mutating func remove(_ ids: Set<WorkflowID>, because error: StoreError? = nil) -> [Input] {
         var inputs: [Input] = reports.filter { ids.contains($0.workflowID) }.map { .report($0) }
         reports.removeAll { ids.contains($0.workflowID) }
         for answer in replies where answer.workflow.map(ids.contains) == true {
@@ -79,7 +80,8 @@ struct Cycle {
         }
         replies.removeAll { $0.workflow.map(ids.contains) == true }
         for index in adoptions.indices where ids.contains(adoptions[index].workflow) {
-            adoptions[index].result = .failure(AdoptionAnswer.changed(adoptions[index].workflow))
+            let changed = AdoptionAnswer.changed(adoptions[index].workflow)
+            adoptions[index].result = .failure(error.map { RhythmError($0) } ?? changed)
         }
         for id in ids { works[id] = nil }
         order.removeAll { ids.contains($0) }

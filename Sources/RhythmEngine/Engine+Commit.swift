@@ -88,7 +88,7 @@ extension Engine {
         logger.error("workflow \(id) cannot be stored: \(error)")
         unsavedProgress[id] = nil
         var again: [Input] = []
-        for input in cycle.remove([id]) {
+        for input in cycle.remove([id], because: error) {
             switch input {
             case .command(_, _, let reply): reply(.failure(RhythmError(error)))
             case .report(var report):

@@ -12,7 +12,8 @@ extension EngineService {
         let needs = TaskNeed.all(of: activeWorkflows().filter { !$0.isSettled && scope.contains($0.appID) })
         // The store may have to be asked, and whoever calls must not wait for that.
         DispatchQueue.global(qos: .utility).async { [self] in
-            let own = [storeFinding] + clockFindings
+            let examined = (reader as? any ExaminableReader)?.examine() ?? []
+            let own = [storeFinding] + clockFindings + examined
             runner.examine(needs) { answer(Finding.inOrder(own + $0)) }
         }
     }

@@ -82,15 +82,19 @@ extension MongoPool {
 
     /// Sends many operations with as few round trips as the protocol allows.
     ///
-    /// - Parameter ordered: one after the other until one is refused; else all of them, in any order.
+    /// - Parameters:
+    ///   - ordered: one after the other until one is refused; else all of them, in any order.
+    ///   - isDerived: What is written follows from something that is stored and can be made again, so the answer need
+    ///     not wait for a journal or for other members of the replica set.
     /// - Throws: ``MongoError`` for what concerns all of them. With `outcomeUnknown` any of them may have happened;
     ///   without it none has. What the server refuses for one operation is in the result.
     package func bulkWrite(
-        _ collection: String, _ writes: [MongoWrite], ordered: Bool
+        _ collection: String, _ writes: [MongoWrite], ordered: Bool, isDerived: Bool = false
     ) throws(MongoError) -> MongoBulkResult {
         if writes.isEmpty { return MongoBulkResult() }
         return try withCollection(collection) { (handle) throws(MongoError) in
-            let options: BSONDocument = ["ordered": .bool(ordered)]
+            var options: BSONDocument = ["ordered": .bool(ordered)]
+            if isDerived { options.append("writeConcern", ["w": 1, "j": false]) }
             let bulk = try options.withDriverForm { mongoc_collection_create_bulk_operation_with_opts(handle, $0) }
             guard let bulk else { throw MongoError(.other, "the driver made no bulk operation") }
             defer { mongoc_bulk_operation_destroy(bulk) }

@@ -2,7 +2,7 @@ import RhythmCore
 import RhythmEngine
 import RhythmMongo
 
-/// An attempt as a folded document in `rhythm.attempts`, under a name made of its step and number.
+/// An attempt as a folded document in `attempts`, under a name made of its step and number.
 enum AttemptDocument {
     /// The name of an attempt; by it a write reaches one attempt without touching the others.
     static func name(step: Int, number: Int) -> String { "s\(step)a\(number)" }

@@ -2,7 +2,7 @@ import RhythmCore
 import RhythmEngine
 import RhythmMongo
 
-/// An event as a folded document in `rhythm.events`, under its version: so a write adds some and drops others without
+/// An event as a folded document in `events`, under its version: so a write adds some and drops others without
 /// the server looking at the rest.
 enum EventDocument {
     static func name(_ version: Int64) -> String { String(version) }

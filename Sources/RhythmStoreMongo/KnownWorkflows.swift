@@ -10,6 +10,10 @@ struct KnownWorkflow {
     /// Bytes; never less than it really has.
     var size: Int
     var isSettled: Bool
+    /// It was settled at some time, so there may be a row of it.
+    var mayHaveRow: Bool
+    /// It began as the Python library's.
+    var isAdopted: Bool
     /// Its ``WorkflowDocument/mutableFields(_:writer:)`` as they are stored; empty if that is not known. Of a settled one
     /// they are not kept: it hardly changes again.
     var fields: BSONDocument = [:]
@@ -37,5 +41,20 @@ struct KnownWorkflows {
     private mutating func forgetSettled() {
         for id in settled { workflows[id] = nil }
         settled = []
+    }
+}
+
+extension WorkflowID {
+    /// Whether it has the form of those that are made up, which nobody makes up twice.
+    var looksRandom: Bool {
+        let bytes = rawValue.utf8
+        guard bytes.count == 36 else { return false }
+        return bytes.enumerated().allSatisfy { index, byte in
+            switch index {
+            case 8, 13, 18, 23: byte == UInt8(ascii: "-")
+            case 14: byte == UInt8(ascii: "4")
+            default: (48...57).contains(byte) || (97...102).contains(byte)
+            }
+        }
     }
 }

@@ -37,7 +37,7 @@ struct LegacyReading {
 
     /// A filter that means the document only while it is as it was read.
     private func stamp() throws(StoreError) -> LegacyStamp {
-        var filter: BSONDocument = ["_id": document["_id"] ?? .null, "rhythm": ["$exists": false]]
+        var filter: BSONDocument = ["_id": document["_id"] ?? .null, ProjectionDocument.marker: ["$exists": false]]
         for key in Self.stamped { filter.append(key, document[key] ?? ["$exists": false]) }
         return LegacyStamp(
             bytes: try translating(address) { () throws(MongoError) in try filter.encoded() })

@@ -9,6 +9,8 @@ extension MongoStore {
         var write: MongoWrite
         /// What is known of the workflow if it is stored; nil after a deletion.
         var outcome: KnownWorkflow?
+        /// As it will be; nil after a deletion.
+        var workflow: Workflow?
         /// By this the stored document tells whether this very write made it what it is. The revision does not: an
         /// earlier write, whose answer was lost, may have arrived late.
         var writeID: Int64?
@@ -21,19 +23,75 @@ extension MongoStore {
         try readUnknown(batch)
         var refused: [WorkflowID] = []
         var parts: [Part] = []
+        var drafts: [Draft] = []
+        let taken = try takenIDs(of: batch)
         for change in batch.changes {
-            if let part = try part(of: change) { parts.append(part) } else { refused.append(change.workflow.id) }
-        }
-        for id in batch.deletions {
-            switch known[id] {
-            case let found?:
-                let filter: BSONDocument = ["_id": .string(id.rawValue), "rhythm.revision": .int64(found.revision)]
-                parts.append(Part(id: id, write: .delete(filter: filter), outcome: nil))
-            // It was looked for and is not there; whatever else has this id is none of ours.
-            case nil: break
+            if let stamp = change.adopts {
+                drafts.append(try draft(of: change, stamp))
+            } else if !taken.contains(change.workflow.id), let part = try part(of: change) {
+                parts.append(part)
+            } else {
+                refused.append(change.workflow.id)
             }
         }
-        return refused + (try send(parts))
+        parts += try deletions(of: batch)
+        refused += try send(parts)
+        for draft in drafts {
+            do throws(StoreError) {
+                if try !adopt(draft) { refused.append(draft.workflow.id) }
+            } catch {
+                var trouble = error
+                // The others are stored, and of this one more may be than it looks.
+                trouble.outcomeUnknown = true
+                throw trouble
+            }
+        }
+        return refused
+    }
+
+    /// Of the workflows to be made those whose ids documents of the Python library have. An id that was made up here is
+    /// looked for only if somebody has asked for it before.
+    private func takenIDs(of batch: CommitBatch) throws(StoreError) -> Set<WorkflowID> {
+        let doubtful = batch.changes.filter { change in
+            change.isNew && (taken.contains(change.workflow.id) || !change.workflow.id.looksRandom)
+        }
+        if doubtful.isEmpty { return [] }
+        return Set(try mongoReader.legacyIDs(doubtful.map(\.workflow.id)))
+    }
+
+    /// The writes that delete records. What was made of them is deleted before: while a record is there, whatever is
+    /// missing is made again.
+    private func deletions(of batch: CommitBatch) throws(StoreError) -> [Part] {
+        var parts: [Part] = []
+        var opening: [MongoWrite] = []
+        // It was looked for, and what is not there, or is the Python library's, is none of ours.
+        let ids = batch.deletions.filter { known[$0] != nil }
+        if ids.isEmpty { return [] }
+        let writeID = Int64.random(in: .min ... .max)
+        for id in ids {
+            guard let found = known[id] else { continue }
+            guard found.mayHaveRow else {
+                parts.append(Part(id: id, write: .delete(filter: Self.filter(id, found.revision)), outcome: nil))
+                continue
+            }
+            let open: BSONDocument = ["open": WorkflowDocument.Openness.behindRow.bson, "write_id": .int64(writeID)]
+            opening.append(
+                .update(
+                    filter: Self.filter(id, found.revision),
+                    update: ["$set": .document(open), "$inc": ["revision": .int64(1)]]))
+            let filter: BSONDocument = ["_id": .string(id.rawValue), "write_id": .int64(writeID)]
+            parts.append(Part(id: id, write: .delete(filter: filter), outcome: nil))
+        }
+        for id in ids { known[id] = nil }
+        _ = try translating(pool.description) { () throws(MongoError) in
+            try pool.bulkWrite(collections.workflows, opening, ordered: false)
+        }
+        try afterwork.remove(ids)
+        return parts
+    }
+
+    private static func filter(_ id: WorkflowID, _ revision: Int64) -> BSONDocument {
+        ["_id": .string(id.rawValue), "revision": .int64(revision)]
     }
 
     /// Reads what a write must name of workflows that were not read before, or were forgotten.
@@ -41,10 +99,8 @@ extension MongoStore {
         let changed = batch.changes.filter { !$0.isNew && $0.adopts == nil }.map(\.workflow.id)
         let unknown = (changed + batch.deletions).filter { known[$0] == nil }
         if unknown.isEmpty { return }
-        let documents = try mongoReader.find([
-            "_id": ["$in": .array(unknown.map { .string($0.rawValue) })], "rhythm": ["$exists": true],
-        ])
-        for document in documents { _ = try remember(document) }
+        let documents = try mongoReader.find(["_id": ["$in": .array(unknown.map { .string($0.rawValue) })]])
+        for document in documents where try !isDraft(document) { _ = try remember(document) }
     }
 
     /// The write of a change; nil if the workflow to be changed is not there, or not at the version it was made from.
@@ -59,19 +115,20 @@ extension MongoStore {
             let size = document.encodedSize
             guard size <= documentLimit else { throw tooLarge(workflow.id, size) }
             let outcome = stored(workflow, revision: 1, size: size)
-            return Part(id: workflow.id, write: .insert(document), outcome: outcome)
+            return Part(id: workflow.id, write: .insert(document), outcome: outcome, workflow: workflow)
         }
-        if let stamp = change.adopts { return try adoption(of: change, stamp, writeID) }
         // Every write counts the revision up: naming it names the version too.
         guard let base = known[workflow.id], base.version == workflow.version - Int64(change.events.count) else {
             return nil
         }
         var outcome = stored(workflow, revision: base.revision + 1, size: 0)
+        outcome.mayHaveRow = outcome.mayHaveRow || base.mayHaveRow
+        outcome.isAdopted = base.isAdopted
         let fields = WorkflowDocument.mutableFields(workflow, writer: writer)
         func makeUpdate(_ events: BSONDocument?) -> BSONDocument {
             WorkflowDocument.update(
                 change, fields, stored: base.fields, revision: base.revision + 1, writeID: writeID,
-                eventsKept: eventsKept, events: events)
+                mayHaveRow: base.mayHaveRow, eventsKept: eventsKept, events: events)
         }
         var update = makeUpdate(nil)
         outcome.size = base.size + update.encodedSize
@@ -79,34 +136,16 @@ extension MongoStore {
             guard let document = try mongoReader.document(of: workflow.id) else { return nil }
             (update, outcome.size) = try fitting(change, document, makeUpdate)
         }
-        let filter: BSONDocument = [
-            "_id": .string(workflow.id.rawValue), "rhythm.revision": .int64(base.revision),
-        ]
         return Part(
-            id: workflow.id, write: .update(filter: filter, update: update), outcome: outcome, writeID: writeID)
-    }
-
-    /// The write that makes a workflow of the Python library ours, if its document is still what was read.
-    private func adoption(
-        of change: WorkflowChange, _ stamp: LegacyStamp, _ writeID: Int64
-    ) throws(StoreError) -> Part {
-        let filter = try translating(pool.description) { () throws(MongoError) in
-            try BSONDocument(bytes: stamp.bytes)
-        }
-        let update = WorkflowDocument.adoption(change, writer: writer, writeID: writeID, eventsKept: eventsKept)
-        // The filter holds what stays of the document.
-        let size = update.encodedSize + filter.encodedSize
-        guard size <= documentLimit else { throw tooLarge(change.workflow.id, size) }
-        let outcome = stored(change.workflow, revision: 1, size: size)
-        return Part(
-            id: change.workflow.id, write: .update(filter: filter, update: update), outcome: outcome, writeID: writeID)
+            id: workflow.id, write: .update(filter: Self.filter(workflow.id, base.revision), update: update),
+            outcome: outcome, workflow: workflow, writeID: writeID)
     }
 
     /// What is known of a workflow that this server has stored.
-    private func stored(_ workflow: Workflow, revision: Int64, size: Int) -> KnownWorkflow {
+    func stored(_ workflow: Workflow, revision: Int64, size: Int) -> KnownWorkflow {
         KnownWorkflow(
             revision: revision, version: workflow.version, writer: writer, size: size,
-            isSettled: workflow.isSettled,
+            isSettled: workflow.isSettled, mayHaveRow: workflow.isSettled, isAdopted: false,
             fields: workflow.isSettled ? [:] : WorkflowDocument.mutableFields(workflow, writer: writer))
     }
 
@@ -114,7 +153,7 @@ extension MongoStore {
     private func fitting(
         _ change: WorkflowChange, _ document: BSONDocument, _ makeUpdate: (BSONDocument?) -> BSONDocument
     ) throws(StoreError) -> (update: BSONDocument, size: Int) {
-        let stored = document["rhythm"]?.documentValue?["events"]?.documentValue ?? [:]
+        let stored = document["events"]?.documentValue ?? [:]
         let new = BSONDocument(change.events.suffix(eventsKept).map(EventDocument.makeElement))
         // What the update replaces is counted twice: better a few events too many dropped than a write refused.
         let least =
@@ -133,7 +172,7 @@ extension MongoStore {
         return (update, documentLimit - max(0, room))
     }
 
-    private func tooLarge(_ id: WorkflowID, _ size: Int) -> StoreError {
+    func tooLarge(_ id: WorkflowID, _ size: Int) -> StoreError {
         StoreError(
             .full,
             "\(pool.description): the record of workflow \(id) would have about \(size) bytes; a document may have "
@@ -171,6 +210,8 @@ extension MongoStore {
                 refused.append(part.id)
             } else {
                 known[part.id] = part.outcome
+                guard let workflow = part.workflow, let outcome = part.outcome else { continue }
+                afterwork.note(workflow, revision: outcome.revision, isAdopted: outcome.isAdopted)
             }
         }
         return refused
@@ -195,7 +236,7 @@ extension MongoStore {
         do throws(StoreError) {
             found = try mongoReader.find(
                 ["_id": ["$in": .array(sought.keys.map { .string($0.rawValue) })]],
-                projection: ["rhythm.write_id": 1])
+                projection: ["write_id": 1])
         } catch {
             for part in parts { known[part.id] = nil }
             var trouble = error
@@ -205,7 +246,7 @@ extension MongoStore {
         var stored: [WorkflowID: BSONDocument] = [:]
         for document in found {
             guard let id = document["_id"]?.stringValue else { continue }
-            stored[WorkflowID(id)] = document["rhythm"]?.documentValue ?? [:]
+            stored[WorkflowID(id)] = document
         }
         var missed: Set<WorkflowID> = []
         for (id, writeID) in sought {

@@ -11,11 +11,11 @@ package import RhythmMongo
 /// unordered bulk; its workflows are stored each for itself.
 ///
 /// Durable as far as the database is: writes wait for a majority of the replica set to have them in their journals (see
-/// `MongoOptions`).
+/// `MongoOptions`). What follows from a record, the documents that the Python library reads and the rows of lists, is
+/// written behind it (``Afterwork``).
 ///
 /// All functions but ``reader``'s are called on one thread at a time; they block, so never on a thread of the
-/// cooperative pool. Processes of the Python library that share the collection must not get the ids of our workflows:
-/// they rewrite whole documents without looking.
+/// cooperative pool.
 package final class MongoStore: SharedStore {
     /// Whether servers share the database.
     package enum Mode: Sendable, Hashable {
@@ -30,6 +30,8 @@ package final class MongoStore: SharedStore {
 
     /// How the documents of this server are marked.
     package let serverID: String
+    /// Names what is stored: made up once, the same for all servers that share it.
+    package let storeID: String
     /// Who else uses the database.
     package let leases: ServerLeases
     let pool: MongoPool
@@ -38,12 +40,15 @@ package final class MongoStore: SharedStore {
     let mongoReader: MongoReader
     /// With the patience for long lists, which this server's lane does not have.
     private let everybodysReader: MongoReader
+    let afterwork: Afterwork
     /// The most bytes of a document, less a little for what the server adds.
     let documentLimit: Int
-    private let mode: Mode
-    private var keeper: LeaseKeeper?
+    let mode: Mode
+    var keeper: LeaseKeeper?
     /// What this server read or wrote last of workflows that it may change.
     var known = KnownWorkflows()
+    /// Ids that documents of the Python library have, as far as somebody has asked for them.
+    var taken: Set<WorkflowID> = []
 
     /// Opens the database of a pool: checks who uses it and in what form, and makes missing indexes.
     ///
@@ -53,13 +58,16 @@ package final class MongoStore: SharedStore {
     ///   - leaseDuration: After this time without a sign of life a server counts as gone.
     ///   - eventsKept: How many events a workflow keeps; the oldest go first.
     ///   - results: Where Celery's result documents are; nil for the same database.
+    ///   - projects: Whether the Python library's readers are to see our workflows.
     ///   - documentLimit: The most bytes of a document; nil for what the database says.
     ///   - incarnation: This life of the server.
     ///   - readers: For ``reader``; nil for the same pool.
+    ///
+    /// A database of the form before is converted first (``Conversion``), which may take minutes.
     /// - Throws: ``StoreError``: `inUse`, `tooNew`, `tooOld`, `permission` for missing rights, `unavailable`.
     package init(
         pool: MongoPool, serverID: String, mode: Mode = .exclusive, leaseDuration: Duration = .seconds(15),
-        eventsKept: Int = MongoStore.eventsKeptByDefault, results: MongoPool? = nil,
+        eventsKept: Int = MongoStore.eventsKeptByDefault, results: MongoPool? = nil, projects: Bool = true,
         collections: MongoCollections = MongoCollections(), documentLimit: Int? = nil,
         incarnation: ServerIncarnation = ServerIncarnation(), readers: MongoPool? = nil
     ) throws(StoreError) {
@@ -69,17 +77,24 @@ package final class MongoStore: SharedStore {
         self.mode = mode
         self.collections = collections
         self.eventsKept = eventsKept
-        mongoReader = MongoReader(pool: pool, results: results ?? pool, collections: collections)
-        everybodysReader = MongoReader(pool: readers ?? pool, results: results ?? pool, collections: collections)
+        afterwork = Afterwork(
+            pool: pool, results: results ?? pool, collections: collections, serverID: serverID, projects: projects)
+        mongoReader = MongoReader(
+            pool: pool, results: results ?? pool, collections: collections, afterwork: afterwork)
+        everybodysReader = MongoReader(
+            pool: readers ?? pool, results: results ?? pool, collections: collections, afterwork: afterwork)
         leases = ServerLeases(
             pool: pool, collection: collections.servers, serverID: serverID, duration: leaseDuration,
             isShared: mode == .shared, incarnation: incarnation)
         let offered = try translating(pool.description) { () throws(MongoError) in try pool.hello() }
         self.documentLimit = (documentLimit ?? offered.maximumDocumentSize) - Self.documentReserve
-        try leases.checkSchema()
+        try leases.checkSchema(mayBeConverted: true)
         try leases.begin()
         do throws(StoreError) {
+            try Conversion(pool: pool, collections: collections, leases: leases).run()
+            storeID = try leases.checkSchema()
             try collections.prepare(pool)
+            try afterwork.begin()
         } catch {
             leases.end()
             throw error
@@ -91,139 +106,45 @@ package final class MongoStore: SharedStore {
     private static let documentReserve = 16 << 10
 
     /// Lets go of the database. The pool stays usable.
-    package func close() { endLease() }
+    package func close() {
+        afterwork.finish()
+        endLease()
+    }
 
     package var reader: any StoreReader { everybodysReader }
 
     /// Nil for a workflow of the Python library as well: it is not ours to drive. ``reader`` shows it.
     package func load(_ id: WorkflowID) throws(StoreError) -> Workflow? {
         known[id] = nil
-        guard let document = try mongoReader.document(of: id), !WorkflowDocument.isLegacy(document) else { return nil }
+        guard let document = try mongoReader.document(of: id) else {
+            // Whoever asks for what is not there may want to start it.
+            if try mongoReader.isLegacy(id) { taken.insert(id) } else { taken.remove(id) }
+            return nil
+        }
+        if try isDraft(document) { return nil }
         return try remember(document)
     }
 
     package func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID? {
         if requestID.isEmpty { return nil }
-        let found = try mongoReader.find(
-            ["rhythm.request_id": .string(requestID)], projection: ["_id": 1], limit: 1)
+        let found = try mongoReader.find(["request": .string(requestID)], projection: ["_id": 1], limit: 1)
         return found.first?["_id"]?.stringValue.map { WorkflowID($0) }
     }
 
-    /// Reads a document of ours and keeps what a write of it must name.
+    /// Reads a record and keeps what a write of it must name.
     func remember(_ document: BSONDocument) throws(StoreError) -> Workflow {
         let stored = try WorkflowDocument.read(document)
         let workflow = stored.workflow
         var found = KnownWorkflow(
             revision: stored.revision, version: workflow.version, writer: stored.writer, size: document.encodedSize,
-            isSettled: workflow.isSettled)
+            isSettled: workflow.isSettled,
+            mayHaveRow: workflow.isSettled || document["open"]?.int64Value != WorkflowDocument.Openness.noRow.rawValue,
+            isAdopted: stored.isAdopted)
         if !workflow.isSettled {
             let fields = WorkflowDocument.mutableFields(workflow, writer: stored.writer)
             found.fields = WorkflowDocument.mutableFields(in: document, like: fields)
         }
         known[workflow.id] = found
         return workflow
-    }
-}
-
-// MARK: Sharing
-
-extension MongoStore {
-    package var link: (any StoreLink)? { leases }
-    package var renewalInterval: Duration { leases.duration / 3 }
-    package var isShared: Bool { mode == .shared }
-    package func renewLease() throws(StoreError) { try leases.renew() }
-
-    package var takesWork: Bool {
-        get { leases.takesWork }
-        set { leases.takesWork = newValue }
-    }
-
-    package func othersTakeWork() throws(StoreError) -> Bool { try leases.othersTakeWork() }
-
-    /// Who follows what this server stores; no server is named by the empty text.
-    var writer: String { takesWork ? serverID : "" }
-
-    package func handOver() throws(StoreError) {
-        _ = try translating(pool.description) { () throws(MongoError) in
-            try pool.update(
-                collections.workflows, filter: ["rhythm.settled": false, "rhythm.writer": .string(serverID)],
-                update: ["$set": ["rhythm.writer": ""], "$inc": ["rhythm.revision": .int64(1)]], many: true)
-        }
-        known = KnownWorkflows()
-    }
-
-    package func endLease() {
-        keeper?.stop()
-        keeper = nil
-        leases.end()
-    }
-
-    package func isWriter(of id: WorkflowID) -> Bool { known[id]?.writer == serverID }
-
-    /// Those of this server, and those of servers that are gone, whose writer it becomes. What cannot be read is logged
-    /// and left as it is.
-    package func loadUnsettled() throws(StoreError) -> [Workflow] {
-        try leases.renew()
-        let live = try leases.liveServers().union([serverID])
-        _ = try translating(pool.description) { () throws(MongoError) in
-            try pool.update(
-                collections.workflows,
-                filter: [
-                    "rhythm.settled": false, "rhythm.writer": ["$nin": .array(live.sorted().map { .string($0) })],
-                ],
-                update: ["$set": ["rhythm.writer": .string(serverID)], "$inc": ["rhythm.revision": .int64(1)]],
-                many: true)
-        }
-        return readable(try mongoReader.find(["rhythm.settled": false, "rhythm.writer": .string(serverID)]))
-    }
-
-    package func unsettledVersions() throws(StoreError) -> [WorkflowID: Int64] {
-        var versions: [WorkflowID: Int64] = [:]
-        for document in try mongoReader.find(
-            ["rhythm.settled": false, "rhythm.writer": .string(serverID)], projection: ["version": 1])
-        {
-            guard let id = document["_id"]?.stringValue, let version = document["version"]?.int64Value else { continue }
-            versions[WorkflowID(id)] = version
-        }
-        return versions
-    }
-
-    package func claimOrphans(limit: Int) throws(StoreError) -> [Workflow] {
-        guard limit > 0 else { return [] }
-        let live = try leases.liveServers().union([serverID])
-        let orphans = try mongoReader.find(
-            ["rhythm.settled": false, "rhythm.writer": ["$nin": .array(live.sorted().map { .string($0) })]],
-            projection: ["rhythm.writer": 1, "rhythm.revision": 1])
-        let mine = orphans.filter { document in
-            guard let id = document["_id"]?.stringValue else { return false }
-            return ServerLeases.share(of: id, among: live) == serverID
-        }
-        let claims = mine.prefix(limit)
-        if claims.isEmpty { return [] }
-        let writes = claims.map { document in
-            let seen = document["rhythm"]?.documentValue ?? [:]
-            return MongoWrite.update(
-                filter: [
-                    "_id": document["_id"] ?? .null, "rhythm.settled": false,
-                    "rhythm.writer": seen["writer"] ?? .null, "rhythm.revision": seen["revision"] ?? .null,
-                ],
-                update: ["$set": ["rhythm.writer": .string(serverID)], "$inc": ["rhythm.revision": .int64(1)]])
-        }
-        _ = try translating(pool.description) { () throws(MongoError) in
-            try pool.bulkWrite(collections.workflows, writes, ordered: false)
-        }
-        let ids = BSONValue.array(claims.map { $0["_id"] ?? .null })
-        return readable(
-            try mongoReader.find(["_id": ["$in": ids], "rhythm.settled": false, "rhythm.writer": .string(serverID)]))
-    }
-
-    /// One that cannot be read must not hold up the others.
-    private func readable(_ documents: [BSONDocument]) -> [Workflow] {
-        documents.compactMap { document in
-            do throws(StoreError) { return try remember(document) } catch {
-                Logger(label: "rhythm.store").error("nobody goes on with an unsettled workflow: \(error)")
-                return nil
-            }
-        }
     }
 }

@@ -2,7 +2,7 @@ import RhythmCore
 import RhythmEngine
 import RhythmMongo
 
-/// A command that came with a request id, and its receipt, as a document of the folded array `rhythm.requests`.
+/// A command that came with a request id, and its receipt, as a document of the folded array `requests`.
 enum RequestDocument {
     static func make(_ request: AppliedRequest) -> BSONDocument {
         let receipt = request.receipt

@@ -48,15 +48,22 @@ package final class ServerLeases: StoreLink {
     }
 
     /// Refuses a database of another form than this program's, without changing anything; marks one that has none.
-    func checkSchema() throws(StoreError) {
+    ///
+    /// - Parameter mayBeConverted: The form before is let pass.
+    /// - Returns: The id of the store, which is made up with the mark; empty until it has been converted.
+    @discardableResult func checkSchema(mayBeConverted: Bool = false) throws(StoreError) -> String {
         let known = WorkflowDocument.schema
         let stored = try translating(pool.description) { () throws(MongoError) in
             try pool.findOneAndUpdate(
                 collection, filter: ["_id": .string(Self.schemaID)],
-                update: ["$setOnInsert": ["number": .int64(known)]], upsert: true)
+                update: ["$setOnInsert": ["number": .int64(known), "store_id": .string(RandomUUID.make())]],
+                upsert: true)
         }
-        guard let found = stored?["number"]?.int64Value else { return }
-        try WorkflowDocument.check(schema: found, of: pool.description)
+        let fields = Fields(stored ?? [:], "the form of \(pool.description)")
+        let number = try fields.int64("number")
+        if mayBeConverted, number == FirstForm.schema { return "" }
+        try WorkflowDocument.check(schema: number, of: pool.description)
+        return mayBeConverted ? "" : try fields.text("store_id")
     }
 
     // MARK: This server's

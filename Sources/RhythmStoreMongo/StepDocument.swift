@@ -2,33 +2,19 @@ import RhythmCore
 import RhythmEngine
 import RhythmMongo
 
-/// A step in two forms: in the array `steps` as the Python library has it, and folded in `rhythm.steps`, exactly as
+/// A step in two forms: in the array `steps` as the Python library has it, and folded in the record, exactly as
 /// it was asked for.
 enum StepDocument {
     /// For the library's readers.
-    static func makeShown(_ step: Step) -> BSONDocument {
+    static func makeShown(_ workflow: Workflow, step index: Int) -> BSONDocument {
+        let step = workflow.steps[index]
         var document: BSONDocument = ["name": .string(step.spec.name), "task": .string(step.spec.task)]
         document.add("queue", step.spec.queue)
         document.add("priority", step.spec.priority.map { .int32(Int32(clamping: $0)) })
         if step.spec.kwargs.text != "{}" { document.add("kwargs", step.spec.kwargs.asBSON) }
-        let runs = taskRuns(of: step)
-        if runs != .array([]) { document.append("task_runs", runs) }
+        let runs = ShownRuns.make(workflow, step: index)
+        if !runs.isEmpty { document.append("task_runs", .array(runs)) }
         return document
-    }
-
-    /// The attempts that began, oldest first.
-    static func taskRuns(of step: Step) -> BSONValue {
-        .array(
-            step.attempts.compactMap { attempt in
-                guard let began = began(attempt) else { return nil }
-                return .document(["date_start": .date(began), "task_id": .string(attempt.id.rawValue)])
-            })
-    }
-
-    /// One whose end is known has begun, even if nobody said when.
-    private static func began(_ attempt: Attempt) -> Timestamp? {
-        if let started = attempt.startedAt { return started }
-        return attempt.status == .success || attempt.status == .failure ? attempt.dispatchedAt : nil
     }
 
     static func makeExact(_ step: StepSpec) -> BSONDocument {

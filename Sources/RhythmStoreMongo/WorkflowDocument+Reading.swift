@@ -7,55 +7,59 @@ struct StoredWorkflow {
     var workflow: Workflow
     var revision: Int64
     var writer: String
+    var isAdopted = false
 }
 
 extension WorkflowDocument {
-    /// Whether the Python library, and not a server of ours, wrote this document.
-    static func isLegacy(_ document: BSONDocument) -> Bool { document["rhythm"]?.documentValue == nil }
-
-    /// The record of a document of ours.
+    /// The record of a document.
     static func read(_ document: BSONDocument) throws(StoreError) -> StoredWorkflow {
         let id = document["_id"]?.stringValue ?? "?"
-        let outer = Fields(document, "workflow \(id)")
-        let fields = try outer.fields("rhythm")
-        try check(fields)
+        let fields = Fields(document, "workflow \(id)")
+        try check(schema: try fields.int64("schema"), of: fields.what)
+        let fixed = try fields.unfoldedFields("fixed", fields.what)
         var steps: [StepSpec] = []
-        for step in try fields.unfoldedList("steps") { steps.append(try StepDocument.readExact(step)) }
-        var labels: [String: String] = [:]
-        for element in try outer.fields("labels").document.elements {
-            guard let value = element.value.stringValue else { throw outer.corrupt("labels") }
-            labels[element.key] = value
-        }
+        for step in try fixed.list("steps") { steps.append(try StepDocument.readExact(step)) }
         let spec = WorkflowSpec(
-            // What was adopted may lack these: the Python library did not always store them.
-            name: try outer.textIfAny("name") ?? "", appID: try outer.textIfAny("app_id") ?? "",
-            description: try outer.textIfAny("description") ?? "", labels: labels, args: try fields.json("args"),
-            kwargs: try fields.json("kwargs"), steps: steps)
+            name: try fields.text("name"), appID: try fields.text("app_id"),
+            description: try fixed.text("description"), labels: try labels(fields), args: try fixed.json("args"),
+            kwargs: try fixed.json("kwargs"), steps: steps)
         var workflow = Workflow(
-            id: WorkflowID(try outer.text("_id")), spec: spec, createdAt: try fields.timestamp("created_us"),
-            requestID: try fields.textIfAny("request_id") ?? "")
-        workflow.version = try outer.int64("version")
+            id: WorkflowID(try fields.text("_id")), spec: spec, createdAt: try fields.timestamp("created_us"),
+            requestID: try fields.textIfAny("request") ?? "")
+        workflow.version = try fields.int64("version")
         workflow.updatedAt = try fields.timestamp("updated_us")
-        workflow.startedAt = try fields.timestampIfAny("started_us")
-        workflow.endedAt = try fields.timestampIfAny("ended_us")
-        workflow.deletesWhenSettled = try fields.bool("deletes")
-        let from = try fields.int64IfAny("resume_from").map { Int($0) }
-        if let from, !steps.indices.contains(from) { throw fields.corrupt("resume_from", "points to no step") }
-        workflow.control = try fields.word("control", ControlWord.self)
-            .control(ResumePlan(from: from, args: try fields.jsonIfAny("resume_args")))
+        try readState(fields, into: &workflow)
         for request in try fields.unfoldedList("requests") {
             workflow.requests.append(try RequestDocument.read(request))
         }
         try readAttempts(fields, into: &workflow)
         return StoredWorkflow(
-            workflow: workflow, revision: try fields.int64("revision"), writer: try fields.text("writer"))
+            workflow: workflow, revision: try fields.int64("revision"), writer: try fields.text("writer"),
+            isAdopted: fields.document["adopted"] != nil)
     }
 
-    private static func check(_ fields: Fields) throws(StoreError) {
-        try check(schema: try fields.int64("schema"), of: fields.what)
+    private static func readState(_ fields: Fields, into workflow: inout Workflow) throws(StoreError) {
+        let state = try fields.unfoldedFields("state", fields.what)
+        workflow.startedAt = try state.timestampIfAny("started_us")
+        workflow.endedAt = try state.timestampIfAny("ended_us")
+        workflow.deletesWhenSettled = state.document["deletes"]?.boolValue ?? false
+        let from = try state.int64IfAny("resume_from").map { Int($0) }
+        if let from, !workflow.steps.indices.contains(from) { throw state.corrupt("resume_from", "points to no step") }
+        workflow.control = try state.word("control", ControlWord.self)
+            .control(ResumePlan(from: from, args: try state.jsonIfAny("resume_args")))
     }
 
-    /// Refuses the forms of other versions of this program: there is nothing that converts them.
+    private static func labels(_ fields: Fields) throws(StoreError) -> [String: String] {
+        guard let pairs = fields.document["pairs"]?.arrayValue else { throw fields.corrupt("pairs") }
+        var labels: [String: String] = [:]
+        for pair in pairs {
+            guard let label = pair.stringValue.flatMap({ label(ofPair: $0) }) else { throw fields.corrupt("pairs") }
+            labels[label.key] = label.value
+        }
+        return labels
+    }
+
+    /// Refuses the forms of other versions of this program.
     static func check(schema found: Int64, of what: String) throws(StoreError) {
         if found == schema { return }
         let both = "\(what) has schema version \(found), this program reads and writes version \(schema) only"
@@ -66,7 +70,7 @@ extension WorkflowDocument {
                 + "another database")
     }
 
-    private static func readAttempts(_ fields: Fields, into workflow: inout Workflow) throws(StoreError) {
+    static func readAttempts(_ fields: Fields, into workflow: inout Workflow) throws(StoreError) {
         var attempts: [(step: Int, attempt: Attempt)] = []
         let stored = try fields.fields("attempts")
         for name in stored.document.elements.map(\.key) {
@@ -84,47 +88,47 @@ extension WorkflowDocument {
         }
     }
 
-    /// The events of a document of ours with a version above `version`, oldest first.
+    /// The events of a record with a version above `version`, oldest first.
     static func events(
         _ document: BSONDocument, of id: WorkflowID, after version: Int64, limit: Int
     ) throws(StoreError) -> [Event] {
-        guard !isLegacy(document), limit > 0 else { return [] }
-        let fields = try Fields(document, "workflow \(id)").fields("rhythm")
-        let stored = try fields.fields("events")
+        let fields = Fields(document, "workflow \(id)")
+        return try events(try fields.fields("events"), of: id, after: version, limit: limit)
+    }
+
+    static func events(
+        _ stored: Fields, of id: WorkflowID, after version: Int64, limit: Int
+    ) throws(StoreError) -> [Event] {
+        guard limit > 0 else { return [] }
         let versions = stored.document.elements.compactMap { Int64($0.key) }.filter { $0 > version }.sorted()
         var events: [Event] = []
         for version in versions.prefix(limit) {
             let name = EventDocument.name(version)
-            let event = try stored.unfoldedFields(name, "event \(name) of \(fields.what)")
+            let event = try stored.unfoldedFields(name, "event \(name) of \(stored.what)")
             events.append(try EventDocument.read(event, version: version, of: id))
         }
         return events
     }
 
-    /// What ``summary(_:)`` needs of a document; of the Python library's also what its steps have run.
+    /// What ``summary(_:)`` needs of a record; a row of `rhythm_lists` has no more.
     static let summaryFields: BSONDocument = [
-        "name": 1, "app_id": 1, "description": 1, "_status": 1, "version": 1, "labels": 1, "created_at": 1,
-        "updated_at": 1, "steps.name": 1, "steps.task": 1, "steps.task_runs": 1, "rhythm.schema": 1,
-        "rhythm.control": 1, "rhythm.steps_done": 1, "rhythm.steps_total": 1, "rhythm.pending_step": 1,
-        "rhythm.created_us": 1, "rhythm.updated_us": 1, "rhythm.started_us": 1, "rhythm.ended_us": 1,
+        "schema": 1, "name": 1, "app_id": 1, "pairs": 1, "created_us": 1, "updated_us": 1, "status": 1, "version": 1,
+        "state": 1,
     ]
 
-    /// A document of ours as a row of a list.
+    /// A record, or the row of one, as a row of a list.
     static func summary(_ document: BSONDocument) throws(StoreError) -> WorkflowSummary {
-        let outer = Fields(document, "workflow \(document["_id"]?.stringValue ?? "?")")
-        let fields = try outer.fields("rhythm")
-        try check(fields)
-        var labels: [String: String] = [:]
-        for element in try outer.fields("labels").document.elements { labels[element.key] = element.value.stringValue }
-        let control: ControlWord = try fields.word("control")
+        let fields = Fields(document, "workflow \(document["_id"]?.stringValue ?? "?")")
+        try check(schema: try fields.int64("schema"), of: fields.what)
+        let state = try fields.unfoldedFields("state", fields.what)
+        let control: ControlWord = try state.word("control")
         return WorkflowSummary(
-            id: WorkflowID(try outer.text("_id")), name: try outer.textIfAny("name") ?? "",
-            appID: try outer.textIfAny("app_id") ?? "",
-            labels: labels, status: try outer.word("_status"), isPaused: control == .paused || control == .pausing,
-            isCancelled: control == .cancelled, stepsDone: try fields.int("steps_done"),
-            totalSteps: try fields.int("steps_total"), pendingStep: try fields.text("pending_step"),
-            version: try outer.int64("version"), createdAt: try fields.timestamp("created_us"),
-            updatedAt: try fields.timestamp("updated_us"), startedAt: try fields.timestampIfAny("started_us"),
-            endedAt: try fields.timestampIfAny("ended_us"))
+            id: WorkflowID(try fields.text("_id")), name: try fields.text("name"), appID: try fields.text("app_id"),
+            labels: try labels(fields), status: try fields.word("status"),
+            isPaused: control == .paused || control == .pausing, isCancelled: control == .cancelled,
+            stepsDone: try state.int("steps_done"), totalSteps: try state.int("steps_total"),
+            pendingStep: try state.textIfAny("pending_step") ?? "", version: try fields.int64("version"),
+            createdAt: try fields.timestamp("created_us"), updatedAt: try fields.timestamp("updated_us"),
+            startedAt: try state.timestampIfAny("started_us"), endedAt: try state.timestampIfAny("ended_us"))
     }
 }

@@ -36,6 +36,8 @@ struct BackendSettings: Equatable {
     var lease: Duration
     /// Nil: steps are processes on this machine.
     var celery: Celery?
+    /// Whether the original library's readers are to see the workflows; for a MongoDB store.
+    var projects = true
 }
 
 extension PartialSettings {
@@ -52,6 +54,7 @@ extension PartialSettings {
         }
         let lease = try Self.seconds(leaseSeconds ?? 15, "lease")
         guard lease >= .seconds(1) else { throw SettingsError("lease: \(leaseSeconds ?? 0) is not 1 second or more") }
+        let projects = try projects(in: store)
         guard let broker else {
             for (name, isSet) in [
                 ("results", results != nil), ("default_queue", defaultQueue != nil),
@@ -61,7 +64,7 @@ extension PartialSettings {
             ] where isSet {
                 throw SettingsError("\(name): means something only with a broker; give --broker amqp://HOST as well")
             }
-            return BackendSettings(store: store, lease: lease, celery: nil)
+            return BackendSettings(store: store, lease: lease, celery: nil, projects: projects)
         }
         guard broker.hasPrefix("amqp://") || broker.hasPrefix("amqps://") else {
             throw SettingsError("broker: expected amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps://")
@@ -82,7 +85,19 @@ extension PartialSettings {
                 workerLostAfter: try Self.seconds(workerLostAfterSeconds ?? 300, "worker_lost_after"),
                 workerLeaving: try Self.seconds(workerLeavingSeconds ?? 6 * 3600, "worker_leaving"),
                 taskEvents: try Self.taskEvents(taskEvents),
-                libraryTasks: libraryTasks ?? [], bareTasks: try Self.bareTasks(bareTasks ?? [])))
+                libraryTasks: libraryTasks ?? [], bareTasks: try Self.bareTasks(bareTasks ?? [])), projects: projects)
+    }
+
+    private func projects(in store: BackendSettings.Store) throws(SettingsError) -> Bool {
+        guard let projection else { return true }
+        guard case .mongodb = store else {
+            throw SettingsError("projection: means something only with a MongoDB store")
+        }
+        switch projection {
+        case "on": return true
+        case "off": return false
+        default: throw SettingsError("projection: '\(projection)' is not one of on and off")
+        }
     }
 
     private static func bareTasks(_ patterns: [String]) throws(SettingsError) -> TaskNames {

@@ -31,7 +31,7 @@ struct Backends {
             // Servers hear of each other through the broker; without one the database has one server.
             return try MongoStore(
                 pool: pool, serverID: serverID, mode: settings.celery == nil ? .exclusive : .shared,
-                leaseDuration: settings.lease, results: results,
+                leaseDuration: settings.lease, results: results, projects: settings.projects,
                 incarnation: incarnation, readers: try Self.pool(address, "store") { $0.socketTimeout = .seconds(15) })
         }
     }

@@ -51,6 +51,7 @@ extension PartialSettings {
             workerLeavingSeconds = number
         }
         taskEvents = value("RHYTHM_TASK_EVENTS")
+        projection = value("RHYTHM_PROJECTION")
         tlsCert = value("RHYTHM_TLS_CERT")
         tlsKey = value("RHYTHM_TLS_KEY")
         tlsClientCA = value("RHYTHM_TLS_CLIENT_CA")

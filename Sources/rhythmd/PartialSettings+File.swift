@@ -4,8 +4,8 @@ extension PartialSettings {
     /// What a configuration file says: YAML with the keys `listen` (a list), `data`, `tasks`, `queues` (a map from
     /// name to concurrency), `default_concurrency`, `insecure`, `tokens`, `tls_cert`, `tls_key`, `tls_client_ca`,
     /// `allow_uids` (a list of numbers), `log_level`, `drain_grace`, `task_grace` (seconds), `supervisor`, `store`,
-    /// `broker`, `results`, `default_queue`, `worker_lost_after`, `worker_leaving`, `lease` (seconds), `task_events`
-    /// (auto, always or never), `library_tasks`, `bare_tasks` (lists), `log_format`, `metrics`, `max_connection_age`,
+    /// `broker`, `results`, `default_queue`, `worker_lost_after`, `worker_leaving`, `lease` (seconds), `projection`
+    /// (on or off), `task_events` (auto, always or never), `library_tasks`, `bare_tasks` (lists), `log_format`, `metrics`, `max_connection_age`,
     /// `max_watch_age`, `start_timeout` (seconds), `stale_reads` and `limits` (a map from name to number).
     /// Other keys are errors, so that a misspelt one is not silently without effect.
     init(yaml: String, path: String) throws(SettingsError) {
@@ -48,6 +48,8 @@ extension PartialSettings {
             case "worker_leaving": workerLeavingSeconds = try Self.seconds(value, place)
             case "task_events": taskEvents = try Self.text(value, place)
             case "lease": leaseSeconds = try Self.seconds(value, place)
+            // YAML takes both words for truth values.
+            case "projection": projection = value.bool.map { $0 ? "on" : "off" } ?? value.string ?? ""
             case "log_format": logFormat = try Self.text(value, place)
             case "metrics": metrics = try Self.text(value, place)
             case "max_connection_age": maxConnectionAgeSeconds = try Self.seconds(value, place)
@@ -62,8 +64,8 @@ extension PartialSettings {
                     "\(place): no such setting; there are listen, data, tasks, queues, default_concurrency, insecure,"
                         + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
                         + " supervisor, store, broker, results, default_queue, worker_lost_after,"
-                        + " worker_leaving, task_events, lease, library_tasks, bare_tasks, log_format, metrics,"
-                        + " max_connection_age, max_watch_age, start_timeout, stale_reads and limits")
+                        + " worker_leaving, task_events, lease, projection, library_tasks, bare_tasks, log_format,"
+                        + " metrics, max_connection_age, max_watch_age, start_timeout, stale_reads and limits")
             }
         }
     }

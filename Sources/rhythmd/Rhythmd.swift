@@ -113,6 +113,13 @@ struct Rhythmd: AsyncParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
+            "Whether readers of the original library see the workflows of a MongoDB store. Default on.",
+            valueName: "on|off"))
+    var projection: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
             "This task is based on sca-rhythm's WorkflowTask, whatever workers say; may be repeated.",
             valueName: "task"))
     var libraryTask: [String] = []
@@ -273,7 +280,7 @@ struct Rhythmd: AsyncParsableCommand {
             store: store, broker: broker, results: results, defaultQueue: defaultQueue,
             workerLostAfterSeconds: workerLostAfter, workerLeavingSeconds: workerLeaving, taskEvents: taskEvents,
             libraryTasks: libraryTask.isEmpty ? nil : libraryTask, bareTasks: bareTask.isEmpty ? nil : bareTask,
-            leaseSeconds: lease,
+            leaseSeconds: lease, projection: projection,
             logFormat: logFormat, metrics: metrics, maxConnectionAgeSeconds: maxConnectionAge,
             maxWatchAgeSeconds: maxWatchAge, startTimeoutSeconds: startTimeout,
             staleReads: staleReads,

@@ -63,6 +63,7 @@ struct PartialSettings: Equatable {
     var libraryTasks: [String]?
     var bareTasks: [String]?
     var leaseSeconds: Double?
+    var projection: String?
     var logFormat: String?
     var metrics: String?
     var maxConnectionAgeSeconds: Double?
@@ -87,7 +88,7 @@ struct PartialSettings: Equatable {
             workerLeavingSeconds: workerLeavingSeconds ?? other.workerLeavingSeconds,
             taskEvents: taskEvents ?? other.taskEvents,
             libraryTasks: libraryTasks ?? other.libraryTasks, bareTasks: bareTasks ?? other.bareTasks,
-            leaseSeconds: leaseSeconds ?? other.leaseSeconds,
+            leaseSeconds: leaseSeconds ?? other.leaseSeconds, projection: projection ?? other.projection,
             logFormat: logFormat ?? other.logFormat, metrics: metrics ?? other.metrics,
             maxConnectionAgeSeconds: maxConnectionAgeSeconds ?? other.maxConnectionAgeSeconds,
             maxWatchAgeSeconds: maxWatchAgeSeconds ?? other.maxWatchAgeSeconds,

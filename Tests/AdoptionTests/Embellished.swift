@@ -7,8 +7,8 @@ struct Embellished {
 
     /// What only our copy has.
     private static let added: Set<String> = [
-        "labels", "args", "kwargs", "version", "started_at", "ended_at", "paused", "cancelled", "quiesced", "progress",
-        "attempt",
+        "labels", "args", "kwargs", "version", "started_at", "ended_at", "paused", "cancelled", "quiesced",
+        "resume_lock",
     ]
 
     init(_ value: JSONValue) {
@@ -24,13 +24,14 @@ struct Embellished {
             }
         case .array(let elements):
             for (index, element) in elements.enumerated() { add(element, "\(path)[\(index)]") }
-        case .null: break
+        case .null: fields[path] = .null
         default: fields[path] = Self.normal(value, path)
         }
     }
 
     private static func isAddedToRun(_ name: String, _ path: String) -> Bool {
-        (name == "progress" || name == "attempt") && path.contains("_task_run")
+        name == "not_begun" || ((name == "progress" || name == "attempt") && path.hasSuffix("_task_run"))
+            || ((name == "progress" || name == "attempt") && path.hasSuffix("]") && path.contains("prev_task_runs"))
     }
 
     /// Times are ours to the microsecond, the library's to the millisecond; those that a worker stored are its own.

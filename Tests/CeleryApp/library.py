@@ -7,6 +7,7 @@ Prints one line: VALUE and JSON. The settings are those of `app.py`.
 
 import datetime
 import json
+import os
 import sys
 import time
 
@@ -60,6 +61,35 @@ def resume_slowly(identifier):
     return workflow.resume()
 
 
+WRITES = {
+    "start": lambda workflow: workflow.start(1),
+    "pause": lambda workflow: workflow.pause(),
+    "resume": lambda workflow: workflow.resume(),
+    "force": lambda workflow: workflow.resume(force=True, args=[1]),
+    "update": lambda workflow: workflow.update(),
+    "begin": lambda workflow: workflow.on_step_start(workflow.workflow["steps"][0]["name"], "somebody"),
+    "fail": lambda workflow: workflow.on_step_failure(),
+    "end": lambda workflow: workflow.on_step_success((1,), workflow.workflow["steps"][-1]["name"]),
+    # The HTTP service.
+    "delete": lambda workflow: workflow.wf_col.delete_one({"_id": workflow.workflow["_id"]}).deleted_count,
+}
+
+
+def writes(identifier, *names):
+    """Some of what the library and its HTTP service write, each after a fresh read."""
+    return {name: WRITES[name](sca_rhythm.Workflow(app, identifier)) for name in names}
+
+
+def late_update(identifier, ready, go):
+    """A process that has read the workflow long before it writes its copy."""
+    workflow = sca_rhythm.Workflow(app, identifier)
+    open(ready, "w", encoding="utf-8").close()
+    deadline = time.monotonic() + 60
+    while not os.path.exists(go) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workflow.on_step_failure()
+
+
 def embellished(identifier, *options):
     workflow = sca_rhythm.Workflow(app, identifier)
     return workflow.get_embellished_workflow(last_task_run=True, prev_task_runs="all" in options)
@@ -95,7 +125,7 @@ def shown(value):
 COMMANDS = {
     "create": create, "begin": begin, "start": start, "pause": pause, "resume": resume, "resume_slowly": resume_slowly,
     "embellished": embellished, "document": document, "delete_field": delete_field, "purge": purge,
-    "waiting": waiting,
+    "waiting": waiting, "writes": writes, "late_update": late_update,
 }
 
 # The library prints what it cannot read.

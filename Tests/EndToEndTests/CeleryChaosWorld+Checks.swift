@@ -165,14 +165,13 @@ extension CeleryChaosWorld {
     private func showWriters(in pool: MongoPool) throws {
         print("---- leases: \(try pool.find("rhythm_servers"))")
         var counts: [String: Int] = [:]
-        let fields: BSONDocument = ["rhythm.writer": 1, "rhythm.settled": 1]
-        for document in try pool.find("workflow_meta", projection: fields) {
-            guard let ours = document["rhythm"]?.documentValue, ours["settled"] == false else { continue }
-            counts[ours["writer"]?.stringValue ?? "", default: 0] += 1
+        for document in try pool.find("rhythm_workflows", projection: ["writer": 1, "settled": 1]) {
+            guard document["settled"] == false else { continue }
+            counts[document["writer"]?.stringValue ?? "", default: 0] += 1
         }
         for (writer, count) in counts.sorted(by: { $0.key < $1.key }) {
-            let filter: BSONDocument = ["rhythm.settled": false, "rhythm.writer": .string(writer)]
-            let found = try pool.find("workflow_meta", filter: filter, projection: ["_id": 1])
+            let filter: BSONDocument = ["open": ["$in": [1, 2]], "settled": false, "writer": .string(writer)]
+            let found = try pool.find("rhythm_workflows", filter: filter, projection: ["_id": 1])
             print("---- \(writer) is the writer of \(count), of which the index finds \(found.count)")
         }
     }

@@ -29,10 +29,10 @@ import Testing
         /// What no other message holds.
         func texts(_ database: String, _ token: String) -> [String] {
             switch self {
-            case .startBeforeDatabase, .startBeforeAnswer: ["insert", "workflow_meta", database, token]
+            case .startBeforeDatabase, .startBeforeAnswer: ["insert", "rhythm_workflows", database, token]
             case .messageBeforeBroker, .messageBeforeConfirm: ["forward", token]
             case .successBeforeDatabase, .successBeforeAnswer:
-                ["update", "workflow_meta", database, "rhythm.attempts.s1a1", "succeeded"]
+                ["update", "rhythm_workflows", database, "attempts.s1a1", "succeeded"]
             }
         }
 

@@ -153,7 +153,7 @@ import Testing
         let first = rig.dispatched[0]
         #expect(first.injectedKwargs.text == #"{"step":"own"}"#)
         #expect(first.following.map(\.inject) == [[.workflowID, .appID], .all])
-        let shown = rig.workflow.embellished()["steps"]?.arrayValue?[0]["last_task_run"]?["kwargs"]
+        let shown = rig.workflow.embellished()["steps"]?.arrayValue?[0]["not_begun"]?.arrayValue?.first?["kwargs"]
         #expect(shown == .object([.init("step", .string("own"))]))
         try rig.succeed()
         #expect(rig.dispatched[0].injectedKwargs.text == #"{"workflow_id":"w-1","app_id":"app"}"#)

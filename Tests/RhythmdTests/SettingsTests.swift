@@ -61,6 +61,7 @@ import Testing
             library_tasks: [old.task]
             bare_tasks: [ours, flows.*]
             lease: 5
+            projection: off
             log_format: json
             metrics: 127.0.0.1:9464
             max_connection_age: 3600
@@ -87,7 +88,7 @@ import Testing
                             broker: "amqp://rabbit/v", results: "mongodb://db/flows", defaultQueue: "q",
                             workerLostAfter: .seconds(60), workerLeaving: .seconds(900),
                             taskEvents: .never, libraryTasks: ["old.task"],
-                            bareTasks: ["ours", "flows.*"])),
+                            bareTasks: ["ours", "flows.*"]), projects: false),
                     operation: OperationSettings(
                         logFormat: .json, metrics: .tcp(host: "127.0.0.1", port: 9464),
                         maxConnectionAge: .seconds(3600), maxWatchAge: .seconds(1800), startTimeout: .seconds(60),
@@ -132,6 +133,8 @@ import Testing
             (PartialSettings(broker: "amqp://u:secret@h", results: "redis://u:secret@h"), "results"),
             (PartialSettings(results: "mongodb://u:secret@h/d"), "results"),
             (PartialSettings(store: "mongodb://u:secret@h/d", leaseSeconds: 0.1), "lease"),
+            (PartialSettings(projection: "off"), "projection"),
+            (PartialSettings(store: "mongodb://u:secret@h/d", projection: "secret"), "projection"),
             (PartialSettings(taskEvents: "always"), "task_events"), (PartialSettings(bareTasks: ["t"]), "bare_tasks"),
             (PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", bareTasks: ["a*b"]), "bare_tasks"),
             (PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", bareTasks: [""]), "bare_tasks"),

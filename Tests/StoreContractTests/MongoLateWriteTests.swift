@@ -51,10 +51,10 @@ import Testing
         var samples = WorkflowSamples(.unseeded())
         let left = (0..<5).map { _ in samples.start(spec) }
         try dead.commit(CommitBatch(changes: left))
-        proxy.cut(at: .beforeItsAnswer, ofMessageWith: ["update", "rhythm.settled", "rhythm.writer"])
+        proxy.cut(at: .beforeItsAnswer, ofMessageWith: ["update", "settled", "writer"])
         run(engine, seconds: 6)
         #expect(proxy.hasSprung)
-        let claimed = try fixture.pool.find("workflow_meta", filter: ["rhythm.writer": "a"])
+        let claimed = try fixture.pool.find("rhythm_workflows", filter: ["writer": "a"])
         #expect(claimed.count == 5, "the claim was done")
         run(engine, seconds: 62)
         #expect(engine.activeCount == 5)
@@ -129,7 +129,7 @@ import Testing
         let engine = occasion == "start" ? nil : try makeEngine(store)
         try sender.commit(CommitBatch(changes: left))
         _ = try fixture.pool.update(
-            "workflow_meta", filter: ["_id": .string(ids[0].rawValue)], update: ["$set": ["rhythm.steps": true]])
+            "rhythm_workflows", filter: ["_id": .string(ids[0].rawValue)], update: ["$set": ["fixed": true]])
         run(try engine ?? makeEngine(store), seconds: 6)
         for id in ids { #expect(machine.live(of: id).isEmpty == (id == ids[0]), "\(occasion), \(ids)") }
         #expect(throws: StoreError.self) { try store.load(ids[0]) }

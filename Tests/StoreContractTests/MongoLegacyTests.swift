@@ -140,6 +140,84 @@ import Testing
         #expect(try store.reader.list(ListQuery(filter: none)).rows == [])
     }
 
+    /// Documents of before October 2023 have no stored status, and what is stored is behind where nobody lived to write
+    /// it: rows, filters and counts say the same all the same.
+    @Test func theSameStatusEverywhere() throws {
+        let results: [(id: String, stored: BSONValue?, result: String?, status: WorkflowStatus)] = [
+            ("1", nil, "SUCCESS", .success), ("2", nil, "FAILURE", .failure), ("3", nil, "REVOKED", .revoked),
+            ("4", nil, "STARTED", .started), ("5", nil, nil, .pending), ("6", "STARTED", "FAILURE", .failure),
+            ("7", "STARTED", "SUCCESS", .success), ("8", "SUCCESS", nil, .success),
+            ("9", "REVOKED", "SUCCESS", .success),
+            ("a", "PENDING", "STARTED", .started), ("b", "FAILURE", "FAILURE", .failure),
+        ]
+        for (index, each) in results.enumerated() {
+            var document: BSONDocument = [
+                "_id": .string(each.id), "created_at": .date(milliseconds: Int64(index)),
+                "steps": [
+                    [
+                        "name": "s", "task": "t",
+                        "task_runs": [["date_start": .date(milliseconds: 7), "task_id": .string("r" + each.id)]],
+                    ]
+                ],
+            ]
+            document.add("_status", each.stored)
+            try fixture.pool.insert("workflow_meta", document)
+            guard let result = each.result else { continue }
+            try fixture.pool.insert(
+                "celery_taskmeta", ["_id": .string("r" + each.id), "status": .string(result), "result": "[1]"])
+        }
+        let expected = Dictionary(grouping: results, by: \.status).mapValues { $0.map(\.id).sorted() }
+        #expect(try store.reader.counts(WorkflowFilter()) == expected.mapValues(\.count))
+        for status in WorkflowStatus.allCases {
+            let filter = WorkflowFilter(statuses: [status])
+            #expect(try store.reader.counts(filter) == expected.filter { $0.key == status }.mapValues(\.count))
+            for limit in [1, 2, 50] {
+                var query = ListQuery(filter: filter, limit: limit)
+                var rows: [WorkflowSummary] = []
+                repeat {
+                    let page = try store.reader.list(query)
+                    rows += page.rows
+                    query.cursor = page.next
+                } while query.cursor != nil
+                #expect(rows.map(\.id.rawValue).sorted() == expected[status] ?? [], "\(status), \(limit)")
+                #expect(rows.allSatisfy { $0.status == status })
+            }
+        }
+    }
+
+    /// Ended at each of its writes, an adoption has been done or not: never half, and never for ever under way.
+    @Test(arguments: 1...3) func anAdoptionThatIsCutOff(_ write: Int) throws {
+        try insertRunning()
+        let reader = try #require(store.reader as? MongoReader)
+        let record = try #require(try reader.records(["running"]).first)
+        var change = WorkflowChange(workflow: record.workflow, isNew: false, touched: [], events: record.history)
+        change.adopts = record.stamp
+        let proxy = try TrapProxy(.mongo, to: MongoFixture.server.get().port)
+        let address = "mongodb://127.0.0.1:\(proxy.port)/\(fixture.database)?serverSelectionTimeoutMS=300"
+        let pool = try MongoPool(uri: address)
+        try fixture.close()
+        let cut = try MongoStore(pool: pool, serverID: "cut off", mode: .shared)
+        let words = [["update", "rhythm_workflows", "running"], ["update", "workflow_meta", "draft"]]
+        proxy.cut(
+            at: write == 3 ? .beforeItsAnswer : .beforeItArrives, ofMessageWith: words[min(write - 1, 1)])
+        let error = #expect(throws: StoreError.self) { try cut.commit(CommitBatch(changes: [change])) }
+        #expect(proxy.hasSprung && error?.outcomeUnknown == true)
+        proxy.stop()
+        cut.leases.end()
+        try fixture.pool.delete("rhythm_servers", filter: ["_id": "cut off"])
+        // Another one looks at it.
+        let store = try fixture.openShared("other")
+        let loaded = try store.loadUnsettled().first
+        let isOurs = write == 3
+        #expect((loaded != nil) == isOurs)
+        #expect(try reader.isLegacy("running") == !isOurs)
+        #expect(try reader.list(ListQuery()).rows.map(\.id) == ["running"])
+        #expect(try reader.load("running")?.steps == record.workflow.steps)
+        if !isOurs { #expect(try store.commit(CommitBatch(changes: [change])) == []) }
+        #expect(try store.load("running")?.steps == record.workflow.steps)
+        #expect(try fixture.pool.count("rhythm_workflows") == 1)
+    }
+
     /// Nobody drives them, and nothing of ours overwrites them.
     @Test func theyAreNotOurs() throws {
         try insertFinished()
@@ -194,7 +272,7 @@ import Testing
         #expect(adopted.steps == read.workflow.steps && adopted.version == read.workflow.version)
         #expect(try reader.events(of: "running", after: 0, limit: 99) == read.events)
         let document = try #require(try fixture.pool.find("workflow_meta", filter: ["_id": "running"]).first)
-        #expect(document["note"] == "mine" && document["resume_lock"] == .null)
+        #expect(document["note"] == "mine" && document["resume_lock"]?.dateMilliseconds != nil)
     }
 
     /// Celery may keep its results elsewhere.

@@ -70,8 +70,8 @@ import Testing
         let lateChange = change(&late, &samples)
         let update = WorkflowDocument.update(
             lateChange, WorkflowDocument.mutableFields(late, writer: "a"), stored: [:], revision: 2, writeID: 77,
-            eventsKept: 10)
-        _ = try fixture.pool.update("workflow_meta", filter: ["_id": .string(id.rawValue)], update: update)
+            mayHaveRow: false, eventsKept: 10)
+        _ = try fixture.pool.update("rhythm_workflows", filter: ["_id": .string(id.rawValue)], update: update)
         var next = started.workflow
         #expect(try store.commit(CommitBatch(changes: [change(&next, &samples)])) == [id])
         #expect(try store.load(id) == late)
@@ -258,8 +258,8 @@ import Testing
         let change = samples.start()
         try store.commit(CommitBatch(changes: [change]))
         _ = try fixture.pool.update(
-            "workflow_meta", filter: ["_id": .string(change.workflow.id.rawValue)],
-            update: ["$inc": ["rhythm.schema": code == .tooNew ? 1 : -1]])
+            "rhythm_workflows", filter: ["_id": .string(change.workflow.id.rawValue)],
+            update: ["$inc": ["schema": code == .tooNew ? 1 : -1]])
         var error = #expect(throws: StoreError.self) { _ = try store.load(change.workflow.id) }
         #expect(error?.code == code)
         error = #expect(throws: StoreError.self) { _ = try store.reader.list(ListQuery()) }
@@ -269,10 +269,10 @@ import Testing
     /// What is there stays as it is, down to the servers and indexes.
     @Test(arguments: [
         (Int64(1), StoreError.Code.tooOld, "nothing was changed. Let the version that wrote it"),
-        (3, .tooNew, "use a newer one"),
+        (4, .tooNew, "use a newer one"),
     ])
     func aDatabaseOfAnotherSchemaIsRefused(_ number: Int64, _ code: StoreError.Code, _ advice: String) throws {
-        #expect(WorkflowDocument.schema == 2)
+        #expect(WorkflowDocument.schema == 3)
         let servers: [BSONDocument] = [["_id": ":schema", "number": .int64(number)]]
         let workflows: [BSONDocument] = [["_id": "w", "rhythm": ["schema": .int64(number), "events": .array([])]]]
         try fixture.pool.insert("rhythm_servers", servers)
@@ -281,7 +281,7 @@ import Testing
             let error = #expect(throws: StoreError.self) { _ = try open() }
             #expect(error?.code == code)
             #expect(
-                error?.message.contains("schema version \(number), this program reads and writes version 2") == true)
+                error?.message.contains("schema version \(number), this program reads and writes version 3") == true)
             #expect(error?.message.contains(advice) == true && error?.outcomeUnknown == false)
         }
         #expect(try fixture.pool.find("rhythm_servers", filter: [:]) == servers)

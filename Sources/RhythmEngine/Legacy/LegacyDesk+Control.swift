@@ -23,18 +23,13 @@ extension LegacyDesk {
             case .pause(_, let mode, _): pause(record, mode, reply)
             case .resume(_, let request, let options):
                 resume(Resumption(id: id, request: request, options: options, scope: scope), service, reply)
-            case .cancel, .delete:
-                reply(
-                    .failure(
-                        RhythmError(
-                            .failedPrecondition, reason: "LEGACY",
-                            "workflow \(id) is driven by the original library's workers; pause it and resume it here"
-                                + " first: then it is this server's", field: "workflow_id")))
+            case .cancel: cancel(record, command, scope, service, reply)
+            case .delete(_, let cancelFirst): delete(record, cancelFirst: cancelFirst, reply)
             }
         }
     }
 
-    private static func receipt(
+    static func receipt(
         _ command: Receipt.Command, _ record: LegacyRecord, refused reason: String = "", _ message: String = "",
         already: Bool = false, revoked: AttemptSummary? = nil, quiesced: Bool = false
     ) -> Result<Reply, RhythmError> {

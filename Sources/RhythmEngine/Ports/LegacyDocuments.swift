@@ -19,6 +19,11 @@ public protocol LegacyDocuments: StoreReader {
     ///
     /// - Returns: whether it was as the record says; if not, nothing is stored.
     func markHeld(_ record: LegacyRecord) throws(StoreError) -> Bool
+
+    /// Deletes a workflow's document.
+    ///
+    /// - Returns: whether it was as the record says; if not, nothing is deleted.
+    func delete(_ record: LegacyRecord) throws(StoreError) -> Bool
 }
 
 /// A workflow of another orchestrator as readers show it.

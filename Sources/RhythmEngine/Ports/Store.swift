@@ -97,6 +97,12 @@ public protocol StoreReader: Sendable {
     func counts(_ filter: WorkflowFilter) throws(StoreError) -> [WorkflowStatus: Int]
 }
 
+/// The reader of a store that can find out more about itself than that it stores what it is given.
+public protocol ExaminableReader: StoreReader {
+    /// What is worth telling; may block on a database for seconds.
+    func examine() -> [Finding]
+}
+
 extension StoreReader {
     /// The ids that begin with `prefix`, of any application, in order, at most `limit`.
     public func ids(withPrefix prefix: String, limit: Int) throws(StoreError) -> [WorkflowID] {

@@ -1,0 +1,184 @@
+import Glibc
+import RhythmCore
+import RhythmEngine
+import RhythmMongo
+import RhythmTesting
+import Synchronization
+import Testing
+
+@testable import RhythmStoreMongo
+
+/// What is written behind records, and that it is right whoever ends in between.
+@Suite(.timeLimit(.minutes(5))) struct ProjectionTests {
+    private let fixture: MongoFixture
+    private var samples = WorkflowSamples(.unseeded())
+
+    init() throws { fixture = try MongoFixture() }
+
+    private func spec() -> WorkflowSpec {
+        WorkflowSpec(name: "n", appID: "a", steps: [StepSpec(name: "s", task: "t"), StepSpec(name: "z", task: "t")])
+    }
+
+    /// A workflow with so many steps done, in the store.
+    private mutating func make(_ store: MongoStore, done: Int) throws -> Workflow {
+        let start = samples.start(spec())
+        #expect(try store.commit(CommitBatch(changes: [start])) == [])
+        var workflow = start.workflow
+        for index in 0..<done {
+            var transition = samples.transition()
+            let task = workflow.steps[index].attempts[0].id
+            workflow.observe(.started(at: transition.now, worker: "w1"), of: task, in: &transition)
+            workflow.observe(
+                .succeeded(result: try JSON(parsing: "[1]"), at: transition.now), of: task, in: &transition)
+            let change = WorkflowChange(
+                workflow: workflow, isNew: false, touched: transition.touched, events: transition.events)
+            #expect(try store.commit(CommitBatch(changes: [change])) == [])
+        }
+        return workflow
+    }
+
+    private func projection(_ id: WorkflowID) throws -> BSONDocument? {
+        try fixture.pool.findOne("workflow_meta", filter: ["_id": .string(id.rawValue)])
+    }
+
+    private func wait(_ what: String, _ condition: () throws -> Bool) throws {
+        let deadline = ContinuousClock.now + .seconds(20)
+        while try !condition() {
+            try #require(ContinuousClock.now < deadline, "\(what)")
+            Thread.pause()
+        }
+    }
+
+    /// By itself and soon, in the latest state, with a row in place of the open record once it has settled.
+    @Test mutating func followsByItself() throws {
+        let store = try fixture.openMongo()
+        let running = try make(store, done: 1)
+        let done = try make(store, done: 2)
+        try wait("both are shown") {
+            try projection(running.id)?["_status"] == "STARTED" && projection(done.id)?["_status"] == "SUCCESS"
+        }
+        try wait("the settled one has a row") {
+            try fixture.pool.findOne("rhythm_workflows", filter: ["_id": .string(done.id.rawValue)])?["open"] == nil
+        }
+        #expect(try fixture.pool.count("rhythm_lists") == 1)
+        #expect(try store.reader.list(ListQuery()).rows.count == 2)
+        #expect(try projection(running.id)?["version"]?.int64Value == running.version)
+    }
+
+    /// A server that ended before it came to it: the next one does it.
+    @Test mutating func afterAnEnd() throws {
+        var store = try fixture.openMongo()
+        let running = try make(store, done: 1)
+        let done = try make(store, done: 2)
+        try fixture.crash()
+        #expect(try projection(done.id) == nil)
+        store = try fixture.openMongo()
+        #expect(try store.reader.list(ListQuery()).rows.count == 2, "open records are listed without a row")
+        #expect(try store.loadUnsettled() == [running])
+        try wait("both are shown") { try projection(running.id) != nil && projection(done.id) != nil }
+        #expect(try store.reader.counts(WorkflowFilter()) == [.started: 1, .success: 1])
+    }
+
+    /// Switched off there are none; switched on again they come, of old workflows too.
+    @Test mutating func offAndOn() throws {
+        var store = try MongoStore(pool: fixture.pool, serverID: "s", projects: false)
+        let done = try make(store, done: 2)
+        store.afterwork.settle()
+        #expect(try projection(done.id) == nil)
+        #expect(try store.reader.list(ListQuery()).rows.count == 1)
+        store.close()
+        store = try MongoStore(pool: fixture.pool, serverID: "s")
+        try wait("it is shown") { try projection(done.id)?["_status"] == "SUCCESS" }
+        try wait("it is noted that there are all") {
+            try fixture.pool.findOne("rhythm_servers", filter: ["_id": ":schema"])?["projected"] == nil
+        }
+    }
+
+    /// Whatever somebody else writes is written over, told once, and never gets into the record.
+    @Test(arguments: ["running", "done"]) mutating func foreignWrites(_ state: String) throws {
+        let store = try fixture.openMongo()
+        let workflow = try make(store, done: state == "done" ? 2 : 1)
+        try wait("it is shown") { try projection(workflow.id) != nil }
+        // Seen as it should be once.
+        try wait("it was looked at") {
+            store.afterwork.state.withLock { $0.watched.expected[workflow.id]?.isSure } == true
+        }
+        let right = Set(try #require(try projection(workflow.id)).elements)
+        let filter: BSONDocument = ["_id": .string(workflow.id.rawValue)]
+        let writes: [BSONDocument] = [
+            ["$set": ["_status": "PENDING", "updated_at": .date(milliseconds: 5)]],
+            ["$set": ["resume_lock": .null, "steps": []]],
+            ["$set": ["rhythm": ["schema": .int64(3), "at": .int64(1)], "updated_at": .date(milliseconds: 9)]],
+            ["$unset": ["rhythm": ""]],
+        ]
+        for write in writes {
+            _ = try fixture.pool.update("workflow_meta", filter: filter, update: write)
+            try wait("\(write) is written over") {
+                try projection(workflow.id).map { Set($0.elements) } == right
+            }
+            #expect(try store.load(workflow.id) == workflow)
+            #expect(try store.reader.list(ListQuery()).rows.map(\.status) == [workflow.status])
+        }
+        _ = try fixture.pool.delete("workflow_meta", filter: filter)
+        try wait("it is there again") {
+            try projection(workflow.id)?["_status"] == .string(workflow.status.rawValue)
+        }
+        let finding = try #require((store.reader as? MongoReader)?.examine().first)
+        #expect(finding.code == "foreign_writes" && finding.seen.contains(workflow.id.rawValue), "\(finding)")
+        // An old one, which nobody looks at any more but on request.
+        guard state == "done" else { return }
+        store.afterwork.state.withLock { $0.watched.forget(workflow.id) }
+        _ = try fixture.pool.delete("workflow_meta", filter: filter)
+        _ = (store.reader as? MongoReader)?.examine()
+        try wait("it is there again on request") { try projection(workflow.id) != nil }
+    }
+
+    /// A deletion leaves nothing, at whatever point of its life.
+    @Test(arguments: [0, 1, 2], [true, false]) mutating func deletions(_ done: Int, _ isShown: Bool) throws {
+        let store = try fixture.openMongo()
+        let workflow = try make(store, done: done)
+        if isShown { store.afterwork.settle() }
+        #expect(try store.commit(CommitBatch(deletions: [workflow.id])) == [])
+        store.afterwork.settle()
+        for collection in ["rhythm_workflows", "rhythm_lists", "workflow_meta"] {
+            #expect(try fixture.pool.count(collection) == 0, "\(collection)")
+        }
+    }
+
+    /// A late projection of one server does not go back behind that of another.
+    @Test mutating func nothingGoesBack() throws {
+        let a = try fixture.openShared("a")
+        let b = try fixture.openShared("b")
+        let old = try make(a, done: 1)
+        var workflow = try #require(try b.load(old.id))
+        var transition = samples.transition()
+        let task = workflow.steps[1].attempts[0].id
+        workflow.observe(.succeeded(result: try JSON(parsing: "[1]"), at: transition.now), of: task, in: &transition)
+        let change = WorkflowChange(
+            workflow: workflow, isNew: false, touched: transition.touched, events: transition.events)
+        #expect(try b.commit(CommitBatch(changes: [change])) == [])
+        b.afterwork.settle()
+        a.afterwork.note(old, revision: 2, isAdopted: false)
+        a.afterwork.settle()
+        #expect(try projection(old.id)?["_status"] == "SUCCESS")
+        #expect(try a.reader.list(ListQuery()).rows.map(\.status) == [.success])
+    }
+
+    /// What a task may bring as arguments can be larger in the library's form than in ours.
+    @Test mutating func numbersTakeMoreRoom() throws {
+        let store = try fixture.openMongo()
+        var spec = spec()
+        spec.steps[0].kwargs = try JSON(
+            parsing: "{\"n\": [\(Array(repeating: "1", count: 2_500_000).joined(separator: ","))]}")
+        let start = samples.start(spec)
+        #expect(try store.commit(CommitBatch(changes: [start])) == [])
+        store.afterwork.settle()
+        let steps = try projection(start.workflow.id)?["steps"]?.arrayValue
+        #expect(steps?.count == 2 && steps?.first?.documentValue?["kwargs"] == nil)
+    }
+}
+
+private enum Thread {
+    /// Between two looks.
+    static func pause() { usleep(20_000) }
+}
