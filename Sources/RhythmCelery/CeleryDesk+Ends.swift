@@ -55,7 +55,8 @@ extension CeleryDesk {
         else { return }
         if let task = entry.dispatch?.task {
             if entry.ending?.wentOn == true { note(goesOn: task, id) }
-            taskEnds.saw(endOf: task, id, now: now)
+            let isConfirmed = entry.endIsTold || entry.ending?.isDenied == true
+            taskEnds.saw(endOf: task, id, isConfirmed: isConfirmed, now: now)
         }
         if !entry.startIsTold, !document.node.isEmpty { tell(id, .ran(worker: document.node)) }
         self.end(id, end)

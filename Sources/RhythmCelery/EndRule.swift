@@ -62,6 +62,8 @@ struct EndRule {
     private var rounds = 0
     private var round: (number: Int, begun: Duration, expected: Expected)?
     private var denied: Set<String> = []
+    /// Some worker has said that it has it no longer.
+    var isDenied: Bool { !denied.isEmpty }
     /// The worker that said in the present round that it is at it.
     private(set) var atWork: String?
     /// Whoever said so did it long after the end was seen.
@@ -205,10 +207,12 @@ struct TaskEnds {
 
     subscript(task: String) -> Word { words[task] ?? .unknown }
 
-    /// An end was confirmed, or accepted.
-    mutating func saw(endOf task: String, _ id: TaskID, now: Duration) {
+    /// An end counts.
+    ///
+    /// - Parameter isConfirmed: a worker has said so.
+    mutating func saw(endOf task: String, _ id: TaskID, isConfirmed: Bool, now: Duration) {
         if words.count >= Self.most, words[task] == nil { forgetAll() }
-        if words[task] == nil { words[task] = .isGood }
+        if words[task] == nil, isConfirmed { words[task] = .isGood }
         latest[task] = (id, now)
     }
 

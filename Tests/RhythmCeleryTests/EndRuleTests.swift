@@ -139,17 +139,19 @@ import Testing
     @Test func remembersWhoGoesOn() {
         var ends = TaskEnds()
         #expect(ends["a"] == .unknown)
-        ends.saw(endOf: "a", "1", now: .zero)
+        ends.saw(endOf: "a", "0", isConfirmed: false, now: .zero)
+        #expect(ends["a"] == .unknown, "nobody has said so")
+        ends.saw(endOf: "a", "1", isConfirmed: true, now: .zero)
         #expect(ends["a"] == .isGood)
         same(ends.takeAudit(now: .milliseconds(500)), [:], "its worker may be handing it back")
         same(ends.takeAudit(now: .seconds(1)), ["1": "a"])
-        ends.saw(endOf: "a", "2", now: .seconds(2))
+        ends.saw(endOf: "a", "2", isConfirmed: true, now: .seconds(2))
         same(ends.takeAudit(now: .seconds(30)), [:], "once a minute is enough")
-        ends.saw(endOf: "a", "3", now: .seconds(60))
+        ends.saw(endOf: "a", "3", isConfirmed: true, now: .seconds(60))
         same(ends.takeAudit(now: .seconds(62)), ["3": "a"])
         same(ends.wentOn("a"), true)
         same(ends.wentOn("a"), false)
-        ends.saw(endOf: "a", "4", now: .seconds(63))
+        ends.saw(endOf: "a", "4", isConfirmed: true, now: .seconds(63))
         #expect(ends["a"] == .writesThemItself)
     }
 }
