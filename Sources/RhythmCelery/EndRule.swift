@@ -127,7 +127,8 @@ struct EndRule {
             }
         if isAtWork {
             atWork = worker
-            if now - since >= Self.handBack { wentOn = true }
+            // Another worker may have got another copy of its message from the broker.
+            if now - since >= Self.handBack, round.expected.workers.contains(worker) { wentOn = true }
             doubt = .strong
             return later(now)
         }
