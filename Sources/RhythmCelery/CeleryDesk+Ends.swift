@@ -29,8 +29,8 @@ extension CeleryDesk {
         } else {
             entries[id]?.ending?.changed(doubt, now: now)
         }
+        // Workers are asked at the end of this visit, about all that it brings.
         if entry.revoke == nil { endings.insert(id) } else { wanted.insert(id) }
-        advanceEnds()
     }
 
     /// What looked like an attempt's end was none: its document says something else since.
