@@ -57,7 +57,7 @@ extension EngineService {
             }
         }
         if let trouble = runner.trouble { health.add(.degraded, trouble) }
-        if let trouble = peersTrouble { health.add(.degraded, "news of other servers do not come: \(trouble)") }
+        if let trouble = peersTrouble { health.add(.degraded, "news of other servers does not come: \(trouble)") }
         return health
     }
 

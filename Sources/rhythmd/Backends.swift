@@ -24,7 +24,8 @@ struct Backends {
         case .sqlite(let path): return try SQLiteStore(path: path)
         case .mongodb(let address):
             // Whoever gives a command waits for the server's own reads and writes: they give up early.
-            let pool = try Self.pool(address, "store") { $0.socketTimeout = .seconds(8) }
+            // The driver asks a second time before it says so.
+            let pool = try Self.pool(address, "store") { $0.socketTimeout = .seconds(6) }
             let results = try settings.celery.flatMap { celery in
                 celery.results == address ? nil : try Self.pool(celery.results, "results")
             }

@@ -122,7 +122,7 @@ import FoundationNetworking
                 try await client.status(paused).status == .revoked, "what is acknowledged there is told here at once")
             // New work is stored, and done by who can.
             let fresh = try await client.start(FleetWorld.spec(steps: 2)).workflow.id
-            #expect(try await other.wait(for: fresh, seconds: 40) { $0.status.isDone }.status == .success)
+            #expect(try await other.wait(for: fresh, seconds: 80) { $0.status.isDone }.status == .success)
             let workflow = try await other.status(held)
             for step in 0..<2 {
                 let running = try await other.wait(for: held, seconds: 40) {
