@@ -117,6 +117,40 @@ import Testing
         #expect(world.marks.runs(of: running.taskID) == 1)
     }
 
+    /// What another server may have replaced is not sent before it is known to be wanted still. What it has replaced is let
+    /// go of in between.
+    @Test func sendsNothingThatMayBeAnothersToRun() async throws {
+        let world = try await world()
+        let runner = try world.runner { $0.plainTasks = ["nothing"] }
+        let gate = Gate()
+        runner.runner.ask { gate.isOpen }
+        runner.start([])
+        defer { runner.stop() }
+        let replaced = try dispatch("nothing", queue: "steady")
+        let wanted = try dispatch("nothing", queue: "steady")
+        runner.perform([.dispatch(replaced), .dispatch(wanted)])
+        try await waitUntil("it does not ask again and again", seconds: 30) { gate.asked >= 6 }
+        #expect(!runner.isQueued(replaced.taskID) && !runner.isQueued(wanted.taskID))
+        runner.perform([.release(replaced.taskID)])
+        gate.open()
+        _ = try await runner.end(of: wanted.taskID)
+        #expect(world.marks.runs(of: wanted.taskID) == 1 && world.marks.runs(of: replaced.taskID) == 0)
+        #expect(!runner.isQueued(replaced.taskID))
+    }
+
+    /// Something that says no until it is opened, and counts how often it was asked.
+    private final class Gate: Sendable {
+        private let state = Mutex((isOpen: false, asked: 0))
+        var asked: Int { state.withLock { $0.asked } }
+        func open() { state.withLock { $0.isOpen = true } }
+        var isOpen: Bool {
+            state.withLock { state in
+                state.asked += 1
+                return state.isOpen
+            }
+        }
+    }
+
     @Test func outlivesItsDatabase() async throws {
         let world = try await world()
         let runner = try world.runner()
