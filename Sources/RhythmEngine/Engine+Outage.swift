@@ -26,8 +26,9 @@ extension Engine {
     /// The way to the store, if somebody can look whether it is open.
     var storeLink: (any StoreLink)? { store.link }
 
-    /// The store answers: what was held off is done by the next ``process(_:)``.
-    func storeAnswers() {
+    /// The store answers: what was held off is done by the next ``process(_:)``. Whoever calls that has to look, while
+    /// ``isHeldOff`` says so, whether the store is back.
+    public func storeAnswers() {
         isHeldOff = false
         retryAt = nil
         if shared != nil { leaseDueAt = clock.now() }

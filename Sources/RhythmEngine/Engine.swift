@@ -51,7 +51,8 @@ public final class Engine {
     var retryAt: Timestamp?
     /// When to renew the lease of a shared store.
     var leaseDueAt: Timestamp?
-    /// The store is away, and somebody looks whether it is back: until then nothing is asked of it.
+    /// The store is away: until ``storeAnswers()`` nothing is asked of it. Only for a store of which
+    /// ``Store/link`` tells.
     public internal(set) var isHeldOff = false
     /// The last proof that this server lives was not taken.
     var leaseFailed = false

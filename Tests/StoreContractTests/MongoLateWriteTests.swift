@@ -32,6 +32,7 @@ import Testing
     private func run(_ engine: Engine, seconds: Int) {
         for _ in 0..<seconds {
             clock.advance(by: .seconds(1))
+            if engine.isHeldOff { engine.storeAnswers() }
             engine.process([])
         }
     }
