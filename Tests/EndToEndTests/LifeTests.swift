@@ -146,7 +146,7 @@ import Testing
         try await TestPlace.with { place in
             let taken = try PortHolder(of: "127.0.0.1:0")
             defer { taken.close() }
-            for number in 0..<30 {
+            for number in 0..<12 {
                 // Two of three get as far as threads of their own, those of the driver among them.
                 let options =
                     [
