@@ -62,13 +62,13 @@ extension MongoStore {
 
     package func claimOrphans(limit: Int) throws(StoreError) -> [Workflow] {
         guard limit > 0 else { return [] }
-        let live = try leases.liveServers().union([serverID])
+        let (live, takers) = try leases.liveServersAndTakers()
         try finish(leftBy: ["writer": Self.noneOf(live)])
         let orphans = try mongoReader.find(
             Self.unsettled(writer: Self.noneOf(live)), projection: ["writer": 1, "revision": 1])
         let mine = orphans.filter { document in
             guard let id = document["_id"]?.stringValue else { return false }
-            return ServerLeases.share(of: id, among: live) == serverID
+            return ServerLeases.share(of: id, among: takers) == serverID
         }
         let claims = mine.prefix(limit)
         if claims.isEmpty { return [] }

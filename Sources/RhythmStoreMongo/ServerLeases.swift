@@ -236,6 +236,15 @@ package final class ServerLeases: StoreLink {
         Set(try census().living.compactMap { $0["_id"]?.stringValue })
     }
 
+    /// The same and this server, and those of them that take on work: nothing is to be left lying for one that does not.
+    func liveServersAndTakers() throws(StoreError) -> (live: Set<String>, takers: Set<String>) {
+        let living = try census().living
+        func ids(_ servers: [BSONDocument]) -> Set<String> {
+            Set(servers.compactMap { $0["_id"]?.stringValue }).union([serverID])
+        }
+        return (ids(living), ids(living.filter { $0["takes_work"]?.boolValue ?? true }))
+    }
+
     package var clocksOfOthers: [(name: String, ahead: Duration)] {
         guard isShared, let living = try? census().living else { return [] }
         return living.compactMap { server in

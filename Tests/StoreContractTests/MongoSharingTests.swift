@@ -182,6 +182,28 @@ import Testing
         #expect(try second.commit(CommitBatch(changes: [samples.start()])) == [])
     }
 
+    /// A server that takes on no work leaves all of it, and what it stores meanwhile, to those that do: not only the share
+    /// that would fall to them among all.
+    @Test func workIsLeftToOthers() throws {
+        let a = try fixture.openShared("a")
+        let b = try fixture.openShared("b")
+        var samples = WorkflowSamples(.unseeded())
+        let changes = (0..<20).map { _ in samples.start() }
+        try a.commit(CommitBatch(changes: changes))
+        #expect(try a.othersTakeWork() && b.othersTakeWork())
+        try a.handOver()
+        a.takesWork = false
+        try a.renewLease()
+        let more = samples.start()
+        try a.commit(CommitBatch(changes: [more]))
+        #expect(!a.isWriter(of: more.workflow.id) && !a.isWriter(of: changes[0].workflow.id))
+        #expect(try a.othersTakeWork() && !b.othersTakeWork())
+        #expect(try b.claimOrphans(limit: 100).count == 21)
+        a.takesWork = true
+        try a.renewLease()
+        #expect(try b.othersTakeWork())
+    }
+
     /// What is said of a server stands beside its lease.
     @Test func aServerSaysSomethingAboutItself() throws {
         let store = try fixture.openShared("s")
