@@ -73,7 +73,8 @@ struct Combination: Sendable, CustomStringConvertible {
     var places: Int { self["pool"] == "solo" ? 1 : 3 }
 
     static let collection = "results_of_ours"
-    static let ratePerMinute = 5
+    /// So that the last of some tasks waits longer than what is nowhere takes to be given up.
+    static let ratePerMinute = 10
 
     /// What `app.py` reads.
     var settings: [String: String] {

@@ -73,13 +73,13 @@ final class MatrixStory {
     }
 
     private func tell(_ worker: CeleryWorker) async {
-        await part("doctor") { try await doctor() }
         if combination.isRateLimited { await part("rate limit begins") { try await startRateLimited() } }
         await part("start, progress, pause, resume") { try await pauseAndResume() }
         await part("retry") { try await retry() }
         await part("failure") { try await failure() }
         if combination.isOnMongo { await part("library's failed one") { try await resumeOfLibrary() } }
         if combination.isRateLimited { await part("rate limit") { try await awaitRateLimited() } }
+        await part("doctor") { try await doctor() }
         await part("loss of a worker") { try await loss(worker) }
         await part("verdict") { try await judge() }
     }
