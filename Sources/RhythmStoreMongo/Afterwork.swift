@@ -171,19 +171,22 @@ final class Afterwork: Sendable {
         read((left ?? []).compactMap { $0["_id"]?.stringValue.map { WorkflowID($0) } })
     }
 
-    /// Writes all that there is.
+    /// Writes all that there is when it begins. What comes meanwhile waits for its turn, so that it is written once, too.
     ///
     /// - Returns: whether it could.
     @discardableResult private func flush() -> Bool {
-        while true {
+        var ids = state.withLock { state -> ArraySlice<WorkflowID> in
+            if state.isFinished { return [] }
+            return Array(Set(state.works.keys).union(state.unread))[...]
+        }
+        while !ids.isEmpty {
+            let some = ids.prefix(Self.batch)
+            ids = ids.dropFirst(Self.batch)
             let (works, unread) = state.withLock { state -> ([Work], [WorkflowID]) in
-                if state.isFinished { return ([], []) }
-                let ids = state.works.keys.prefix(Self.batch)
-                let unread = Array(state.unread.prefix(Self.batch))
-                state.unread.subtract(unread)
-                return (ids.compactMap { state.works.removeValue(forKey: $0) }, unread)
+                let works = some.compactMap { state.works.removeValue(forKey: $0) }
+                let unread = some.filter { state.unread.remove($0) != nil }
+                return (works, Array(Set(unread).subtracting(works.map(\.workflow.id))))
             }
-            if works.isEmpty && unread.isEmpty { return true }
             do throws(StoreError) {
                 try write(works + (try records(unread)))
             } catch {
@@ -192,6 +195,7 @@ final class Afterwork: Sendable {
             }
             state.withLock { $0.isInTrouble = false }
         }
+        return true
     }
 
     /// Puts back what could not be written.
