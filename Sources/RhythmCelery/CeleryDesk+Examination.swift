@@ -79,7 +79,7 @@ extension CeleryDesk {
     }
 
     /// Others account for all consumers of every queue that was looked at.
-    private func isForeign(_ node: String, _ examination: Examination) -> Bool {
+    private func isForeign(_ examination: Examination) -> Bool {
         !examination.queues.isEmpty
             && examination.queues.allSatisfy { name, found in
                 switch found {
@@ -100,7 +100,8 @@ extension CeleryDesk {
             Diagnosis.Worker(
                 name: name, standing: roster.standing(of: name, at: now), pulse: pulses[name],
                 answers: examination.answers[name] ?? Examination.Answers(),
-                isForeign: isMute(name) && isForeign(name, examination), isRead: writers.contains(name))
+                isForeign: isForeign(examination),
+                isNew: !roster.hasAnswered(name) && !isMute(name), isRead: writers.contains(name))
         }
         return Diagnosis.Evidence(
             configuration: configuration, broker: links.brokerName, links: linkStates, isListening: isListening,

@@ -244,6 +244,8 @@ import Testing
     @Test func workersOfOthers() throws {
         var foreign = worker(Examination.Answers())
         #expect(codes(evidence([foreign])) == ["no_remote_control"])
+        foreign.isNew = true
+        #expect(codes(evidence([foreign])) == ["worker_new"], "it may be about to answer")
         foreign.isForeign = true
         #expect(codes(evidence([foreign])) == ["foreign_worker"])
         var ignoring = evidence([foreign])

@@ -62,6 +62,10 @@ extension Diagnosis {
                     + " for all of their consumers",
                 consequence: "it is waited for only by steps of queues that it may take from",
                 remedy: "nothing; if it never takes from a queue of yours, --ignore-worker \(worker.name) says so")
+        case .live where worker.isNew:
+            return Finding(
+                .notice, "worker_new", worker.subject, "it was heard of only now, and has not answered yet",
+                consequence: "nothing of it is checked", remedy: "ask again in some seconds")
         case .live:
             return Finding(
                 .error, "no_remote_control", worker.subject, "it shows signs of life, and answers no remote control",

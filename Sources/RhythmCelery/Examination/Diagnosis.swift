@@ -14,6 +14,8 @@ struct Diagnosis {
         var answers: Examination.Answers
         /// It does not answer, and the consumers of every queue that was looked at are others.
         var isForeign = false
+        /// It was heard of only now, and has never answered.
+        var isNew = false
         /// A result of it was read where this server reads.
         var isRead = false
 
