@@ -33,9 +33,9 @@ extension Workflow {
         self[position].waiting = nil
         self[position].failure = .givenUp(sentence)
         transition.touch(position)
-        // It is told to stop for as long as it is there, and banned wherever its message may turn up.
-        transition.add(.settle(attempt.id))
+        // It is banned wherever its message may turn up, and told to stop for as long as it is there.
         transition.add(.bury(attempt.id))
+        transition.add(.settle(attempt.id))
         record(.revoked, at: position, detail: sentence, in: &transition)
         return .givenUp(sentence)
     }

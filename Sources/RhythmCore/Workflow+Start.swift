@@ -16,7 +16,9 @@ extension Workflow {
     public var outstandingEffects: [Effect] {
         var effects: [Effect] = []
         for step in steps {
-            for attempt in step.attempts where attempt.failure?.isLoss == true { effects.append(.bury(attempt.id)) }
+            for attempt in step.attempts where attempt.failure?.isLoss == true || attempt.failure?.isGivenUp == true {
+                effects.append(.bury(attempt.id))
+            }
         }
         for position in liveAttempts {
             if self[position].revocation != nil {

@@ -94,6 +94,15 @@ final class FleetWorkers: Sendable {
         follow(id, runner)
     }
 
+    /// Somebody did not want to wait until it has stopped: nobody hears of it any more. What is lost is gone already.
+    func bury(_ id: TaskID) {
+        state.withLock { state in
+            guard let attempt = state.attempts[id], attempt.phase != .ended, attempt.stopAsked else { return }
+            state.attempts[id]?.phase = .ended
+            state.refused.insert(id)
+        }
+    }
+
     func settle(_ id: TaskID) {
         state.withLock { state in
             if let attempt = state.attempts[id], attempt.phase != .ended {
@@ -181,7 +190,7 @@ final class FleetRunner: TaskRunner {
                 state.withLock { $0.workflows[id] = workflow }
                 workers.revoke(id, self)
             case .settle(let id): workers.settle(id)
-            case .bury: break  // What is lost here is gone.
+            case .bury(let id): workers.bury(id)
             case .release(let id): workers.unfollow(id, self)
             }
         }

@@ -109,6 +109,7 @@ package final class SimulationMachine: Sendable {
                 }
             })
         let unwanted = state.withLock { state in
+            for case .bury(let id) in outstanding { state.attempts[id] = nil }
             let unwanted = state.attempts.filter { !wanted.contains($0.key) }
             for id in unwanted.keys { state.attempts[id] = nil }
             return unwanted.filter { $0.value.isLive }.keys.sorted()
@@ -133,7 +134,9 @@ package final class SimulationMachine: Sendable {
                 state.attempts[id] = nil
                 state.refused[id] = nil
                 state.settled.insert(id)
-            case .bury, .release: break
+            // Somebody did not want to wait for it: whatever becomes of it, nobody hears of it any more.
+            case .bury(let id): if state.attempts[id]?.isLive == true { state.attempts[id] = nil }
+            case .release: break
             }
         }
     }
