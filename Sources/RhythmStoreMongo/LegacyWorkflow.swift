@@ -80,7 +80,8 @@ enum LegacyWorkflow {
             let began = time(run["date_start"]) ?? fallback
             var attempt = Attempt(
                 restoring: TaskID(id), number: index + 1, retry: 0, args: args(result?["args"]),
-                kwargs: result == nil ? spec.kwargs : kwargs(result?["kwargs"]),
+                // Workers store what they were given only with `result_extended`; the step says it as well.
+                kwargs: result?["kwargs"]?.documentValue == nil ? spec.kwargs : kwargs(result?["kwargs"]),
                 createdAt: began)
             attempt.dispatchedAt = began
             attempt.startedAt = began

@@ -38,6 +38,40 @@ import Testing
         #expect(workflow.isSettled)
     }
 
+    /// A worker without `result_extended` stores neither arguments nor keyword arguments. Those of the step are in the
+    /// workflow's own document, and go with whatever repeats the attempt.
+    @Test func keywordArgumentsOfTheStep() throws {
+        func insert(_ id: String, _ result: BSONDocument) throws {
+            let kwargs: BSONDocument = ["until": "noon", "workflow_id": .string(id), "step": "s", "app_id": "a"]
+            try fixture.pool.insert(
+                "workflow_meta",
+                [
+                    "_id": .string(id), "created_at": .date(milliseconds: 5), "name": "n", "app_id": "a",
+                    "_status": "FAILURE",
+                    "steps": [
+                        [
+                            "name": "s", "task": "t", "kwargs": .document(kwargs),
+                            "task_runs": [["date_start": .date(milliseconds: 7), "task_id": .string("run-" + id)]],
+                        ]
+                    ],
+                ])
+            var document: BSONDocument = [
+                "_id": .string("run-" + id), "status": "FAILURE", "traceback": "lines",
+                "date_done": .date(milliseconds: 9),
+                "result": "{\"exc_type\": \"OSError\", \"exc_message\": [\"no\"], \"exc_module\": \"builtins\"}",
+            ]
+            document.elements += result.elements
+            try fixture.pool.insert("celery_taskmeta", document)
+        }
+        try insert("bare", [:])
+        try insert("null", ["kwargs": .null])
+        try insert("whole", ["kwargs": ["until": "night", "workflow_id": "whole", "step": "s", "app_id": "a"]])
+        for (id, kwargs) in [("bare", "noon"), ("null", "noon"), ("whole", "night")] {
+            let workflow = try #require(try store.reader.load(WorkflowID(id)))
+            #expect(workflow.steps[0].current?.kwargs.text == "{\"until\": \"\(kwargs)\"}", "\(id)")
+        }
+    }
+
     /// A status that the library's own cache does not know: the worker died.
     @Test func aFailureThatNobodyRecorded() throws {
         try fixture.pool.insert(
