@@ -235,6 +235,12 @@ void   rhythm__get_status_reply__init
   static const Rhythm__GetStatusReply init_value = RHYTHM__GET_STATUS_REPLY__INIT;
   *message = init_value;
 }
+void   rhythm__follower__init
+                     (Rhythm__Follower         *message)
+{
+  static const Rhythm__Follower init_value = RHYTHM__FOLLOWER__INIT;
+  *message = init_value;
+}
 void   rhythm__list_workflows__init
                      (Rhythm__ListWorkflows         *message)
 {
@@ -331,6 +337,12 @@ void   rhythm__bookmark__init
   static const Rhythm__Bookmark init_value = RHYTHM__BOOKMARK__INIT;
   *message = init_value;
 }
+void   rhythm__limited__init
+                     (Rhythm__Limited         *message)
+{
+  static const Rhythm__Limited init_value = RHYTHM__LIMITED__INIT;
+  *message = init_value;
+}
 void   rhythm__tail_log__init
                      (Rhythm__TailLog         *message)
 {
@@ -391,6 +403,42 @@ void   rhythm__finding__init
   static const Rhythm__Finding init_value = RHYTHM__FINDING__INIT;
   *message = init_value;
 }
+void   rhythm__list_servers__init
+                     (Rhythm__ListServers         *message)
+{
+  static const Rhythm__ListServers init_value = RHYTHM__LIST_SERVERS__INIT;
+  *message = init_value;
+}
+void   rhythm__server_list__init
+                     (Rhythm__ServerList         *message)
+{
+  static const Rhythm__ServerList init_value = RHYTHM__SERVER_LIST__INIT;
+  *message = init_value;
+}
+void   rhythm__server_entry__init
+                     (Rhythm__ServerEntry         *message)
+{
+  static const Rhythm__ServerEntry init_value = RHYTHM__SERVER_ENTRY__INIT;
+  *message = init_value;
+}
+void   rhythm__setting_difference__init
+                     (Rhythm__SettingDifference         *message)
+{
+  static const Rhythm__SettingDifference init_value = RHYTHM__SETTING_DIFFERENCE__INIT;
+  *message = init_value;
+}
+void   rhythm__drain_server__init
+                     (Rhythm__DrainServer         *message)
+{
+  static const Rhythm__DrainServer init_value = RHYTHM__DRAIN_SERVER__INIT;
+  *message = init_value;
+}
+void   rhythm__drain_reply__init
+                     (Rhythm__DrainReply         *message)
+{
+  static const Rhythm__DrainReply init_value = RHYTHM__DRAIN_REPLY__INIT;
+  *message = init_value;
+}
 void   rhythm__get_connections__init
                      (Rhythm__GetConnections         *message)
 {
@@ -439,7 +487,7 @@ void   rhythm__code_count__init
   static const Rhythm__CodeCount init_value = RHYTHM__CODE_COUNT__INIT;
   *message = init_value;
 }
-static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[22] =
+static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[24] =
 {
   {
     "call_id",
@@ -705,6 +753,30 @@ static const ProtobufCFieldDescriptor rhythm__client_frame__field_descriptors[22
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "list_servers",
+    35,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, list_servers),
+    &rhythm__list_servers__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "drain_server",
+    36,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ClientFrame, body_case),
+    offsetof(Rhythm__ClientFrame, drain_server),
+    &rhythm__drain_server__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__client_frame__field_indices_by_name[] = {
   18,   /* field[18] = adopt_workflows */
@@ -713,11 +785,13 @@ static const unsigned rhythm__client_frame__field_indices_by_name[] = {
   10,   /* field[10] = cancel_workflow */
   11,   /* field[11] = delete_workflow */
   19,   /* field[19] = diagnose */
+  23,   /* field[23] = drain_server */
   20,   /* field[20] = get_connections */
   17,   /* field[17] = get_server_info */
   21,   /* field[21] = get_stats */
   12,   /* field[12] = get_status */
   3,   /* field[3] = hello */
+  22,   /* field[22] = list_servers */
   13,   /* field[13] = list_workflows */
   2,   /* field[2] = metadata */
   8,   /* field[8] = pause_workflow */
@@ -735,7 +809,7 @@ static const ProtobufCIntRange rhythm__client_frame__number_ranges[3 + 1] =
   { 1, 0 },
   { 10, 3 },
   { 20, 7 },
-  { 0, 22 }
+  { 0, 24 }
 };
 const ProtobufCMessageDescriptor rhythm__client_frame__descriptor =
 {
@@ -745,14 +819,14 @@ const ProtobufCMessageDescriptor rhythm__client_frame__descriptor =
   "Rhythm__ClientFrame",
   "rhythm.v1",
   sizeof(Rhythm__ClientFrame),
-  22,
+  24,
   rhythm__client_frame__field_descriptors,
   rhythm__client_frame__field_indices_by_name,
   3,  rhythm__client_frame__number_ranges,
   (ProtobufCMessageInit) rhythm__client_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[21] =
+static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[23] =
 {
   {
     "call_id",
@@ -1006,6 +1080,30 @@ static const ProtobufCFieldDescriptor rhythm__server_frame__field_descriptors[21
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "server_list",
+    35,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, server_list),
+    &rhythm__server_list__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "drain_reply",
+    36,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerFrame, body_case),
+    offsetof(Rhythm__ServerFrame, drain_reply),
+    &rhythm__drain_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__server_frame__field_indices_by_name[] = {
   17,   /* field[17] = adopt_reply */
@@ -1014,6 +1112,7 @@ static const unsigned rhythm__server_frame__field_indices_by_name[] = {
   19,   /* field[19] = connection_list */
   10,   /* field[10] = delete_reply */
   18,   /* field[18] = diagnose_reply */
+  22,   /* field[22] = drain_reply */
   11,   /* field[11] = get_status_reply */
   2,   /* field[2] = go_away */
   1,   /* field[1] = hello_reply */
@@ -1025,6 +1124,7 @@ static const unsigned rhythm__server_frame__field_indices_by_name[] = {
   13,   /* field[13] = resolve_reply */
   8,   /* field[8] = resume_reply */
   16,   /* field[16] = server_info */
+  21,   /* field[21] = server_list */
   20,   /* field[20] = server_stats */
   6,   /* field[6] = start_reply */
   5,   /* field[5] = status */
@@ -1035,7 +1135,7 @@ static const ProtobufCIntRange rhythm__server_frame__number_ranges[3 + 1] =
   { 1, 0 },
   { 10, 1 },
   { 20, 6 },
-  { 0, 21 }
+  { 0, 23 }
 };
 const ProtobufCMessageDescriptor rhythm__server_frame__descriptor =
 {
@@ -1045,7 +1145,7 @@ const ProtobufCMessageDescriptor rhythm__server_frame__descriptor =
   "Rhythm__ServerFrame",
   "rhythm.v1",
   sizeof(Rhythm__ServerFrame),
-  21,
+  23,
   rhythm__server_frame__field_descriptors,
   rhythm__server_frame__field_indices_by_name,
   3,  rhythm__server_frame__number_ranges,
@@ -1180,7 +1280,7 @@ const ProtobufCMessageDescriptor rhythm__hello__descriptor =
   (ProtobufCMessageInit) rhythm__hello__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__hello_reply__field_descriptors[7] =
+static const ProtobufCFieldDescriptor rhythm__hello_reply__field_descriptors[8] =
 {
   {
     "protocol_version",
@@ -1266,6 +1366,18 @@ static const ProtobufCFieldDescriptor rhythm__hello_reply__field_descriptors[7] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "store_id",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__HelloReply, store_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__hello_reply__field_indices_by_name[] = {
   6,   /* field[6] = epoch */
@@ -1275,11 +1387,12 @@ static const unsigned rhythm__hello_reply__field_indices_by_name[] = {
   5,   /* field[5] = server_id */
   1,   /* field[1] = server_name */
   2,   /* field[2] = server_version */
+  7,   /* field[7] = store_id */
 };
 static const ProtobufCIntRange rhythm__hello_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor rhythm__hello_reply__descriptor =
 {
@@ -1289,7 +1402,7 @@ const ProtobufCMessageDescriptor rhythm__hello_reply__descriptor =
   "Rhythm__HelloReply",
   "rhythm.v1",
   sizeof(Rhythm__HelloReply),
-  7,
+  8,
   rhythm__hello_reply__field_descriptors,
   rhythm__hello_reply__field_indices_by_name,
   1,  rhythm__hello_reply__number_ranges,
@@ -4400,7 +4513,7 @@ const ProtobufCMessageDescriptor rhythm__delete_reply__descriptor =
   (ProtobufCMessageInit) rhythm__delete_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__get_status__field_descriptors[4] =
+static const ProtobufCFieldDescriptor rhythm__get_status__field_descriptors[7] =
 {
   {
     "workflow_id",
@@ -4450,17 +4563,56 @@ static const ProtobufCFieldDescriptor rhythm__get_status__field_descriptors[4] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "at_least_version",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GetStatus, at_least_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "current",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GetStatus, current),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "with_follower",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GetStatus, with_follower),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__get_status__field_indices_by_name[] = {
+  4,   /* field[4] = at_least_version */
+  5,   /* field[5] = current */
   1,   /* field[1] = include_previous_attempts */
   2,   /* field[2] = omit_results */
   3,   /* field[3] = wait */
+  6,   /* field[6] = with_follower */
   0,   /* field[0] = workflow_id */
 };
 static const ProtobufCIntRange rhythm__get_status__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor rhythm__get_status__descriptor =
 {
@@ -4470,7 +4622,7 @@ const ProtobufCMessageDescriptor rhythm__get_status__descriptor =
   "Rhythm__GetStatus",
   "rhythm.v1",
   sizeof(Rhythm__GetStatus),
-  4,
+  7,
   rhythm__get_status__field_descriptors,
   rhythm__get_status__field_indices_by_name,
   1,  rhythm__get_status__number_ranges,
@@ -4515,7 +4667,7 @@ const ProtobufCMessageDescriptor rhythm__version_wait__descriptor =
   (ProtobufCMessageInit) rhythm__version_wait__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__get_status_reply__field_descriptors[1] =
+static const ProtobufCFieldDescriptor rhythm__get_status_reply__field_descriptors[2] =
 {
   {
     "workflow",
@@ -4529,14 +4681,27 @@ static const ProtobufCFieldDescriptor rhythm__get_status_reply__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "follower",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GetStatusReply, follower),
+    &rhythm__follower__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__get_status_reply__field_indices_by_name[] = {
+  1,   /* field[1] = follower */
   0,   /* field[0] = workflow */
 };
 static const ProtobufCIntRange rhythm__get_status_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor rhythm__get_status_reply__descriptor =
 {
@@ -4546,11 +4711,114 @@ const ProtobufCMessageDescriptor rhythm__get_status_reply__descriptor =
   "Rhythm__GetStatusReply",
   "rhythm.v1",
   sizeof(Rhythm__GetStatusReply),
-  1,
+  2,
   rhythm__get_status_reply__field_descriptors,
   rhythm__get_status_reply__field_indices_by_name,
   1,  rhythm__get_status_reply__number_ranges,
   (ProtobufCMessageInit) rhythm__get_status_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__follower__field_descriptors[6] =
+{
+  {
+    "server_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Follower, server_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "addresses",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rhythm__Follower, n_addresses),
+    offsetof(Rhythm__Follower, addresses),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "answering",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Follower, answering),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "silent_ms",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Follower, silent_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lease_ms",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Follower, lease_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "gone",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Follower, gone),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__follower__field_indices_by_name[] = {
+  1,   /* field[1] = addresses */
+  2,   /* field[2] = answering */
+  5,   /* field[5] = gone */
+  4,   /* field[4] = lease_ms */
+  0,   /* field[0] = server_id */
+  3,   /* field[3] = silent_ms */
+};
+static const ProtobufCIntRange rhythm__follower__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor rhythm__follower__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Follower",
+  "Follower",
+  "Rhythm__Follower",
+  "rhythm.v1",
+  sizeof(Rhythm__Follower),
+  6,
+  rhythm__follower__field_descriptors,
+  rhythm__follower__field_indices_by_name,
+  1,  rhythm__follower__number_ranges,
+  (ProtobufCMessageInit) rhythm__follower__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCEnumValue rhythm__list_workflows__sort__enum_values_by_number[2] =
@@ -4926,7 +5194,7 @@ const ProtobufCMessageDescriptor rhythm__resolve_reply__descriptor =
   (ProtobufCMessageInit) rhythm__resolve_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__watch_progress__field_descriptors[5] =
+static const ProtobufCFieldDescriptor rhythm__watch_progress__field_descriptors[6] =
 {
   {
     "targets",
@@ -4988,18 +5256,31 @@ static const ProtobufCFieldDescriptor rhythm__watch_progress__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "tell_limit",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__WatchProgress, tell_limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__watch_progress__field_indices_by_name[] = {
   1,   /* field[1] = filter */
   4,   /* field[4] = min_progress_interval_ms */
   0,   /* field[0] = targets */
+  5,   /* field[5] = tell_limit */
   2,   /* field[2] = until_done */
   3,   /* field[3] = without_progress */
 };
 static const ProtobufCIntRange rhythm__watch_progress__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor rhythm__watch_progress__descriptor =
 {
@@ -5009,7 +5290,7 @@ const ProtobufCMessageDescriptor rhythm__watch_progress__descriptor =
   "Rhythm__WatchProgress",
   "rhythm.v1",
   sizeof(Rhythm__WatchProgress),
-  5,
+  6,
   rhythm__watch_progress__field_descriptors,
   rhythm__watch_progress__field_indices_by_name,
   1,  rhythm__watch_progress__number_ranges,
@@ -5067,7 +5348,7 @@ const ProtobufCMessageDescriptor rhythm__watch_target__descriptor =
   (ProtobufCMessageInit) rhythm__watch_target__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__watch_event__field_descriptors[6] =
+static const ProtobufCFieldDescriptor rhythm__watch_event__field_descriptors[7] =
 {
   {
     "snapshot",
@@ -5141,11 +5422,24 @@ static const ProtobufCFieldDescriptor rhythm__watch_event__field_descriptors[6] 
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "limited",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__WatchEvent, event_case),
+    offsetof(Rhythm__WatchEvent, limited),
+    &rhythm__limited__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__watch_event__field_indices_by_name[] = {
   5,   /* field[5] = bookmark */
   4,   /* field[4] = deleted */
   3,   /* field[3] = gap */
+  6,   /* field[6] = limited */
   2,   /* field[2] = progress */
   0,   /* field[0] = snapshot */
   1,   /* field[1] = transition */
@@ -5153,7 +5447,7 @@ static const unsigned rhythm__watch_event__field_indices_by_name[] = {
 static const ProtobufCIntRange rhythm__watch_event__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor rhythm__watch_event__descriptor =
 {
@@ -5163,7 +5457,7 @@ const ProtobufCMessageDescriptor rhythm__watch_event__descriptor =
   "Rhythm__WatchEvent",
   "rhythm.v1",
   sizeof(Rhythm__WatchEvent),
-  6,
+  7,
   rhythm__watch_event__field_descriptors,
   rhythm__watch_event__field_indices_by_name,
   1,  rhythm__watch_event__number_ranges,
@@ -5789,6 +6083,57 @@ const ProtobufCMessageDescriptor rhythm__bookmark__descriptor =
   (ProtobufCMessageInit) rhythm__bookmark__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor rhythm__limited__field_descriptors[2] =
+{
+  {
+    "max_workflows",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Limited, max_workflows),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "left_out",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__Limited, left_out),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__limited__field_indices_by_name[] = {
+  1,   /* field[1] = left_out */
+  0,   /* field[0] = max_workflows */
+};
+static const ProtobufCIntRange rhythm__limited__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__limited__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.Limited",
+  "Limited",
+  "Rhythm__Limited",
+  "rhythm.v1",
+  sizeof(Rhythm__Limited),
+  2,
+  rhythm__limited__field_descriptors,
+  rhythm__limited__field_indices_by_name,
+  1,  rhythm__limited__number_ranges,
+  (ProtobufCMessageInit) rhythm__limited__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor rhythm__tail_log__field_descriptors[6] =
 {
   {
@@ -6278,7 +6623,7 @@ const ProtobufCMessageDescriptor rhythm__get_server_info__descriptor =
   (ProtobufCMessageInit) rhythm__get_server_info__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__server_info__field_descriptors[12] =
+static const ProtobufCFieldDescriptor rhythm__server_info__field_descriptors[15] =
 {
   {
     "server_version",
@@ -6424,25 +6769,64 @@ static const ProtobufCFieldDescriptor rhythm__server_info__field_descriptors[12]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "store_id",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, store_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "draining",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, draining),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "followed_workflows",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerInfo, followed_workflows),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__server_info__field_indices_by_name[] = {
   2,   /* field[2] = active_workflows */
   11,   /* field[11] = authentication_failures */
   4,   /* field[4] = calls */
   3,   /* field[3] = connections */
+  13,   /* field[13] = draining */
   10,   /* field[10] = epoch */
+  14,   /* field[14] = followed_workflows */
   6,   /* field[6] = health */
   7,   /* field[7] = health_detail */
   8,   /* field[8] = runners */
   9,   /* field[9] = server_id */
   0,   /* field[0] = server_version */
+  12,   /* field[12] = store_id */
   1,   /* field[1] = uptime_ms */
   5,   /* field[5] = watches */
 };
 static const ProtobufCIntRange rhythm__server_info__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor rhythm__server_info__descriptor =
 {
@@ -6452,7 +6836,7 @@ const ProtobufCMessageDescriptor rhythm__server_info__descriptor =
   "Rhythm__ServerInfo",
   "rhythm.v1",
   sizeof(Rhythm__ServerInfo),
-  12,
+  15,
   rhythm__server_info__field_descriptors,
   rhythm__server_info__field_indices_by_name,
   1,  rhythm__server_info__number_ranges,
@@ -6650,6 +7034,409 @@ const ProtobufCMessageDescriptor rhythm__finding__descriptor =
   rhythm__finding__field_indices_by_name,
   1,  rhythm__finding__number_ranges,
   (ProtobufCMessageInit) rhythm__finding__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define rhythm__list_servers__field_descriptors NULL
+#define rhythm__list_servers__field_indices_by_name NULL
+#define rhythm__list_servers__number_ranges NULL
+const ProtobufCMessageDescriptor rhythm__list_servers__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ListServers",
+  "ListServers",
+  "Rhythm__ListServers",
+  "rhythm.v1",
+  sizeof(Rhythm__ListServers),
+  0,
+  rhythm__list_servers__field_descriptors,
+  rhythm__list_servers__field_indices_by_name,
+  0,  rhythm__list_servers__number_ranges,
+  (ProtobufCMessageInit) rhythm__list_servers__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__server_list__field_descriptors[1] =
+{
+  {
+    "servers",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerList, n_servers),
+    offsetof(Rhythm__ServerList, servers),
+    &rhythm__server_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__server_list__field_indices_by_name[] = {
+  0,   /* field[0] = servers */
+};
+static const ProtobufCIntRange rhythm__server_list__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__server_list__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ServerList",
+  "ServerList",
+  "Rhythm__ServerList",
+  "rhythm.v1",
+  sizeof(Rhythm__ServerList),
+  1,
+  rhythm__server_list__field_descriptors,
+  rhythm__server_list__field_indices_by_name,
+  1,  rhythm__server_list__number_ranges,
+  (ProtobufCMessageInit) rhythm__server_list__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__server_entry__field_descriptors[11] =
+{
+  {
+    "server_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerEntry, server_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "answering",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerEntry, answering),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "addresses",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Rhythm__ServerEntry, n_addresses),
+    offsetof(Rhythm__ServerEntry, addresses),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerEntry, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "host",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerEntry, host),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "started_at",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerEntry, started_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "silent_ms",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerEntry, silent_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lease_ms",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerEntry, lease_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "followed_workflows",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerEntry, followed_workflows),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "draining",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__ServerEntry, draining),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "differences",
+    11,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rhythm__ServerEntry, n_differences),
+    offsetof(Rhythm__ServerEntry, differences),
+    &rhythm__setting_difference__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__server_entry__field_indices_by_name[] = {
+  2,   /* field[2] = addresses */
+  1,   /* field[1] = answering */
+  10,   /* field[10] = differences */
+  9,   /* field[9] = draining */
+  8,   /* field[8] = followed_workflows */
+  4,   /* field[4] = host */
+  7,   /* field[7] = lease_ms */
+  0,   /* field[0] = server_id */
+  6,   /* field[6] = silent_ms */
+  5,   /* field[5] = started_at */
+  3,   /* field[3] = version */
+};
+static const ProtobufCIntRange rhythm__server_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 11 }
+};
+const ProtobufCMessageDescriptor rhythm__server_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.ServerEntry",
+  "ServerEntry",
+  "Rhythm__ServerEntry",
+  "rhythm.v1",
+  sizeof(Rhythm__ServerEntry),
+  11,
+  rhythm__server_entry__field_descriptors,
+  rhythm__server_entry__field_indices_by_name,
+  1,  rhythm__server_entry__number_ranges,
+  (ProtobufCMessageInit) rhythm__server_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__setting_difference__field_descriptors[5] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__SettingDifference, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "theirs",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__SettingDifference, theirs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ours",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__SettingDifference, ours),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "dangerous",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__SettingDifference, dangerous),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "consequence",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__SettingDifference, consequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__setting_difference__field_indices_by_name[] = {
+  4,   /* field[4] = consequence */
+  3,   /* field[3] = dangerous */
+  0,   /* field[0] = name */
+  2,   /* field[2] = ours */
+  1,   /* field[1] = theirs */
+};
+static const ProtobufCIntRange rhythm__setting_difference__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor rhythm__setting_difference__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.SettingDifference",
+  "SettingDifference",
+  "Rhythm__SettingDifference",
+  "rhythm.v1",
+  sizeof(Rhythm__SettingDifference),
+  5,
+  rhythm__setting_difference__field_descriptors,
+  rhythm__setting_difference__field_indices_by_name,
+  1,  rhythm__setting_difference__number_ranges,
+  (ProtobufCMessageInit) rhythm__setting_difference__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__drain_server__field_descriptors[1] =
+{
+  {
+    "undo",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__DrainServer, undo),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__drain_server__field_indices_by_name[] = {
+  0,   /* field[0] = undo */
+};
+static const ProtobufCIntRange rhythm__drain_server__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor rhythm__drain_server__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.DrainServer",
+  "DrainServer",
+  "Rhythm__DrainServer",
+  "rhythm.v1",
+  sizeof(Rhythm__DrainServer),
+  1,
+  rhythm__drain_server__field_descriptors,
+  rhythm__drain_server__field_indices_by_name,
+  1,  rhythm__drain_server__number_ranges,
+  (ProtobufCMessageInit) rhythm__drain_server__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rhythm__drain_reply__field_descriptors[2] =
+{
+  {
+    "draining",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__DrainReply, draining),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "followed_workflows",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__DrainReply, followed_workflows),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rhythm__drain_reply__field_indices_by_name[] = {
+  0,   /* field[0] = draining */
+  1,   /* field[1] = followed_workflows */
+};
+static const ProtobufCIntRange rhythm__drain_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor rhythm__drain_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rhythm.v1.DrainReply",
+  "DrainReply",
+  "Rhythm__DrainReply",
+  "rhythm.v1",
+  sizeof(Rhythm__DrainReply),
+  2,
+  rhythm__drain_reply__field_descriptors,
+  rhythm__drain_reply__field_indices_by_name,
+  1,  rhythm__drain_reply__number_ranges,
+  (ProtobufCMessageInit) rhythm__drain_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 #define rhythm__get_connections__field_descriptors NULL

@@ -15,6 +15,8 @@ package enum CallName: String, Sendable, Hashable, CaseIterable {
     case diagnose
     case getConnections = "get_connections"
     case getStats = "get_stats"
+    case listServers = "list_servers"
+    case drainServer = "drain_server"
 
     /// Its place in ``allCases``: a table of counters is found by it without hashing a name.
     package var index: Int {
@@ -34,6 +36,8 @@ package enum CallName: String, Sendable, Hashable, CaseIterable {
         case .diagnose: 12
         case .getConnections: 13
         case .getStats: 14
+        case .listServers: 15
+        case .drainServer: 16
         }
     }
 }

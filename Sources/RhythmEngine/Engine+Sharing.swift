@@ -35,7 +35,7 @@ extension Engine {
 
     /// Leaves the work to others while this server's runner can begin nothing and theirs can.
     private func shareOut(_ shared: any SharedStore, now: Timestamp) throws(StoreError) {
-        guard let trouble = runner.trouble else {
+        guard let trouble = isToDrain ? "it was told to" : runner.trouble else {
             stuckSince = nil
             guard !shared.takesWork else { return }
             logger.notice("this server takes on work again")
@@ -45,14 +45,20 @@ extension Engine {
         let since = stuckSince ?? now
         stuckSince = since
         // Two leases: a broker that is started again need not move everything.
-        guard shared.takesWork, now.since(since) >= shared.renewalInterval * 6, try shared.othersTakeWork() else {
-            return
-        }
+        guard shared.takesWork, isToDrain || now.since(since) >= shared.renewalInterval * 6,
+            try shared.othersTakeWork()
+        else { return }
         try shared.handOver()
         shared.takesWork = false
         logger.notice(
             "left all work to other servers: \(trouble)", metadata: ["workflows": "\(active.count)"])
         releaseAll()
+    }
+
+    /// From now on everything is left to others, as soon as there are any; or not any more.
+    func drain(_ isToDrain: Bool) {
+        self.isToDrain = isToDrain
+        if leaseDueAt != nil { leaseDueAt = clock.now() }
     }
 
     /// Another server goes by this one's id: by what is stored, everything is that one's to follow.

@@ -57,6 +57,8 @@ public final class Engine {
     /// The last proof that this server lives was not taken.
     var leaseFailed = false
     /// Since when the runner can begin nothing.
+    /// Somebody wants this server to follow nothing.
+    var isToDrain = false
     var stuckSince: Timestamp?
     /// Whether attempts may begin; nil if nobody else could have replaced them.
     let gate: AttemptGate?

@@ -34,6 +34,10 @@ public final class EngineService: Sendable {
     let clock: SteadyClock?
     /// The way to workflows of another orchestrator; nil if the store has none.
     public let legacy: LegacyDesk?
+    /// Names what is stored; empty for a store without a name.
+    public let storeID: String
+    /// Who else uses the store; nil if nobody can, or the store does not know.
+    public let directory: (any ServerDirectory)?
 
     /// Makes a service; nothing happens until ``start()``.
     ///
@@ -47,6 +51,8 @@ public final class EngineService: Sendable {
         logger: Logger = Logger(label: "rhythm.engine")
     ) {
         reader = store.reader
+        storeID = store.storeID
+        directory = store.directory
         logs = runner.logs
         self.runner = runner
         legacy = (reader as? any LegacyDocuments).map { LegacyDesk($0, runner: runner, clock: clock) }
@@ -161,6 +167,12 @@ public final class EngineService: Sendable {
         lane.queue.async {
             self.driver.assumeIsolated { $0.setDeaf(trouble != nil) }
         }
+    }
+
+    /// Leaves everything that is followed here to other servers of a shared store, as soon as there are any, and takes on
+    /// nothing more; or works again. Commands are still carried out, and what follows from them is others' to do.
+    public func drain(_ isToDrain: Bool) {
+        lane.queue.async { self.driver.assumeIsolated { $0.drain(isToDrain) } }
     }
 
     /// Calls `observer` with everything that changes from now on, after it is stored, in order, on the engine's lane.
@@ -298,6 +310,12 @@ private actor EngineDriver {
         tellTrouble(engine.storeTrouble)
         beginProbing()
         arm()
+    }
+
+    func drain(_ isToDrain: Bool) {
+        guard !isStopped else { return }
+        engine.drain(isToDrain)
+        process([])
     }
 
     func setDeaf(_ isDeaf: Bool) {

@@ -20,6 +20,8 @@ extension Request {
         case .diagnose: .diagnose
         case .getConnections: .getConnections
         case .getStats: .getStats
+        case .listServers: .listServers
+        case .drainServer: .drainServer
         case .adoptWorkflows: .adoptWorkflows
         }
     }

@@ -57,10 +57,14 @@ package struct ServerConfiguration: Sendable {
     package var security = Security()
     /// What is said in Hello: the version of this program.
     package var version = "0.1.0"
-    /// Names the store; stays the same over restarts.
+    /// Names this server; stays the same over restarts.
     package var serverID = ""
     /// Grows with every start.
     package var epoch: UInt64 = 0
+    /// Where clients reach this server, if that is not where it listens.
+    package var advertised: [String] = []
+    /// The machine, for people.
+    package var host = ""
     /// What runs the attempts, for people.
     package var runners: [String] = []
 

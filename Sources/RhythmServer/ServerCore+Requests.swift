@@ -52,6 +52,8 @@ extension ServerCore {
         case .diagnose: examine(call)
         case .getConnections: call.connection.reply(call, .getConnections(connectionList))
         case .getStats: call.connection.reply(call, .getStats(stats))
+        case .listServers: listServers(call)
+        case .drainServer(let undo): drainServer(undo: undo, call)
         case .adoptWorkflows(let request): adopt(request, call)
         }
     }
@@ -127,42 +129,6 @@ extension ServerCore {
         }
     }
 
-    private func getStatus(_ get: GetStatus, _ call: Call) {
-        let isCurrent = isCurrent
-        if isCurrent, let answer = statusAnswers.answer(to: get, within: call.scope) {
-            call.connection.reply(call, answer)
-            return
-        }
-        if isCurrent, get.waitAfterVersion == nil, let workflow = active(get.workflowID, within: call.scope) {
-            let reply = GetStatusReply(workflow: workflow.shown(for: get))
-            if let answer = statusAnswers.keep(reply, to: get, limit: configuration.maxResponseBytes) {
-                call.connection.reply(call, answer)
-            } else {
-                call.connection.reply(call, .getStatus(reply))
-            }
-            return
-        }
-        if get.waitAfterVersion != nil {
-            // A long poll: looked at again when the workflow changes, and a last time when its time is over. It waits
-            // before it looks, so that no change falls in between.
-            hub.waitForChange(of: get.workflowID, call: call) { [unowned self] in getStatus(get, call) }
-            call.isOpenEnded = true
-            call.whenOverdue = { [unowned self, unowned call] in
-                var now = get
-                now.waitAfterVersion = nil
-                getStatus(now, call)
-            }
-        }
-        find(get.workflowID, within: call.scope) { result in
-            switch result {
-            case .success(let workflow):
-                if let after = get.waitAfterVersion, workflow.version <= after { return }
-                call.connection.reply(call, .getStatus(.init(workflow: workflow.shown(for: get))))
-            case .failure(let error): call.connection.fail(call, error)
-            }
-        }
-    }
-
     private func listWorkflows(_ list: ListWorkflows, _ call: Call) {
         guard (1...ListQuery.maximumLimit).contains(list.query.limit) else {
             call.connection.fail(
@@ -230,20 +196,6 @@ extension ServerCore {
 }
 
 extension Workflow {
-    /// The record without what a GetStatus did not ask for.
-    fileprivate func shown(for get: GetStatus) -> Workflow {
-        if get.includePreviousAttempts && !get.omitResults { return self }
-        var copy = self
-        for index in copy.steps.indices {
-            if !get.includePreviousAttempts, copy.steps[index].attempts.count > 1 {
-                copy.steps[index].attempts = copy.steps[index].attempts.suffix(1)
-            }
-            guard get.omitResults else { continue }
-            for attempt in copy.steps[index].attempts.indices { copy.steps[index].attempts[attempt].result = nil }
-        }
-        return copy
-    }
-
     /// The attempt whose log is asked for.
     fileprivate func attempt(for tail: TailLog) throws(RhythmError) -> TaskID {
         if let task = tail.taskID {

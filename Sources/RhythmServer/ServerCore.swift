@@ -35,6 +35,8 @@ final class ServerCore {
     /// What answers calls; nil until the server begins to take them.
     private var begunEngine: EngineService?
     private var withdrawal: String?
+    /// It was told to leave its work to others.
+    var drainsWork = false
     /// Streams were ended because what they would tell is old.
     private var hasEndedStale = false
     /// Why it does not yet.
@@ -554,6 +556,7 @@ extension ServerCore {
     var helloReply: HelloReply {
         HelloReply(
             serverName: "rhythmd", serverVersion: configuration.version,
+            features: engine.isShared ? [Feature.sharedStore] : [],
             limits: ConnectionLimits(
                 maxRequestBytes: UInt32(configuration.maxRequestBytes),
                 maxResponseBytes: UInt32(configuration.maxResponseBytes), maxCalls: UInt32(configuration.maxCalls),
@@ -564,7 +567,7 @@ extension ServerCore {
                 defaultTimeoutMilliseconds: UInt32(configuration.defaultTimeout.wholeMilliseconds),
                 maxPingsPerSecond: UInt32(configuration.maxPingsPerSecond),
                 maxCancelsPerSecond: UInt32(configuration.maxCancelsPerSecond)),
-            serverID: configuration.serverID, epoch: configuration.epoch)
+            serverID: configuration.serverID, epoch: configuration.epoch, storeID: engine.storeID)
     }
 
     /// Whether the server can take on work, and if not, why.
@@ -594,7 +597,9 @@ extension ServerCore {
             calls: UInt64(callCount), watches: UInt64(hub.watchCount),
             health: health.level.wire,
             healthDetail: health.reasons.joined(separator: "; "), runners: configuration.runners,
-            serverID: configuration.serverID, epoch: configuration.epoch, authenticationFailures: failures.total)
+            serverID: configuration.serverID, epoch: configuration.epoch, authenticationFailures: failures.total,
+            storeID: begunEngine?.storeID ?? "", isDraining: drainsWork,
+            followedWorkflows: UInt64(begunEngine?.activeCount ?? 0))
     }
 
     /// Stops at once: nobody is told.
@@ -608,6 +613,9 @@ extension ServerCore {
         readsUnderWay = [:]
         examinations = [:]
     }
+
+    /// Where it listens.
+    var listening: [Endpoint] { listeners.map(\.endpoint) }
 
     private func stopListening() {
         isDraining = true

@@ -16,6 +16,7 @@ struct StatusAnswers {
         var includesPreviousAttempts: Bool
         var omitsResults: Bool
         var appID: String
+        var version: Int64
         /// Nil while it was asked for once.
         var body: EncodedBody?
     }
@@ -26,7 +27,7 @@ struct StatusAnswers {
     /// What is known to be the answer to somebody with this scope.
     func answer(to get: GetStatus, within scope: AppScope) -> EncodedBody? {
         guard get.waitAfterVersion == nil, let entry = entries[get.workflowID], Self.isSame(entry, get),
-            scope.contains(entry.appID)
+            entry.version >= get.atLeastVersion ?? 0, scope.contains(entry.appID)
         else { return nil }
         return entry.body
     }
@@ -38,7 +39,7 @@ struct StatusAnswers {
             if bytes + 256 * entries.count > Self.bytesMax { self = Self() }
             entries[get.workflowID] = Entry(
                 includesPreviousAttempts: get.includePreviousAttempts, omitsResults: get.omitResults,
-                appID: reply.workflow.appID)
+                appID: reply.workflow.appID, version: reply.workflow.version)
             return nil
         }
         let body = EncodedBody(.reply(.getStatus(reply)))

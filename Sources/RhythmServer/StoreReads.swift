@@ -29,7 +29,11 @@ final class StoreReads: Sendable {
 /// What a read gave.
 enum ReadResult: Sendable {
     case workflow(Workflow?)
-    case workflows([Workflow])
+    /// Workflows that may join a filter watch, how many beside them have no place in it, and where the next page begins.
+    case joining([Workflow], leftOut: Int, next: ListCursor?)
+    /// A workflow and who follows it.
+    case followed(Workflow?, Follower?)
+    case servers([ServerEntry])
     /// A workflow that another server follows, and its latest transitions.
     case foreign(Workflow, [Event])
     case events([Event])

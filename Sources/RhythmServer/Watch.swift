@@ -20,6 +20,25 @@ final class Watch: OutgoingStream {
     private var firstQueued: Cursor?
     private var lastQueued: Cursor?
     private var owesBookmark = false
+    private var owesLimit = false
+    /// Whether it is known what its filter means, in the store too.
+    enum Looking {
+        case underWay
+        /// What was found is not all there is: it has to be looked again.
+        case due
+        case done
+    }
+    var looking = Looking.done
+    var lookIsScheduled = false
+    /// Workflows that its filter means and that it has no place for, as far as they were counted.
+    var leftOut = 0 {
+        didSet {
+            guard request.tellLimit, (leftOut == 0) != (oldValue == 0), !isOver else { return }
+            owesLimit = true
+            connection.readyStreams.add(self)
+            server.markDirty(connection)
+        }
+    }
     private let server: ServerCore
     let connection: Connection
     private let progressInterval: UInt64
@@ -98,6 +117,13 @@ final class Watch: OutgoingStream {
             if cursor.mayHaveMore { queue(cursor) }
             if firstQueued != nil { return true }
         }
+        if owesLimit {
+            owesLimit = false
+            let most = UInt32(clamping: server.hub.maxWorkflows)
+            connection.send(
+                .watchEvent(.limited(maxWorkflows: most, leftOut: UInt64(leftOut))), call: callID)
+            noteSent()
+        }
         if owesBookmark {
             connection.send(.watchEvent(.bookmark(at: server.hub.now())), call: callID)
             noteSent()
@@ -114,7 +140,13 @@ final class Watch: OutgoingStream {
 
     /// Ends the call if that was asked for and every workflow is done or gone.
     func endIfDone() {
-        guard request.untilDone, !call.isEnded, cursors.values.allSatisfy(\.isDone) else { return }
+        guard !call.isEnded else { return }
+        if request.filter != nil {
+            // Those that are done make room for others.
+            if leftOut > 0, cursors.values.contains(where: \.isDone) { server.hub.lookLater(for: self) }
+            guard looking == .done, leftOut == 0 else { return }
+        }
+        guard request.untilDone, cursors.values.allSatisfy(\.isDone) else { return }
         call.connection.complete(call)
     }
 

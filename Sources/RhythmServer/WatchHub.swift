@@ -12,7 +12,7 @@ final class WatchHub {
     private(set) var filterWatches = FilterWatches()
     /// The status in which a workflow was offered to all of those that may mean it. Nothing else of it changes that a
     /// filter looks at, so that it need not be offered again before that does.
-    private var offered: [WorkflowID: WorkflowStatus] = [:]
+    var offered: [WorkflowID: WorkflowStatus] = [:]
     private let bookmarkInterval: UInt64
     let maxWorkflows: Int
     private var lastWaiter: UInt64 = 0
@@ -116,28 +116,7 @@ extension WatchHub {
     /// Reads again what is watched of other servers' workflows: news of them may have been lost.
     func recheckForeign() {
         for id in topics.keys where server.engine.active(id) == nil { noticed(id, version: .max) }
-        for watch in filterWatches.all.values { joinForeign(watch) }
-    }
-
-    /// The workflows that other servers follow join a filter watch as well.
-    private func joinForeign(_ watch: Watch) {
-        guard let filter = watch.request.filter else { return }
-        var query = ListQuery(filter: filter, limit: min(maxWorkflows, ListQuery.maximumLimit))
-        let active: Set<WorkflowStatus> = [.pending, .started]
-        query.filter.statuses = filter.statuses.isEmpty ? active : filter.statuses.intersection(active)
-        guard !query.filter.statuses.isEmpty else { return }
-        let (reader, scope, joined) = (server.engine.reader, watch.call.scope, Set(watch.cursors.keys))
-        server.read { [query] () throws(StoreError) in
-            var workflows: [Workflow] = []
-            for row in try reader.list(query, within: scope).rows where !joined.contains(row.id) {
-                if let workflow = try reader.load(row.id) { workflows.append(workflow) }
-            }
-            return .workflows(workflows)
-        } then: { [unowned self] result in
-            guard !watch.call.isEnded, case .workflows(let workflows) = result else { return }
-            for workflow in workflows { join(workflow, to: watch) }
-            watch.endIfDone()
-        }
+        for watch in filterWatches.all.values { lookAgain(for: watch) }
     }
 }
 
@@ -171,10 +150,7 @@ extension WatchHub {
         }
         guard request.filter != nil else { return }
         filterWatches.insert(watch)
-        for workflow in server.engine.activeWorkflows().sorted(by: { $0.createdAt < $1.createdAt }) {
-            join(workflow, to: watch)
-        }
-        if server.engine.isShared || server.engine.legacy != nil { joinForeign(watch) } else { watch.endIfDone() }
+        look(for: watch)
     }
 
     private func close(_ watch: Watch) {
@@ -210,7 +186,10 @@ extension WatchHub {
         }
     }
 
-    private func begin(_ cursor: Cursor, with workflow: Workflow, after version: Int64?) {
+    /// - Parameter wait: how long to wait if the store does not have the version either.
+    private func begin(
+        _ cursor: Cursor, with workflow: Workflow, after version: Int64?, wait: Duration = ServerCore.firstWait
+    ) {
         cursor.status = workflow.status
         guard let version else {
             cursor.snapshot = workflow
@@ -218,13 +197,12 @@ extension WatchHub {
             cursor.watch.wake(cursor)
             return
         }
+        if version > workflow.version, server.engine.isShared, wait <= ServerCore.lastWait {
+            return lookForVersion(version, of: cursor, wait: wait)
+        }
         guard version >= 0, version <= workflow.version else {
             cursor.watch.call.connection.fail(
-                cursor.watch.call,
-                RhythmError(
-                    .outOfRange, reason: "VERSION_AHEAD",
-                    "workflow \(workflow.id) has version \(workflow.version); \(version) is not one that it had",
-                    field: "targets.after_version"))
+                cursor.watch.call, workflow.hasNot(version, "targets.after_version"))
             return
         }
         cursor.next = version + 1
@@ -239,50 +217,31 @@ extension WatchHub {
         }
     }
 
-    /// A workflow that is active joins every filter watch that means it.
-    private func offer(_ workflow: Workflow) {
-        guard !workflow.isSettled else {
-            offered[workflow.id] = nil
-            return
-        }
-        guard offered[workflow.id] != workflow.status else { return }
-        var allHaveRoom = true
-        for watch in filterWatches.candidates(for: workflow.appID) where !join(workflow, to: watch) {
-            allHaveRoom = false
-        }
-        // One without room is asked again when the workflow has moved.
-        offered[workflow.id] = allHaveRoom ? workflow.status : nil
-    }
-
-    /// - Returns: false if the watch would take it and has no room.
-    @discardableResult
-    private func join(_ workflow: Workflow, to watch: Watch) -> Bool {
-        guard watch.cursors[workflow.id] == nil, watch.request.filter?.matches(workflow) == true,
-            watch.call.scope.contains(workflow.appID)
-        else { return true }
-        if watch.cursors.count >= maxWorkflows {
-            // Those that are done make room; a dashboard is about what moves.
-            for cursor in Array(watch.cursors.values) where cursor.isDone {
-                unfollow(cursor)
-                watch.drop(cursor)
+    /// A watch comes from a server that had more recent news: the store has them, or will any moment now.
+    private func lookForVersion(_ version: Int64, of cursor: Cursor, wait: Duration) {
+        let call = cursor.watch.call
+        server.onBehalf(of: call) {
+            server.readFollowed(cursor.id, withFollower: false, within: call.scope) { [unowned self] result in
+                guard !call.isEnded else { return }
+                switch result {
+                case .failure(let error): call.connection.fail(call, error)
+                case .success(let (workflow, _)) where workflow.version >= version:
+                    begin(cursor, with: workflow, after: version)
+                case .success(let (workflow, _)):
+                    server.timers.schedule(after: wait) { [unowned self] in
+                        guard !call.isEnded else { return }
+                        begin(cursor, with: workflow, after: version, wait: wait * 2)
+                    }
+                }
             }
-            guard watch.cursors.count < maxWorkflows else { return false }
         }
-        let cursor = Cursor(id: workflow.id, watch: watch)
-        watch.add(cursor)
-        follow(cursor, version: workflow.version)
-        cursor.snapshot = workflow
-        cursor.status = workflow.status
-        cursor.state = .live
-        watch.wake(cursor)
-        return true
     }
 }
 
 // MARK: Following
 
 extension WatchHub {
-    private func follow(_ cursor: Cursor, version: Int64?) {
+    func follow(_ cursor: Cursor, version: Int64?) {
         let topic = topics[cursor.id] ?? Topic(id: cursor.id, version: version ?? 0)
         topics[cursor.id] = topic
         topic.add(cursor)

@@ -19,6 +19,8 @@ public final class SQLiteStore: Store {
 
     /// The file.
     public let path: String
+    /// Names what is stored; made up with the file.
+    public let storeID: String
 
     // In this order, which is that of their release: statements before the connection that made them, the lock last.
     private var statements: CommitStatements?
@@ -55,7 +57,7 @@ public final class SQLiteStore: Store {
         let lock = try StoreLock(for: path)
         let configuration = Self.configuration(path: path, readers: readers, busyTimeout: busyTimeout)
         let gauge = gauge
-        (pool, statements, checkpointer) = try translating(path) {
+        (pool, statements, checkpointer, storeID) = try translating(path) {
             let pool = try DatabasePool(path: path, configuration: configuration)
             try Schema.migrator.migrate(pool)
             let statements = try pool.writeWithoutTransaction { db in
@@ -64,7 +66,10 @@ public final class SQLiteStore: Store {
                 gauge.install(on: db)
                 return try CommitStatements(db, eventsKept: eventsKept)
             }
-            return (pool, statements, try Checkpointer(path: path, configuration: configuration))
+            return (
+                pool, statements, try Checkpointer(path: path, configuration: configuration),
+                try pool.read { try Schema.identity($0) }
+            )
         }
         sqliteReader = SQLiteReader(pool: pool, path: path, fewMatches: fewMatches)
         self.lock = lock

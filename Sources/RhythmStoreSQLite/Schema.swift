@@ -11,6 +11,7 @@ import RhythmEngine
 /// - `attempts`: by workflow, step and number. There is no index on the task id: nobody looks for one, and a
 ///   random key would dirty a page of its own with every attempt.
 /// - `events`: by workflow and version.
+/// - `identity`: one row, the name of what is stored; a copy of the file has it too.
 /// - `labels`: one row for each label of each workflow, for filters only.
 ///
 /// Every index on `workflows` begins with what a list may ask for and goes on with its order; see ``ListStatement``.
@@ -40,7 +41,20 @@ enum Schema {
             try db.execute(
                 sql: "ALTER TABLE attempts ADD COLUMN progress_reported TEXT; PRAGMA user_version = 3;")
         }
+        // Of no concern to programs that do not know it, so the version stays.
+        migrator.registerMigration("identity") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE identity (id TEXT NOT NULL) STRICT;
+                    INSERT INTO identity (id) VALUES (lower(hex(randomblob(16))));
+                    """)
+        }
         return migrator
+    }
+
+    /// Names what is stored in the file.
+    static func identity(_ db: Database) throws -> String {
+        try String.fetchOne(db, sql: "SELECT id FROM identity LIMIT 1") ?? ""
     }
 
     /// Refuses files of other programs and of newer versions of this one, before anything is written to them.

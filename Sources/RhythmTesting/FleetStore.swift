@@ -55,6 +55,9 @@ package final class FleetDisk: Sendable {
 
     func endLease(_ server: String) { state.withLock { $0.leases[server] = nil } }
 
+    /// Those that have a lease.
+    var servers: [String] { state.withLock { $0.leases.keys.sorted() } }
+
     func revision(of id: WorkflowID) -> (writer: String?, revision: Int) {
         state.withLock { ($0.writers[id], $0.revisions[id] ?? 0) }
     }
@@ -64,6 +67,14 @@ package final class FleetDisk: Sendable {
             state.writers[id] = server
             state.revisions[id, default: 0] += 1
             return state.revisions[id] ?? 0
+        }
+    }
+
+    /// Nobody follows it.
+    func leave(_ id: WorkflowID) {
+        state.withLock { state in
+            state.writers[id] = nil
+            state.revisions[id, default: 0] += 1
         }
     }
 
@@ -129,6 +140,27 @@ package final class FleetDisk: Sendable {
     }
 }
 
+/// Who follows what in a simulated store.
+private struct FleetDirectory: ServerDirectory {
+    let fleet: FleetDisk
+    let ownID: String
+
+    func servers() throws(StoreError) -> [ServerEntry] {
+        fleet.servers.map { ServerEntry(id: $0, lease: FleetDisk.lease, followed: followed(by: $0)) }
+    }
+
+    private func followed(by server: String) -> Int {
+        fleet.disk.image.workflows.values.count { !$0.isSettled && fleet.revision(of: $0.id).writer == server }
+    }
+
+    func follower(of id: WorkflowID) throws(StoreError) -> Follower? {
+        guard let workflow = fleet.disk.image.workflows[id], !workflow.isSettled,
+            let writer = fleet.revision(of: id).writer
+        else { return nil }
+        return Follower(serverID: writer, lease: FleetDisk.lease, isGone: fleet.hasNoLiveWriter(id))
+    }
+}
+
 /// The shared store as one server sees it.
 package final class FleetStore: SharedStore {
     private let fleet: FleetDisk
@@ -147,6 +179,8 @@ package final class FleetStore: SharedStore {
 
     package var reader: any StoreReader { inner.reader }
     package var isShared: Bool { true }
+    package var storeID: String { "fleet" }
+    package var directory: (any ServerDirectory)? { FleetDirectory(fleet: fleet, ownID: server) }
     package var renewalInterval: Duration { .seconds(5) }
 
     package func renewLease() throws(StoreError) {
@@ -158,8 +192,13 @@ package final class FleetStore: SharedStore {
     }
 
     package var takesWork = true
-    package func othersTakeWork() -> Bool { false }
-    package func handOver() {}
+    package func othersTakeWork() -> Bool { fleet.servers.contains { $0 != server } }
+    package func handOver() {
+        for workflow in (try? inner.loadUnsettled()) ?? [] where fleet.revision(of: workflow.id).writer == server {
+            fleet.leave(workflow.id)
+        }
+        known = [:]
+    }
 
     package func endLease() { if fuse.pass() { fleet.endLease(server) } }
 
@@ -257,8 +296,8 @@ package final class FleetStore: SharedStore {
     private func noteStored(_ batch: CommitBatch) {
         let image = fleet.disk.image
         for change in batch.changes where image.workflows[change.workflow.id] == change.workflow {
-            let revision = fleet.write(change.workflow.id, by: server)
-            if !fuse.isBurnt { known[change.workflow.id] = (server, revision) }
+            let revision = fleet.write(change.workflow.id, by: takesWork ? server : "")
+            if !fuse.isBurnt { known[change.workflow.id] = (takesWork ? server : "", revision) }
         }
         for id in batch.deletions where image.workflows[id] == nil { fleet.forget(id) }
     }

@@ -32,6 +32,7 @@ struct WatchLog {
             isGapped = true
             problems.append("a gap")
         case .deleted: problems.append("deleted")
+        case .limited(_, let leftOut): problems.append("limited: \(leftOut)")
         case .interrupted(let error): problems.append("interrupted: \(error)")
         }
     }

@@ -131,6 +131,7 @@ extension CeleryChaosWorld {
                 switch update {
                 case .transition(let event): sighting.events.append(event)
                 case .gap: sighting.gaps += 1
+                case .limited: break
                 case .interrupted: sighting.interruptions += 1
                 case .snapshot, .deleted, .progress: break
                 }

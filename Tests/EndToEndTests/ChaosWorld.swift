@@ -105,7 +105,7 @@ final class ChaosWorld: Sendable {
             case .snapshot: sighting.snapshots += 1
             case .gap(_, let oldest): Issue.record("a gap before version \(oldest) of \(id)")
             case .deleted: Issue.record("\(id) was never deleted")
-            case .progress, .interrupted: break
+            case .progress, .interrupted, .limited: break
             }
         }
         return sighting
@@ -120,7 +120,7 @@ final class ChaosWorld: Sendable {
                 note(snapshot.summary.id, snapshot.summary.version, snapshot.summary.status, snapshots: 1)
             case .gap(let id, _): Issue.record("the dashboard has a gap in \(id)")
             case .deleted(let id): Issue.record("\(id) was never deleted")
-            case .progress, .interrupted: break
+            case .progress, .interrupted, .limited: break
             }
         }
     }

@@ -10,10 +10,13 @@ import Testing
         .resumeWorkflow: .operate,
         .cancelWorkflow: .operate, .adoptWorkflows: .operate,
         .deleteWorkflow: .admin, .getConnections: .admin, .getStats: .read,
+        .listServers: .read, .drainServer: .admin,
     ]
 
     /// Calls that are about no workflow.
-    private static let ofTheServer: Set<CallName> = [.getServerInfo, .getConnections, .getStats]
+    private static let ofTheServer: Set<CallName> = [
+        .getServerInfo, .getConnections, .getStats, .listServers, .drainServer,
+    ]
 
     @Test func everyCallHasAPlaceOfItsOwn() {
         #expect(CallName.allCases.map(\.index) == Array(0..<CallName.allCases.count))

@@ -130,7 +130,7 @@ import Testing
             switch update {
             case .snapshot(let snapshot): versions.append(snapshot.summary.version)
             case .transition(let event): versions.append(event.version)
-            case .progress, .gap, .deleted, .interrupted: break
+            case .progress, .gap, .deleted, .interrupted, .limited: break
             }
         }
         #expect(versions == Array(1...last))
@@ -226,7 +226,7 @@ import Testing
             switch update {
             case .snapshot(let snapshot): versions.append(snapshot.summary.version)
             case .transition(let event): versions.append(event.version)
-            case .progress, .gap, .deleted, .interrupted: break
+            case .progress, .gap, .deleted, .interrupted, .limited: break
             }
         }
         #expect(versions == Array(1...last))

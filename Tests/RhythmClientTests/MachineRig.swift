@@ -44,6 +44,14 @@ struct MachineRig {
         say(.connected) + receive(0, .helloReply(Self.hello(maxCalls: maxCalls)))
     }
 
+    /// Brings the connection up to a server of this store, which others share.
+    mutating func connect(store: String) -> [ClientStateMachine.Action] {
+        var hello = Self.hello()
+        hello.storeID = store
+        hello.features = [Feature.sharedStore]
+        return say(.connected) + receive(0, .helloReply(hello))
+    }
+
     static func hello(maxCalls: UInt32 = 100, pingInterval: UInt32 = 15_000) -> HelloReply {
         HelloReply(
             serverName: "peer", serverVersion: "1",
@@ -76,7 +84,8 @@ extension [ClientStateMachine.Action] {
         case .resumeWorkflow: "resume"
         case .cancelWorkflow: "cancel"
         case .deleteWorkflow: "delete"
-        case .getStatus: "status"
+        case .getStatus(let get):
+            "status" + (get.atLeastVersion.map { " >=\($0)" } ?? "") + (get.current ? " current" : "")
         case .listWorkflows: "list"
         case .resolveID: "resolve"
         case .watchProgress(let watch):
@@ -88,6 +97,8 @@ extension [ClientStateMachine.Action] {
         case .diagnose: "diagnose"
         case .getConnections: "connections"
         case .getStats: "stats"
+        case .listServers: "servers"
+        case .drainServer: "drain"
         case .adoptWorkflows: "adopt"
         }
     }
@@ -131,6 +142,7 @@ extension WatchUpdate {
         case .gap(let id, let oldest): "gap \(id) \(oldest)"
         case .deleted(let id): "deleted \(id)"
         case .interrupted: "interrupted"
+        case .limited(let most, let leftOut): "limited \(most) \(leftOut)"
         }
     }
 }
@@ -168,6 +180,12 @@ enum Say {
         .status(RhythmError(code, reason: reason, "said the peer", field: field))
     }
 
+    static func receipt(version: Int64) -> Receipt {
+        Receipt(
+            command: .pause, accepted: true, already: false, reason: "", message: "", revokedStep: nil,
+            restartedStep: nil, quiesced: true, status: .revoked, version: version)
+    }
+
     static let resolved: ServerBody = .reply(.resolveID(ResolveReply(workflowIDs: ["x"])))
     static func goAway(_ last: UInt64) -> ServerBody {
         .goAway(GoAway(reason: "SHUTDOWN", message: "", graceMilliseconds: 1000, lastCallID: last))
@@ -175,6 +193,7 @@ enum Say {
 }
 
 extension Request {
+    static let status = Request.getStatus(GetStatus(workflowID: "w"))
     static let resolve = Request.resolveID(ResolveID(prefix: "x"))
     static let delete = Request.deleteWorkflow(DeleteWorkflow(workflowID: "w"))
     static func pause(_ requestID: String) -> Request {

@@ -169,6 +169,89 @@ import Testing
         #expect(second.messages == ["none of the servers can be used: a:1: said the peer; b:2: said the peer"])
     }
 
+    @Test func whatWasSeenIsDemandedOfEveryServer() {
+        var rig = MachineRig(endpoints: ["a:1", "b:2"])
+        _ = rig.open(.pause("r"))
+        _ = rig.connect(store: "s")
+        _ = rig.receive(
+            1,
+            .reply(.pauseWorkflow(CommandReply(receipt: Say.receipt(version: 7), replayed: false))))
+        #expect(rig.open(.status).1.written == ["call 2 status >=7"])
+        // An older answer to another call takes nothing back, and the demand goes along to the next server.
+        _ = rig.open(.pause("q"))
+        _ = rig.receive(
+            3,
+            .reply(.pauseWorkflow(CommandReply(receipt: Say.receipt(version: 3), replayed: true))))
+        _ = rig.say(.disconnected("cut"))
+        #expect(rig.connect(store: "s").written == ["hello", "call 1 status >=7"])
+        // The server says that there never was such a version: then it is not demanded any more.
+        let again = rig.receive(1, Say.error(.outOfRange, "VERSION_AHEAD"))
+        #expect(again.told == [] && again.written == ["call 2 status"])
+        #expect(rig.receive(2, Say.error(.outOfRange, "VERSION_AHEAD")).told == ["2 VERSION_AHEAD none"])
+    }
+
+    @Test func whatWasDeletedIsLookedForInTheStore() {
+        var rig = MachineRig()
+        _ = rig.open(.delete)
+        _ = rig.connect(store: "s")
+        _ = rig.receive(1, .reply(.deleteWorkflow(.deleted)))
+        #expect(rig.open(.status).1.written == ["call 2 status current"])
+    }
+
+    /// Nothing is remembered where one server has the store to itself.
+    @Test func oneServerKnowsEverything() {
+        var rig = MachineRig()
+        _ = rig.open(.watch("w"))
+        _ = rig.connect()
+        _ = rig.receive(1, Say.snapshot("w", 9))
+        #expect(rig.open(.status).1.written == ["call 2 status"])
+    }
+
+    @Test func aServerOfAnotherStoreIsNotUsed() {
+        var rig = MachineRig(endpoints: ["a:1", "b:2"])
+        _ = rig.open(.watch("w"))
+        _ = rig.connect(store: "s")
+        _ = rig.receive(1, Say.snapshot("w", 9))
+        #expect(rig.say(.disconnected("cut")).tried == [1])
+        let other = rig.connect(store: "t")
+        #expect(other.written == ["hello"] && other.disconnects && other.tried == [0])
+        #expect(rig.connect(store: "s").written == ["hello", "call 1 watch w>9"])
+    }
+
+    /// What one and the same server has is the store, whatever it was.
+    @Test func anotherStoreBehindTheSameAddressBeginsAnew() {
+        var rig = MachineRig()
+        _ = rig.open(.watch("w"))
+        _ = rig.connect(store: "s")
+        _ = rig.receive(1, Say.snapshot("w", 9))
+        _ = rig.say(.disconnected("cut"))
+        #expect(rig.connect(store: "t").written == ["hello", "call 1 watch w>-"])
+        #expect(rig.receive(1, Say.snapshot("w", 2)).told == ["1 snapshot w 2"])
+        #expect(rig.receive(1, Say.transition("w", 3)).told == ["1 transition w 3"])
+    }
+
+    @Test func aWatchThatIsAheadOfTheStoreBeginsAnew() {
+        var rig = MachineRig()
+        _ = rig.open(.watch("w"))
+        _ = rig.connect(store: "s")
+        _ = rig.receive(1, Say.snapshot("w", 9))
+        _ = rig.say(.disconnected("cut"))
+        _ = rig.connect(store: "s")
+        let again = rig.receive(1, Say.error(.outOfRange, "VERSION_AHEAD"))
+        #expect(again.told == [] && again.written == ["call 2 watch w>-"])
+        #expect(rig.receive(2, Say.snapshot("w", 4)).told == ["1 snapshot w 4"])
+    }
+
+    /// To drain another one instead would be a mistake.
+    @Test func whatIsForOneServerIsAskedOfNoOther() {
+        var rig = MachineRig(endpoints: ["a:1", "b:2"])
+        _ = rig.open(.drainServer(undo: false))
+        _ = rig.connect(store: "s")
+        #expect(rig.receive(1, Say.error(.unavailable, "STARTING")).told == ["1 STARTING none"])
+        _ = rig.open(.drainServer(undo: false))
+        #expect(rig.say(.disconnected("cut")).told == ["2 CONNECTION_LOST unknown"])
+    }
+
     /// Whatever happens in whatever order, every call ends once, one connection is made at a time, and as soon as all
     /// servers answer again everything that waits is answered.
     @Test(arguments: 1...4) func nothingIsLostOrToldTwice(servers: Int) {

@@ -55,7 +55,7 @@ extension ServerTests {
             let covered = Set(Self.calls.map(\.name))
             let others: Set<CallName> = [
                 .startWorkflow, .listWorkflows, .resolveID, .getServerInfo, .diagnose, .getConnections, .getStats,
-                .adoptWorkflows,
+                .adoptWorkflows, .listServers, .drainServer,
             ]
             #expect(covered.union(others) == Set(CallName.allCases), "no call is left out")
             try await with(role) { rig, admin, limited in

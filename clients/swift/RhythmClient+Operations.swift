@@ -92,4 +92,25 @@ extension RhythmClient {
                 waitingBytes: row.waitingBytes)
         }
     }
+
+    /// The servers that share the store, the one that answers first.
+    public func servers(timeout: Duration? = nil) async throws(RhythmError) -> [ServerEntry] {
+        guard case .listServers(let servers) = try await call(.listServers, timeout: timeout) else {
+            throw Self.unexpected
+        }
+        return servers
+    }
+
+    /// Has the server let go of its workflows, so that others take them over, and take none; it goes on to answer. For
+    /// administrators. Never asked of another server in its place.
+    /// - Parameter undo: let it work again.
+    /// - Returns: whether it drains now, and how many workflows it still follows.
+    public func drain(
+        undo: Bool = false, timeout: Duration? = nil
+    ) async throws(RhythmError) -> (isDraining: Bool, followed: Int) {
+        guard case .drainServer(let reply) = try await call(.drainServer(undo: undo), timeout: timeout) else {
+            throw Self.unexpected
+        }
+        return (reply.isDraining, Int(clamping: reply.followedWorkflows))
+    }
 }

@@ -23,8 +23,14 @@ public struct ServerDescription: Sendable, Hashable {
     public var healthDetail: String
     /// What runs its steps.
     public var runners: [String]
-    /// Names the server's store; stays the same over restarts.
+    /// Names the server; stays the same over restarts.
     public var serverID: String
+    /// Names the store: the same for all servers that share it. Empty: a server that does not tell.
+    public var storeID: String
+    /// It follows no workflows and takes none.
+    public var isDraining: Bool
+    /// Workflows whose follower it is.
+    public var followedWorkflows: UInt64
     /// Grows with every start of the server.
     public var epoch: UInt64
     /// How often somebody was turned away since the server started, because his credentials were wrong.
@@ -38,19 +44,36 @@ extension RhythmClient {
     ///   - omitResults: without what attempts returned.
     ///   - waitAfterVersion: answer only when the version is higher than this, or when the timeout is over: then with
     ///     what there is.
+    ///   - atLeastVersion: one that is known from elsewhere; what this client itself has seen is never undercut, whatever
+    ///     server it asks.
+    ///   - current: what the store has, not what the server knows: also what somebody else did through another server a
+    ///     moment ago.
     public func status(
         _ id: WorkflowID, previousAttempts: Bool = false, omitResults: Bool = false, waitAfterVersion: Int64? = nil,
-        timeout: Duration? = nil
+        atLeastVersion: Int64? = nil, current: Bool = false, timeout: Duration? = nil
     ) async throws(RhythmError) -> Workflow {
         let request = GetStatus(
             workflowID: id, includePreviousAttempts: previousAttempts, omitResults: omitResults,
-            waitAfterVersion: waitAfterVersion)
+            waitAfterVersion: waitAfterVersion, atLeastVersion: atLeastVersion, current: current)
         // The end of such a wait is an answer, so the server must be the first to find the time over.
         let slack: Duration = waitAfterVersion == nil ? .zero : .seconds(2)
         guard case .getStatus(let reply) = try await call(.getStatus(request), timeout: timeout, slack: slack) else {
             throw Self.unexpected
         }
         return reply.workflow
+    }
+
+    /// The record of a workflow as the store has it, and the server that follows it; nil if nothing more is to be done.
+    public func statusWithFollower(
+        _ id: WorkflowID, previousAttempts: Bool = false, omitResults: Bool = false, timeout: Duration? = nil
+    ) async throws(RhythmError) -> (workflow: Workflow, follower: Follower?) {
+        let request = GetStatus(
+            workflowID: id, includePreviousAttempts: previousAttempts, omitResults: omitResults, current: true,
+            withFollower: true)
+        guard case .getStatus(let reply) = try await call(.getStatus(request), timeout: timeout) else {
+            throw Self.unexpected
+        }
+        return (reply.workflow, reply.follower)
     }
 
     /// A page of workflows. Pass ``/RhythmCore/ListPage/next`` as the query's cursor to get the next one.
@@ -96,7 +119,8 @@ extension RhythmClient {
             activeWorkflows: info.activeWorkflows, connections: info.connections, calls: info.calls,
             watches: info.watches, isServing: info.health == .serving,
             isFollowing: info.health != .notServing, healthDetail: info.healthDetail,
-            runners: info.runners, serverID: info.serverID, epoch: info.epoch,
+            runners: info.runners, serverID: info.serverID, storeID: info.storeID, isDraining: info.isDraining,
+            followedWorkflows: info.followedWorkflows, epoch: info.epoch,
             authenticationFailures: info.authenticationFailures)
     }
 

@@ -60,6 +60,7 @@ extension WatchProgress {
     init(targets: [WatchTarget], filter: WorkflowFilter?, _ options: RhythmClient.WatchOptions) {
         self.init(
             targets: targets, filter: filter, untilDone: options.untilDone, withoutProgress: options.withoutProgress,
-            minProgressIntervalMilliseconds: UInt32(clamping: options.progressInterval?.wholeMilliseconds ?? 0))
+            minProgressIntervalMilliseconds: UInt32(clamping: options.progressInterval?.wholeMilliseconds ?? 0),
+            tellLimit: filter != nil)
     }
 }

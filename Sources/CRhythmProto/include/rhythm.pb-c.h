@@ -53,6 +53,7 @@ typedef struct Rhythm__DeleteReply Rhythm__DeleteReply;
 typedef struct Rhythm__GetStatus Rhythm__GetStatus;
 typedef struct Rhythm__VersionWait Rhythm__VersionWait;
 typedef struct Rhythm__GetStatusReply Rhythm__GetStatusReply;
+typedef struct Rhythm__Follower Rhythm__Follower;
 typedef struct Rhythm__ListWorkflows Rhythm__ListWorkflows;
 typedef struct Rhythm__ListReply Rhythm__ListReply;
 typedef struct Rhythm__StatusCounts Rhythm__StatusCounts;
@@ -69,6 +70,7 @@ typedef struct Rhythm__ProgressUpdate Rhythm__ProgressUpdate;
 typedef struct Rhythm__Gap Rhythm__Gap;
 typedef struct Rhythm__Deleted Rhythm__Deleted;
 typedef struct Rhythm__Bookmark Rhythm__Bookmark;
+typedef struct Rhythm__Limited Rhythm__Limited;
 typedef struct Rhythm__TailLog Rhythm__TailLog;
 typedef struct Rhythm__LogData Rhythm__LogData;
 typedef struct Rhythm__AdoptWorkflows Rhythm__AdoptWorkflows;
@@ -79,6 +81,12 @@ typedef struct Rhythm__ServerInfo Rhythm__ServerInfo;
 typedef struct Rhythm__Diagnose Rhythm__Diagnose;
 typedef struct Rhythm__DiagnoseReply Rhythm__DiagnoseReply;
 typedef struct Rhythm__Finding Rhythm__Finding;
+typedef struct Rhythm__ListServers Rhythm__ListServers;
+typedef struct Rhythm__ServerList Rhythm__ServerList;
+typedef struct Rhythm__ServerEntry Rhythm__ServerEntry;
+typedef struct Rhythm__SettingDifference Rhythm__SettingDifference;
+typedef struct Rhythm__DrainServer Rhythm__DrainServer;
+typedef struct Rhythm__DrainReply Rhythm__DrainReply;
 typedef struct Rhythm__GetConnections Rhythm__GetConnections;
 typedef struct Rhythm__ConnectionList Rhythm__ConnectionList;
 typedef struct Rhythm__ConnectionInfo Rhythm__ConnectionInfo;
@@ -281,7 +289,9 @@ typedef enum {
   RHYTHM__CLIENT_FRAME__BODY_ADOPT_WORKFLOWS = 31,
   RHYTHM__CLIENT_FRAME__BODY_DIAGNOSE = 32,
   RHYTHM__CLIENT_FRAME__BODY_GET_CONNECTIONS = 33,
-  RHYTHM__CLIENT_FRAME__BODY_GET_STATS = 34
+  RHYTHM__CLIENT_FRAME__BODY_GET_STATS = 34,
+  RHYTHM__CLIENT_FRAME__BODY_LIST_SERVERS = 35,
+  RHYTHM__CLIENT_FRAME__BODY_DRAIN_SERVER = 36
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__CLIENT_FRAME__BODY__CASE)
 } Rhythm__ClientFrame__BodyCase;
 
@@ -327,6 +337,8 @@ struct  Rhythm__ClientFrame
     Rhythm__Diagnose *diagnose;
     Rhythm__GetConnections *get_connections;
     Rhythm__GetStats *get_stats;
+    Rhythm__ListServers *list_servers;
+    Rhythm__DrainServer *drain_server;
   };
 };
 #define RHYTHM__CLIENT_FRAME__INIT \
@@ -355,7 +367,9 @@ typedef enum {
   RHYTHM__SERVER_FRAME__BODY_ADOPT_REPLY = 31,
   RHYTHM__SERVER_FRAME__BODY_DIAGNOSE_REPLY = 32,
   RHYTHM__SERVER_FRAME__BODY_CONNECTION_LIST = 33,
-  RHYTHM__SERVER_FRAME__BODY_SERVER_STATS = 34
+  RHYTHM__SERVER_FRAME__BODY_SERVER_STATS = 34,
+  RHYTHM__SERVER_FRAME__BODY_SERVER_LIST = 35,
+  RHYTHM__SERVER_FRAME__BODY_DRAIN_REPLY = 36
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__SERVER_FRAME__BODY__CASE)
 } Rhythm__ServerFrame__BodyCase;
 
@@ -400,6 +414,8 @@ struct  Rhythm__ServerFrame
     Rhythm__DiagnoseReply *diagnose_reply;
     Rhythm__ConnectionList *connection_list;
     Rhythm__ServerStats *server_stats;
+    Rhythm__ServerList *server_list;
+    Rhythm__DrainReply *drain_reply;
   };
 };
 #define RHYTHM__SERVER_FRAME__INIT \
@@ -459,17 +475,22 @@ struct  Rhythm__HelloReply
   ProtobufCBinaryData *features;
   Rhythm__ConnectionLimits *limits;
   /*
-   * Names the server's store; stays the same over restarts.
+   * Names the server; stays the same over restarts.
    */
   ProtobufCBinaryData server_id;
   /*
    * Grows with every start of the server.
    */
   uint64_t epoch;
+  /*
+   * Names the store: the same for all servers that share it, and over restarts. The versions of workflows and request
+   * ids hold on all of them. Empty: a server that does not tell; then server_id stands for it.
+   */
+  ProtobufCBinaryData store_id;
 };
 #define RHYTHM__HELLO_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__hello_reply__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0,NULL, NULL, {0,NULL}, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, NULL, {0,NULL}, 0, {0,NULL} }
 
 
 struct  Rhythm__ConnectionLimits
@@ -1342,10 +1363,24 @@ struct  Rhythm__GetStatus
    * is.
    */
   Rhythm__VersionWait *wait;
+  /*
+   * Answer with this version or a later one: one that this client has seen, on whichever server. A server that does not
+   * have it yet reads the store, and waits a little. If the workflow never had it: OUT_OF_RANGE, reason VERSION_AHEAD.
+   * 0: with what this server knows, which is at most the time behind that news take between servers.
+   */
+  int64_t at_least_version;
+  /*
+   * Answer with what the store has, not with what this server knows.
+   */
+  protobuf_c_boolean current;
+  /*
+   * Say which server follows the workflow; costs a read of the store.
+   */
+  protobuf_c_boolean with_follower;
 };
 #define RHYTHM__GET_STATUS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__get_status__descriptor) \
-    , {0,NULL}, 0, 0, NULL }
+    , {0,NULL}, 0, 0, NULL, 0, 0, 0 }
 
 
 struct  Rhythm__VersionWait
@@ -1362,10 +1397,48 @@ struct  Rhythm__GetStatusReply
 {
   ProtobufCMessage base;
   Rhythm__Workflow *workflow;
+  /*
+   * If it was asked for, and the workflow is followed: it is not, once nothing more is to be done for it.
+   */
+  Rhythm__Follower *follower;
 };
 #define RHYTHM__GET_STATUS_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__get_status_reply__descriptor) \
-    , NULL }
+    , NULL, NULL }
+
+
+/*
+ * The server that follows a workflow: it sends its steps out, and hears what becomes of them.
+ */
+struct  Rhythm__Follower
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData server_id;
+  /*
+   * Where clients reach it; empty if it does not say.
+   */
+  size_t n_addresses;
+  ProtobufCBinaryData *addresses;
+  /*
+   * It is the one that answers.
+   */
+  protobuf_c_boolean answering;
+  /*
+   * Since it last proved that it lives.
+   */
+  uint64_t silent_ms;
+  /*
+   * After so long a silence others take over what it follows; 0 if there are no others.
+   */
+  uint64_t lease_ms;
+  /*
+   * It has left, or was never heard of: the next that looks takes the workflow over.
+   */
+  protobuf_c_boolean gone;
+};
+#define RHYTHM__FOLLOWER__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__follower__descriptor) \
+    , {0,NULL}, 0,NULL, 0, 0, 0, 0 }
 
 
 struct  Rhythm__ListWorkflows
@@ -1484,10 +1557,14 @@ struct  Rhythm__WatchProgress
    * At most one progress update per step in this time; 0 for the server's default.
    */
   uint32_t min_progress_interval_ms;
+  /*
+   * Tell by a limited event if the filter means more workflows than one watch may follow.
+   */
+  protobuf_c_boolean tell_limit;
 };
 #define RHYTHM__WATCH_PROGRESS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__watch_progress__descriptor) \
-    , 0,NULL, NULL, 0, 0, 0 }
+    , 0,NULL, NULL, 0, 0, 0, 0 }
 
 
 typedef enum {
@@ -1520,7 +1597,8 @@ typedef enum {
   RHYTHM__WATCH_EVENT__EVENT_PROGRESS = 3,
   RHYTHM__WATCH_EVENT__EVENT_GAP = 4,
   RHYTHM__WATCH_EVENT__EVENT_DELETED = 5,
-  RHYTHM__WATCH_EVENT__EVENT_BOOKMARK = 6
+  RHYTHM__WATCH_EVENT__EVENT_BOOKMARK = 6,
+  RHYTHM__WATCH_EVENT__EVENT_LIMITED = 7
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(RHYTHM__WATCH_EVENT__EVENT__CASE)
 } Rhythm__WatchEvent__EventCase;
 
@@ -1535,6 +1613,7 @@ struct  Rhythm__WatchEvent
     Rhythm__Gap *gap;
     Rhythm__Deleted *deleted;
     Rhythm__Bookmark *bookmark;
+    Rhythm__Limited *limited;
   };
 };
 #define RHYTHM__WATCH_EVENT__INIT \
@@ -1658,6 +1737,27 @@ struct  Rhythm__Bookmark
 #define RHYTHM__BOOKMARK__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__bookmark__descriptor) \
     , 0 }
+
+
+/*
+ * The filter means more workflows than the watch follows. They join as soon as others that are done make room; the watch
+ * does not end before. Told when that begins and when it is over (then left_out is 0); only if tell_limit is set.
+ */
+struct  Rhythm__Limited
+{
+  ProtobufCMessage base;
+  /*
+   * How many one watch may follow: max_watched_workflows of the hello.
+   */
+  uint32_t max_workflows;
+  /*
+   * How many are left out, as far as this server has counted.
+   */
+  uint64_t left_out;
+};
+#define RHYTHM__LIMITED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__limited__descriptor) \
+    , 0, 0 }
 
 
 struct  Rhythm__TailLog
@@ -1836,10 +1936,22 @@ struct  Rhythm__ServerInfo
    * Hellos with wrong credentials since the server started.
    */
   uint64_t authentication_failures;
+  /*
+   * As in the hello.
+   */
+  ProtobufCBinaryData store_id;
+  /*
+   * It follows no workflows and takes none, until it is told otherwise or started again.
+   */
+  protobuf_c_boolean draining;
+  /*
+   * Workflows whose follower it is.
+   */
+  uint64_t followed_workflows;
 };
 #define RHYTHM__SERVER_INFO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__server_info__descriptor) \
-    , {0,NULL}, 0, 0, 0, 0, 0, RHYTHM__HEALTH__HEALTH_UNSPECIFIED, {0,NULL}, 0,NULL, {0,NULL}, 0, 0 }
+    , {0,NULL}, 0, 0, 0, 0, 0, RHYTHM__HEALTH__HEALTH_UNSPECIFIED, {0,NULL}, 0,NULL, {0,NULL}, 0, 0, {0,NULL}, 0, 0 }
 
 
 /*
@@ -1896,6 +2008,132 @@ struct  Rhythm__Finding
 #define RHYTHM__FINDING__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__finding__descriptor) \
     , RHYTHM__FINDING__SEVERITY__SEVERITY_UNSPECIFIED, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+/*
+ * Asks for the servers that share the store, the one that answers included.
+ */
+struct  Rhythm__ListServers
+{
+  ProtobufCMessage base;
+};
+#define RHYTHM__LIST_SERVERS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__list_servers__descriptor) \
+     }
+
+
+struct  Rhythm__ServerList
+{
+  ProtobufCMessage base;
+  /*
+   * The one that answers first, then by id.
+   */
+  size_t n_servers;
+  Rhythm__ServerEntry **servers;
+};
+#define RHYTHM__SERVER_LIST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__server_list__descriptor) \
+    , 0,NULL }
+
+
+struct  Rhythm__ServerEntry
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData server_id;
+  /*
+   * It is the one that answers.
+   */
+  protobuf_c_boolean answering;
+  /*
+   * Where clients reach it; empty if it does not say.
+   */
+  size_t n_addresses;
+  ProtobufCBinaryData *addresses;
+  ProtobufCBinaryData version;
+  ProtobufCBinaryData host;
+  int64_t started_at;
+  /*
+   * Since it last proved that it lives, by the store's clock.
+   */
+  uint64_t silent_ms;
+  /*
+   * After so long a silence others take over what it follows; 0 if there are no others.
+   */
+  uint64_t lease_ms;
+  /*
+   * Workflows that it follows.
+   */
+  uint64_t followed_workflows;
+  /*
+   * It follows no workflows and takes none.
+   */
+  protobuf_c_boolean draining;
+  /*
+   * Where its settings differ from those of the server that answers, and should not.
+   */
+  size_t n_differences;
+  Rhythm__SettingDifference **differences;
+};
+#define RHYTHM__SERVER_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__server_entry__descriptor) \
+    , {0,NULL}, 0, 0,NULL, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, 0,NULL }
+
+
+struct  Rhythm__SettingDifference
+{
+  ProtobufCMessage base;
+  /*
+   * As in the configuration file.
+   */
+  ProtobufCBinaryData name;
+  /*
+   * There, and on the server that answers; addresses without credentials.
+   */
+  ProtobufCBinaryData theirs;
+  ProtobufCBinaryData ours;
+  /*
+   * Workflows fail, or stand still, because of it.
+   */
+  protobuf_c_boolean dangerous;
+  /*
+   * What happens because of it.
+   */
+  ProtobufCBinaryData consequence;
+};
+#define RHYTHM__SETTING_DIFFERENCE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__setting_difference__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, 0, {0,NULL} }
+
+
+/*
+ * Has the server let go of its workflows, so that others take them over, and take none; it goes on to answer, and to
+ * take commands, which it leaves to the others to carry out. For administrators.
+ */
+struct  Rhythm__DrainServer
+{
+  ProtobufCMessage base;
+  /*
+   * Let it work again.
+   */
+  protobuf_c_boolean undo;
+};
+#define RHYTHM__DRAIN_SERVER__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__drain_server__descriptor) \
+    , 0 }
+
+
+struct  Rhythm__DrainReply
+{
+  ProtobufCMessage base;
+  protobuf_c_boolean draining;
+  /*
+   * Workflows that it still follows.
+   */
+  uint64_t followed_workflows;
+};
+#define RHYTHM__DRAIN_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rhythm__drain_reply__descriptor) \
+    , 0, 0 }
 
 
 /*
@@ -2181,6 +2419,9 @@ void   rhythm__version_wait__init
 /* Rhythm__GetStatusReply methods */
 void   rhythm__get_status_reply__init
                      (Rhythm__GetStatusReply         *message);
+/* Rhythm__Follower methods */
+void   rhythm__follower__init
+                     (Rhythm__Follower         *message);
 /* Rhythm__ListWorkflows methods */
 void   rhythm__list_workflows__init
                      (Rhythm__ListWorkflows         *message);
@@ -2229,6 +2470,9 @@ void   rhythm__deleted__init
 /* Rhythm__Bookmark methods */
 void   rhythm__bookmark__init
                      (Rhythm__Bookmark         *message);
+/* Rhythm__Limited methods */
+void   rhythm__limited__init
+                     (Rhythm__Limited         *message);
 /* Rhythm__TailLog methods */
 void   rhythm__tail_log__init
                      (Rhythm__TailLog         *message);
@@ -2259,6 +2503,24 @@ void   rhythm__diagnose_reply__init
 /* Rhythm__Finding methods */
 void   rhythm__finding__init
                      (Rhythm__Finding         *message);
+/* Rhythm__ListServers methods */
+void   rhythm__list_servers__init
+                     (Rhythm__ListServers         *message);
+/* Rhythm__ServerList methods */
+void   rhythm__server_list__init
+                     (Rhythm__ServerList         *message);
+/* Rhythm__ServerEntry methods */
+void   rhythm__server_entry__init
+                     (Rhythm__ServerEntry         *message);
+/* Rhythm__SettingDifference methods */
+void   rhythm__setting_difference__init
+                     (Rhythm__SettingDifference         *message);
+/* Rhythm__DrainServer methods */
+void   rhythm__drain_server__init
+                     (Rhythm__DrainServer         *message);
+/* Rhythm__DrainReply methods */
+void   rhythm__drain_reply__init
+                     (Rhythm__DrainReply         *message);
 /* Rhythm__GetConnections methods */
 void   rhythm__get_connections__init
                      (Rhythm__GetConnections         *message);
@@ -2399,6 +2661,9 @@ typedef void (*Rhythm__VersionWait_Closure)
 typedef void (*Rhythm__GetStatusReply_Closure)
                  (const Rhythm__GetStatusReply *message,
                   void *closure_data);
+typedef void (*Rhythm__Follower_Closure)
+                 (const Rhythm__Follower *message,
+                  void *closure_data);
 typedef void (*Rhythm__ListWorkflows_Closure)
                  (const Rhythm__ListWorkflows *message,
                   void *closure_data);
@@ -2447,6 +2712,9 @@ typedef void (*Rhythm__Deleted_Closure)
 typedef void (*Rhythm__Bookmark_Closure)
                  (const Rhythm__Bookmark *message,
                   void *closure_data);
+typedef void (*Rhythm__Limited_Closure)
+                 (const Rhythm__Limited *message,
+                  void *closure_data);
 typedef void (*Rhythm__TailLog_Closure)
                  (const Rhythm__TailLog *message,
                   void *closure_data);
@@ -2476,6 +2744,24 @@ typedef void (*Rhythm__DiagnoseReply_Closure)
                   void *closure_data);
 typedef void (*Rhythm__Finding_Closure)
                  (const Rhythm__Finding *message,
+                  void *closure_data);
+typedef void (*Rhythm__ListServers_Closure)
+                 (const Rhythm__ListServers *message,
+                  void *closure_data);
+typedef void (*Rhythm__ServerList_Closure)
+                 (const Rhythm__ServerList *message,
+                  void *closure_data);
+typedef void (*Rhythm__ServerEntry_Closure)
+                 (const Rhythm__ServerEntry *message,
+                  void *closure_data);
+typedef void (*Rhythm__SettingDifference_Closure)
+                 (const Rhythm__SettingDifference *message,
+                  void *closure_data);
+typedef void (*Rhythm__DrainServer_Closure)
+                 (const Rhythm__DrainServer *message,
+                  void *closure_data);
+typedef void (*Rhythm__DrainReply_Closure)
+                 (const Rhythm__DrainReply *message,
                   void *closure_data);
 typedef void (*Rhythm__GetConnections_Closure)
                  (const Rhythm__GetConnections *message,
@@ -2554,6 +2840,7 @@ extern const ProtobufCEnumDescriptor    rhythm__delete_reply__outcome__descripto
 extern const ProtobufCMessageDescriptor rhythm__get_status__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__version_wait__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__get_status_reply__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__follower__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__list_workflows__descriptor;
 extern const ProtobufCEnumDescriptor    rhythm__list_workflows__sort__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__list_reply__descriptor;
@@ -2572,6 +2859,7 @@ extern const ProtobufCMessageDescriptor rhythm__progress_update__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__gap__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__deleted__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__bookmark__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__limited__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__tail_log__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__log_data__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__adopt_workflows__descriptor;
@@ -2584,6 +2872,12 @@ extern const ProtobufCMessageDescriptor rhythm__diagnose__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__diagnose_reply__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__finding__descriptor;
 extern const ProtobufCEnumDescriptor    rhythm__finding__severity__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__list_servers__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__server_list__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__server_entry__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__setting_difference__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__drain_server__descriptor;
+extern const ProtobufCMessageDescriptor rhythm__drain_reply__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__get_connections__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__connection_list__descriptor;
 extern const ProtobufCMessageDescriptor rhythm__connection_info__descriptor;

@@ -33,6 +33,19 @@ public protocol Store: AnyObject {
 
     /// What is known of the way to it; nil for a store in this process, or if nothing can be told.
     var link: (any StoreLink)? { get }
+
+    /// Names what is stored: made up once, and the same for all servers that share it.
+    var storeID: String { get }
+
+    /// Who else uses the store; nil if nobody can, or if it does not know.
+    var directory: (any ServerDirectory)? { get }
+}
+
+extension Store {
+    /// A store without a name of its own, for one server.
+    public var storeID: String { "" }
+    /// Nobody, as far as it knows.
+    public var directory: (any ServerDirectory)? { nil }
 }
 
 /// A store in another process, which may carry out a write after its sender has given up on it, or died.

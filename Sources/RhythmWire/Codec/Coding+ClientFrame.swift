@@ -91,6 +91,9 @@ extension Request {
         case RHYTHM__CLIENT_FRAME__BODY_DIAGNOSE: self = .diagnose
         case RHYTHM__CLIENT_FRAME__BODY_GET_CONNECTIONS: self = .getConnections
         case RHYTHM__CLIENT_FRAME__BODY_GET_STATS: self = .getStats
+        case RHYTHM__CLIENT_FRAME__BODY_LIST_SERVERS: self = .listServers
+        case RHYTHM__CLIENT_FRAME__BODY_DRAIN_SERVER:
+            self = .drainServer(undo: (c.pointee.drain_server?.pointee.undo ?? 0) != 0)
         default: return nil
         }
     }
@@ -142,6 +145,13 @@ extension Request {
         case .getStats:
             c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_GET_STATS
             c.pointee.get_stats = arena.make(rhythm__get_stats__init)
+        case .listServers:
+            c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_LIST_SERVERS
+            c.pointee.list_servers = arena.make(rhythm__list_servers__init)
+        case .drainServer(let undo):
+            c.pointee.body_case = RHYTHM__CLIENT_FRAME__BODY_DRAIN_SERVER
+            c.pointee.drain_server = arena.make(rhythm__drain_server__init)
+            c.pointee.drain_server.pointee.undo = flag(undo)
         }
     }
 }

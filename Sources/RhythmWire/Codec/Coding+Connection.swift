@@ -26,7 +26,8 @@ extension HelloReply: WireCoded {
             serverVersion: try text(c.pointee.server_version, "server_version"),
             features: try texts(c.pointee.n_features, c.pointee.features, "features"),
             limits: try required(c.pointee.limits, "limits"),
-            serverID: try text(c.pointee.server_id, "server_id"), epoch: c.pointee.epoch)
+            serverID: try text(c.pointee.server_id, "server_id"), epoch: c.pointee.epoch,
+            storeID: try text(c.pointee.store_id, "store_id"))
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__HelloReply> {
@@ -38,6 +39,7 @@ extension HelloReply: WireCoded {
         c.pointee.limits = limits.write(in: arena)
         c.pointee.server_id = arena.text(serverID)
         c.pointee.epoch = epoch
+        c.pointee.store_id = arena.text(storeID)
         return c
     }
 }

@@ -7,7 +7,9 @@ extension GetStatus: WireCoded {
         self.init(
             workflowID: try RhythmWire.workflowID(c.pointee.workflow_id),
             includePreviousAttempts: c.pointee.include_previous_attempts != 0,
-            omitResults: c.pointee.omit_results != 0, waitAfterVersion: c.pointee.wait?.pointee.after_version)
+            omitResults: c.pointee.omit_results != 0, waitAfterVersion: c.pointee.wait?.pointee.after_version,
+            atLeastVersion: try optionalVersion(c.pointee.at_least_version, "at_least_version"),
+            current: c.pointee.current != 0, withFollower: c.pointee.with_follower != 0)
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__GetStatus> {
@@ -20,18 +22,24 @@ extension GetStatus: WireCoded {
             wait.pointee.after_version = waitAfterVersion
             c.pointee.wait = wait
         }
+        c.pointee.at_least_version = atLeastVersion ?? 0
+        c.pointee.current = flag(current)
+        c.pointee.with_follower = flag(withFollower)
         return c
     }
 }
 
 extension GetStatusReply: WireCoded {
     init(from c: UnsafeMutablePointer<Rhythm__GetStatusReply>) throws(FieldError) {
-        self.init(workflow: try required(c.pointee.workflow, "workflow"))
+        self.init(
+            workflow: try required(c.pointee.workflow, "workflow"), follower: try nested(c.pointee.follower, "follower")
+        )
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__GetStatusReply> {
         let c = arena.make(rhythm__get_status_reply__init)
         c.pointee.workflow = workflow.write(in: arena)
+        c.pointee.follower = follower?.write(in: arena)
         return c
     }
 }
@@ -87,7 +95,9 @@ extension ServerInfo: WireCoded {
             healthDetail: try text(c.pointee.health_detail, "health_detail"),
             runners: try texts(c.pointee.n_runners, c.pointee.runners, "runners"),
             serverID: try text(c.pointee.server_id, "server_id"), epoch: c.pointee.epoch,
-            authenticationFailures: c.pointee.authentication_failures)
+            authenticationFailures: c.pointee.authentication_failures,
+            storeID: try text(c.pointee.store_id, "store_id"), isDraining: c.pointee.draining != 0,
+            followedWorkflows: c.pointee.followed_workflows)
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__ServerInfo> {
@@ -104,6 +114,9 @@ extension ServerInfo: WireCoded {
         c.pointee.server_id = arena.text(serverID)
         c.pointee.epoch = epoch
         c.pointee.authentication_failures = authenticationFailures
+        c.pointee.store_id = arena.text(storeID)
+        c.pointee.draining = flag(isDraining)
+        c.pointee.followed_workflows = followedWorkflows
         return c
     }
 }

@@ -92,6 +92,11 @@ extension Reply {
             self = .getConnections(list.connections)
         case RHYTHM__SERVER_FRAME__BODY_SERVER_STATS:
             self = .getStats(try required(c.pointee.server_stats, "server_stats"))
+        case RHYTHM__SERVER_FRAME__BODY_SERVER_LIST:
+            let list: ServerList = try required(c.pointee.server_list, "server_list")
+            self = .listServers(list.servers)
+        case RHYTHM__SERVER_FRAME__BODY_DRAIN_REPLY:
+            self = .drainServer(try required(c.pointee.drain_reply, "drain_reply"))
         default: return nil
         }
     }
@@ -137,6 +142,12 @@ extension Reply {
         case .getStats(let stats):
             c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_SERVER_STATS
             c.pointee.server_stats = stats.write(in: arena)
+        case .listServers(let servers):
+            c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_SERVER_LIST
+            c.pointee.server_list = ServerList(servers: servers).write(in: arena)
+        case .drainServer(let reply):
+            c.pointee.body_case = RHYTHM__SERVER_FRAME__BODY_DRAIN_REPLY
+            c.pointee.drain_reply = reply.write(in: arena)
         }
     }
 }

@@ -7,7 +7,8 @@ extension WatchProgress: WireCoded {
             targets: try list(c.pointee.n_targets, c.pointee.targets, "targets"),
             filter: try nested(c.pointee.filter, "filter"), untilDone: c.pointee.until_done != 0,
             withoutProgress: c.pointee.without_progress != 0,
-            minProgressIntervalMilliseconds: c.pointee.min_progress_interval_ms)
+            minProgressIntervalMilliseconds: c.pointee.min_progress_interval_ms,
+            tellLimit: c.pointee.tell_limit != 0)
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__WatchProgress> {
@@ -17,6 +18,7 @@ extension WatchProgress: WireCoded {
         c.pointee.until_done = flag(untilDone)
         c.pointee.without_progress = flag(withoutProgress)
         c.pointee.min_progress_interval_ms = minProgressIntervalMilliseconds
+        c.pointee.tell_limit = flag(tellLimit)
         return c
     }
 }
@@ -58,6 +60,9 @@ extension WatchEvent: WireCoded {
         case RHYTHM__WATCH_EVENT__EVENT_BOOKMARK:
             guard let bookmark = c.pointee.bookmark else { throw .value("bookmark", "a message") }
             self = .bookmark(at: Timestamp(microseconds: bookmark.pointee.at))
+        case RHYTHM__WATCH_EVENT__EVENT_LIMITED:
+            guard let limited = c.pointee.limited else { throw .value("limited", "a message") }
+            self = .limited(maxWorkflows: limited.pointee.max_workflows, leftOut: limited.pointee.left_out)
         default: throw .value("event", "an event that this version knows")
         }
     }
@@ -90,6 +95,12 @@ extension WatchEvent: WireCoded {
             bookmark.pointee.at = at.microseconds
             c.pointee.event_case = RHYTHM__WATCH_EVENT__EVENT_BOOKMARK
             c.pointee.bookmark = bookmark
+        case .limited(let maxWorkflows, let leftOut):
+            let limited = arena.make(rhythm__limited__init)
+            limited.pointee.max_workflows = maxWorkflows
+            limited.pointee.left_out = leftOut
+            c.pointee.event_case = RHYTHM__WATCH_EVENT__EVENT_LIMITED
+            c.pointee.limited = limited
         }
         return c
     }

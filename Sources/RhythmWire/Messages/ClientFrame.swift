@@ -61,6 +61,9 @@ package enum Request: Sendable, Hashable {
     case diagnose
     case getConnections
     case getStats
+    case listServers
+    /// To work again if `undo` is set.
+    case drainServer(undo: Bool)
     indirect case adoptWorkflows(AdoptionRequest)
 
     /// Whether it is answered by a stream instead of one reply.
@@ -68,7 +71,8 @@ package enum Request: Sendable, Hashable {
         switch self {
         case .watchProgress, .tailLog: true
         case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow, .getStatus,
-            .listWorkflows, .resolveID, .getServerInfo, .adoptWorkflows, .diagnose, .getConnections, .getStats:
+            .listWorkflows, .resolveID, .getServerInfo, .adoptWorkflows, .diagnose, .getConnections, .getStats,
+            .listServers, .drainServer:
             false
         }
     }

@@ -42,15 +42,18 @@ package struct HelloReply: Sendable, Hashable {
     package var serverVersion: String
     package var features: [String]
     package var limits: ConnectionLimits
-    /// Names the server's store; stays the same over restarts.
+    /// Names the server; stays the same over restarts.
     package var serverID: String
     /// Grows with every start of the server.
     package var epoch: UInt64
+    /// Names the store: the same for all servers that share it. Empty: a server that does not tell.
+    package var storeID: String
 
     /// Makes an answer.
     package init(
         protocolVersion: UInt32 = RhythmWire.protocolVersion, serverName: String, serverVersion: String,
-        features: [String] = [], limits: ConnectionLimits, serverID: String, epoch: UInt64
+        features: [String] = [], limits: ConnectionLimits, serverID: String, epoch: UInt64,
+        storeID: String = ""
     ) {
         self.protocolVersion = protocolVersion
         self.serverName = serverName
@@ -59,7 +62,14 @@ package struct HelloReply: Sendable, Hashable {
         self.limits = limits
         self.serverID = serverID
         self.epoch = epoch
+        self.storeID = storeID
     }
+}
+
+/// What a server says that it can do beyond version 1 of the protocol.
+package enum Feature {
+    /// Others share its store: what one of them tells may be behind what another has told.
+    package static let sharedStore = "shared_store"
 }
 
 /// What a connection may carry.

@@ -45,5 +45,7 @@ package enum Reply: Sendable, Hashable {
     case diagnose(DiagnoseReply)
     case getConnections([ConnectionInfo])
     indirect case getStats(ServerStats)
+    case listServers([ServerEntry])
+    case drainServer(DrainReply)
     indirect case adoptWorkflows(AdoptionReply)
 }

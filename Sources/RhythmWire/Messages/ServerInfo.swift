@@ -23,12 +23,19 @@ package struct ServerInfo: Sendable, Hashable {
     package var epoch: UInt64
     /// Hellos with wrong credentials since the server started.
     package var authenticationFailures: UInt64
+    /// Names the store; see ``HelloReply/storeID``.
+    package var storeID: String
+    /// It follows no workflows and takes none.
+    package var isDraining: Bool
+    /// Workflows whose follower it is.
+    package var followedWorkflows: UInt64
 
     /// Makes an answer.
     package init(
         serverVersion: String, uptimeMilliseconds: UInt64, activeWorkflows: UInt64, connections: UInt64,
         calls: UInt64, watches: UInt64, health: Health, healthDetail: String = "", runners: [String] = [],
-        serverID: String, epoch: UInt64, authenticationFailures: UInt64 = 0
+        serverID: String, epoch: UInt64, authenticationFailures: UInt64 = 0, storeID: String = "",
+        isDraining: Bool = false, followedWorkflows: UInt64 = 0
     ) {
         self.serverVersion = serverVersion
         self.uptimeMilliseconds = uptimeMilliseconds
@@ -42,5 +49,21 @@ package struct ServerInfo: Sendable, Hashable {
         self.serverID = serverID
         self.epoch = epoch
         self.authenticationFailures = authenticationFailures
+        self.storeID = storeID
+        self.isDraining = isDraining
+        self.followedWorkflows = followedWorkflows
+    }
+}
+
+/// How far a server has let go of its workflows.
+package struct DrainReply: Sendable, Hashable {
+    package var isDraining: Bool
+    /// Workflows that it still follows.
+    package var followedWorkflows: UInt64
+
+    /// Makes an answer.
+    package init(isDraining: Bool, followedWorkflows: UInt64) {
+        self.isDraining = isDraining
+        self.followedWorkflows = followedWorkflows
     }
 }

@@ -13,17 +13,20 @@ package struct WatchProgress: Sendable, Hashable {
     package var withoutProgress: Bool
     /// At most one progress update per step in this time; 0 for the server's default.
     package var minProgressIntervalMilliseconds: UInt32
+    /// Tell by ``WatchEvent/limited(maxWorkflows:leftOut:)`` if the filter means more than one watch may follow.
+    package var tellLimit: Bool
 
     /// Makes a request.
     package init(
         targets: [WatchTarget] = [], filter: WorkflowFilter? = nil, untilDone: Bool = false,
-        withoutProgress: Bool = false, minProgressIntervalMilliseconds: UInt32 = 0
+        withoutProgress: Bool = false, minProgressIntervalMilliseconds: UInt32 = 0, tellLimit: Bool = false
     ) {
         self.targets = targets
         self.filter = filter
         self.untilDone = untilDone
         self.withoutProgress = withoutProgress
         self.minProgressIntervalMilliseconds = minProgressIntervalMilliseconds
+        self.tellLimit = tellLimit
     }
 }
 
@@ -53,6 +56,8 @@ package enum WatchEvent: Sendable, Hashable {
     case deleted(WorkflowID)
     /// Nothing has happened for a while; the stream is alive.
     case bookmark(at: Timestamp)
+    /// The filter means more workflows than the watch follows; 0 are left out when that is over.
+    case limited(maxWorkflows: UInt32, leftOut: UInt64)
 }
 
 /// The latest progress of an attempt.

@@ -46,6 +46,7 @@ final class FaultyStore: Store {
         self.faults = faults
     }
 
+    var storeID: String { inner.storeID }
     func loadUnsettled() throws(StoreError) -> [Workflow] { try inner.loadUnsettled() }
     func load(_ id: WorkflowID) throws(StoreError) -> Workflow? { try inner.load(id) }
     func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID? {

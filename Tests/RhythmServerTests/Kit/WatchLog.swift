@@ -21,6 +21,8 @@ final class WatchLog {
     private let peer: RawPeer
     private(set) var told: [WorkflowID: Told] = [:]
     private(set) var bookmarks = 0
+    /// How many were left out, each time that it was told.
+    private(set) var limits: [UInt64] = []
     private(set) var order: [WatchEvent] = []
     /// How the stream ended: nil while it has not, `.some(nil)` for its normal end.
     private(set) var end: RhythmError??
@@ -103,6 +105,7 @@ final class WatchLog {
         case .gap(let id, let oldest): told[id, default: Told()].gaps.append(oldest)
         case .deleted(let id): told[id, default: Told()].isDeleted = true
         case .bookmark: bookmarks += 1
+        case .limited(_, let leftOut): limits.append(leftOut)
         }
     }
 }

@@ -52,6 +52,12 @@ enum ExpectedFrames {
         "diagnose": call(301, .diagnose),
         "get_connections": call(301, .getConnections),
         "get_stats": call(302, .getStats),
+        "status_at_least": call(303, .getStatus(GetStatus(workflowID: "w1", atLeastVersion: 7))),
+        "status_current": call(304, .getStatus(GetStatus(workflowID: "w1", current: true, withFollower: true))),
+        "watch_limited": call(305, .watchProgress(WatchProgress(filter: WorkflowFilter(), tellLimit: true))),
+        "list_servers": call(306, .listServers),
+        "drain_server": call(307, .drainServer(undo: false)),
+        "drain_undo": call(308, .drainServer(undo: true)),
         "cancel": ClientFrame(callID: 10, body: .cancel),
     ]
 
@@ -65,6 +71,35 @@ enum ExpectedFrames {
                         maxRequestBytes: 1 << 20, maxResponseBytes: 4 << 20, maxCalls: 128,
                         pingIntervalMilliseconds: 30_000),
                     serverID: "s-1", epoch: 3))),
+        "hello_shared": ServerFrame(
+            callID: 0,
+            body: .helloReply(
+                HelloReply(
+                    serverName: "rhythmd", serverVersion: "1.0.0", features: [Feature.sharedStore],
+                    limits: ConnectionLimits(
+                        maxRequestBytes: 1 << 20, maxResponseBytes: 4 << 20, maxCalls: 128,
+                        pingIntervalMilliseconds: 30_000),
+                    serverID: "s-1", epoch: 3, storeID: "store-1"))),
+        "watch_limited": ServerFrame(
+            callID: 305, body: .watchEvent(.limited(maxWorkflows: 10_000, leftOut: 2))),
+        "server_list": ServerFrame(
+            callID: 306,
+            body: .reply(
+                .listServers([
+                    ServerEntry(
+                        id: "s-1", isAnswering: true, addresses: ["10.0.0.1:7744"], version: "1.0.0", host: "h1",
+                        startedAt: Timestamp(microseconds: 1_700_000_000_000_000), silence: .milliseconds(400),
+                        lease: .seconds(15), followed: 12),
+                    ServerEntry(
+                        id: "s-2", silence: .seconds(9), lease: .seconds(15), isDraining: true,
+                        differences: [
+                            SettingDifference(
+                                name: "default_queue", theirs: "other", ours: "celery", isDangerous: true,
+                                consequence: "steps wait")
+                        ]),
+                ]))),
+        "drain_reply": ServerFrame(
+            callID: 307, body: .reply(.drainServer(DrainReply(isDraining: true, followedWorkflows: 3)))),
         "go_away": ServerFrame(
             callID: 0,
             body: .goAway(

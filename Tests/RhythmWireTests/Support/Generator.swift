@@ -186,7 +186,7 @@ extension Generator {
     mutating func clientFrame() -> ClientFrame { clientFrame(kind: below(Self.clientKinds)) }
     mutating func serverFrame() -> ServerFrame { serverFrame(kind: below(Self.serverKinds)) }
 
-    static let clientKinds = 19
+    static let clientKinds = 21
 
     mutating func clientFrame(kind: Int) -> ClientFrame {
         let body: ClientBody =
@@ -226,7 +226,9 @@ extension Generator {
             return .getStatus(
                 GetStatus(
                     workflowID: workflowID(), includePreviousAttempts: flip(), omitResults: flip(),
-                    waitAfterVersion: maybe { Int64($0.number()) }))
+                    waitAfterVersion: maybe { Int64($0.number()) }, atLeastVersion: maybe { $0.version() },
+                    current: flip(),
+                    withFollower: flip()))
         case 6:
             return .listWorkflows(
                 ListWorkflows(
@@ -242,7 +244,7 @@ extension Generator {
                         WatchTarget(workflowID: $0.workflowID(), afterVersion: $0.maybe { Int64($0.number()) })
                     },
                     filter: maybe { $0.filter() }, untilDone: flip(), withoutProgress: flip(),
-                    minProgressIntervalMilliseconds: u32()))
+                    minProgressIntervalMilliseconds: u32(), tellLimit: flip()))
         case 9:
             return .tailLog(
                 TailLog(
@@ -251,6 +253,8 @@ extension Generator {
         case 10: return .getConnections
         case 11: return .getStats
         case 12: return .diagnose
+        case 14: return .listServers
+        case 15: return .drainServer(undo: flip())
         case 13:
             return .adoptWorkflows(
                 AdoptionRequest(
@@ -260,7 +264,7 @@ extension Generator {
         }
     }
 
-    static let serverKinds = 26
+    static let serverKinds = 29
 
     mutating func serverFrame(kind: Int) -> ServerFrame {
         let body: ServerBody =
@@ -276,20 +280,20 @@ extension Generator {
                             frameTimeoutMilliseconds: u32(), stallTimeoutMilliseconds: u32(),
                             defaultTimeoutMilliseconds: u32(), maxPingsPerSecond: u32(),
                             maxCancelsPerSecond: u32()),
-                        serverID: text(), epoch: u64()))
+                        serverID: text(), epoch: u64(), storeID: text()))
             case 1:
                 .goAway(GoAway(reason: text(), message: text(), graceMilliseconds: u32(), lastCallID: u64()))
             case 2: .ping(u64())
             case 3: .pong(u64())
             case 4: .status(maybe { $0.error() })
-            case 5...10: .watchEvent(watchEvent(kind: kind - 5))
-            case 11:
+            case 5...11: .watchEvent(watchEvent(kind: kind - 5))
+            case 12:
                 .logData(
                     LogData(
                         taskID: TaskID(text()), offset: Int64(number()),
                         data: some(100) { UInt8(truncatingIfNeeded: $0.next()) }, endOffset: Int64(number()),
                         isComplete: flip()))
-            default: .reply(reply(kind: kind - 12))
+            default: .reply(reply(kind: kind - 13))
             }
         return ServerFrame(callID: callID(), body: body)
     }
@@ -299,6 +303,24 @@ extension Generator {
             id: u64(), peer: text(), clientName: text(), identity: text(), ageMilliseconds: u64(),
             silentMilliseconds: u64(), openCalls: u32(), watches: u32(), calls: u64(), bytesIn: u64(), bytesOut: u64(),
             waitingBytes: u64())
+    }
+
+    mutating func follower() -> Follower {
+        Follower(
+            serverID: text(), addresses: some(2) { $0.text() }, isAnswering: flip(), silence: .milliseconds(number()),
+            lease: maybe { $0.duration() }, isGone: flip())
+    }
+
+    private mutating func serverEntry() -> ServerEntry {
+        ServerEntry(
+            id: text(), isAnswering: flip(), addresses: some(2) { $0.text() }, version: text(), host: text(),
+            startedAt: maybe { $0.time() }, silence: .milliseconds(number()), lease: maybe { $0.duration() },
+            followed: number(), isDraining: flip(),
+            differences: some(2) {
+                SettingDifference(
+                    name: $0.text(), theirs: $0.text(), ours: $0.text(), isDangerous: $0.flip(),
+                    consequence: $0.text())
+            })
     }
 
     private mutating func serverStats() -> ServerStats {
@@ -318,7 +340,7 @@ extension Generator {
         case 2: return .resumeWorkflow(commandReply())
         case 3: return .cancelWorkflow(commandReply())
         case 4: return .deleteWorkflow(pick(DeleteReply.self))
-        case 5, 6: return .getStatus(GetStatusReply(workflow: workflow()))
+        case 5, 6: return .getStatus(GetStatusReply(workflow: workflow(), follower: maybe { $0.follower() }))
         case 7:
             return .listWorkflows(
                 ListReply(
@@ -337,6 +359,8 @@ extension Generator {
                     }))
         case 10: return .getConnections(some(3) { $0.connectionInfo() })
         case 11: return .getStats(serverStats())
+        case 13: return .listServers(some(3) { $0.serverEntry() })
+        case 14: return .drainServer(DrainReply(isDraining: flip(), followedWorkflows: u64()))
         case 12:
             return .adoptWorkflows(
                 AdoptionReply(
@@ -351,7 +375,8 @@ extension Generator {
                     serverVersion: text(), uptimeMilliseconds: u64(), activeWorkflows: u64(), connections: u64(),
                     calls: u64(), watches: u64(), health: pick(ServerInfo.Health.self), healthDetail: text(),
                     runners: some(3) { $0.text() }, serverID: text(), epoch: u64(),
-                    authenticationFailures: u64()))
+                    authenticationFailures: u64(), storeID: text(), isDraining: flip(),
+                    followedWorkflows: u64()))
         }
     }
 
@@ -379,7 +404,8 @@ extension Generator {
                 ProgressUpdate(workflowID: workflowID(), step: text(), taskID: taskID(), progress: progress()))
         case 3: return .gap(workflowID(), oldestVersion: version())
         case 4: return .deleted(workflowID())
-        default: return .bookmark(at: time())
+        case 5: return .bookmark(at: time())
+        default: return .limited(maxWorkflows: u32(), leftOut: u64())
         }
     }
 }

@@ -79,14 +79,20 @@ struct Call {
             case .pauseWorkflow(let pause): !pause.requestID.isEmpty
             case .resumeWorkflow(let resume): !resume.requestID.isEmpty
             case .cancelWorkflow(let cancel): !cancel.requestID.isEmpty
-            case .deleteWorkflow: false
+            // Another server is another thing to drain.
+            case .deleteWorkflow, .drainServer: false
             // A workflow is adopted once; the second time it is said that it was.
             case .adoptWorkflows: true
             case .getStatus, .listWorkflows, .resolveID, .getServerInfo, .diagnose, .getConnections, .getStats,
-                .watchProgress, .tailLog:
+                .listServers, .watchProgress, .tailLog:
                 true
             }
         }
+    }
+
+    /// It concerns the server that it was sent to, and no other can do it.
+    var isForOneServer: Bool {
+        if case .unary(.drainServer) = kind { true } else { false }
     }
 
     /// A stream that has delivered something: it goes on over lost connections for as long as it takes.
@@ -127,8 +133,9 @@ extension Request {
         switch self {
         case .startWorkflow, .pauseWorkflow, .resumeWorkflow, .cancelWorkflow, .deleteWorkflow: true
         case .adoptWorkflows(let request): !request.dryRun
+        case .drainServer: true
         case .getStatus, .listWorkflows, .resolveID, .watchProgress, .tailLog, .getServerInfo, .diagnose,
-            .getConnections, .getStats:
+            .getConnections, .getStats, .listServers:
             false
         }
     }

@@ -21,6 +21,16 @@ package enum ClientError {
         RhythmError(.unauthenticated, reason: "CERTIFICATE", "no TLS with rhythmd at \(endpoint): \(why)")
     }
 
+    static let otherStoreReason = "OTHER_STORE"
+
+    /// Servers of different stores are no servers to choose from.
+    static func otherStore(_ endpoint: String) -> RhythmError {
+        RhythmError(
+            .failedPrecondition, reason: otherStoreReason,
+            "\(endpoint) has another store than the server before it; only servers that share one can be named together"
+        )
+    }
+
     /// The connection broke before the answer came.
     static func lost(_ endpoint: String, why: String, effect: RhythmError.Effect) -> RhythmError {
         RhythmError(

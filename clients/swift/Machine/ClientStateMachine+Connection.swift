@@ -37,6 +37,8 @@ extension ClientStateMachine {
         addresses.failed(why, refusal: refusal, at: now, random: random())
         for call in calls.values.sorted(by: { $0.key < $1.key }) where call.state == .queued {
             if let error = addresses.refusal(since: call.openedAt) {
+                // All of them have another one, so that is the store now.
+                if error.reason == ClientError.otherStoreReason { store = nil }
                 end(call, error)
             } else if let patience = configuration.patience, call.openedAt + patience <= now, !call.wasSent,
                 addresses.allFailed(since: call.openedAt), let error = addresses.unreachable(effect: call.effect)
@@ -56,12 +58,41 @@ extension ClientStateMachine {
         guard reply.protocolVersion <= configuration.hello.protocolVersion, reply.protocolVersion > 0 else {
             return refused(ClientError.protocolVersion(reply.protocolVersion), at: now)
         }
+        guard isStore(of: reply) else { return refused(ClientError.otherStore(addresses.text), at: now) }
         phase = .ready
         limits = reply.limits
         farewell = nil
         addresses.welcomed()
         actions.append(.setFrameLimit(Int(reply.limits.maxResponseBytes)))
         sendQueued(at: now)
+    }
+
+    /// Whether this client may go on with the server: what it repeats, and where its watches go on, makes sense on no
+    /// other store. Of one server that has another store now it is known that somebody meant it so.
+    private mutating func isStore(of reply: HelloReply) -> Bool {
+        // Servers that do not tell stand for themselves.
+        let named = reply.storeID.isEmpty ? reply.serverID : reply.storeID
+        if let store, store != named {
+            if addresses.hasOthers, !reply.storeID.isEmpty, !storeIsGuessed { return false }
+            forgetVersions()
+        }
+        store = named
+        storeIsGuessed = reply.storeID.isEmpty
+        if !reply.features.contains(Feature.sharedStore) {
+            versions = nil
+        } else if versions == nil {
+            versions = VersionMemory()
+        }
+        return true
+    }
+
+    private mutating func forgetVersions() {
+        versions = versions == nil ? nil : VersionMemory()
+        for (key, call) in calls {
+            guard case .watch(var tracker) = call.kind else { continue }
+            tracker.forgetVersions()
+            calls[key]?.kind = .watch(tracker)
+        }
     }
 
     /// The server does not want this client: waiting would not help, another server might.

@@ -19,6 +19,7 @@ extension ClientStateMachine {
             guard let call = call(frame.callID) else { return }
             addresses.isProven = true
             if call.isStream { return end(call, ClientError.badAnswer("one reply to a stream", effect: call.effect)) }
+            if versions != nil { remember(reply, to: call) }
             remove(call)
             actions.append(.complete(call.key, .success(.reply(reply))))
         case .watchEvent(let event): take(event, callID: frame.callID, at: now)
@@ -26,6 +27,23 @@ extension ClientStateMachine {
         }
         finishDraining(at: now)
         sendQueued(at: now)
+    }
+
+    /// Keeps what a reply says of a workflow.
+    private mutating func remember(_ reply: Reply, to call: Call) {
+        guard case .unary(let request) = call.kind else { return }
+        switch (request, reply) {
+        case (_, .startWorkflow(let start)): versions?.saw(start.workflow.id, start.workflow.version)
+        case (_, .getStatus(let status)): versions?.saw(status.workflow.id, status.workflow.version)
+        case (.pauseWorkflow(let request), .pauseWorkflow(let reply)):
+            versions?.saw(request.workflowID, reply.receipt.version)
+        case (.resumeWorkflow(let request), .resumeWorkflow(let reply)):
+            versions?.saw(request.workflowID, reply.receipt.version)
+        case (.cancelWorkflow(let request), .cancelWorkflow(let reply)):
+            versions?.saw(request.workflowID, reply.receipt.version)
+        case (.deleteWorkflow(let request), .deleteWorkflow): versions?.deleted(request.workflowID)
+        default: break
+        }
     }
 
     /// The open call with this id. There may be none: it was cancelled, or its deadline is over.
@@ -58,6 +76,12 @@ extension ClientStateMachine {
         switch verdict {
         case .deliver(let update):
             calls.values[index].backoff.reset()
+            switch update {
+            case .snapshot(let snapshot): versions?.saw(snapshot.summary.id, snapshot.summary.version)
+            case .transition(let event): versions?.saw(event.workflowID, event.version)
+            case .deleted(let id): versions?.forget(id)
+            case .progress, .gap, .interrupted, .limited: break
+            }
             actions.append(.deliver(key, .watch(update)))
         case .drop: break
         case .hole:
@@ -96,6 +120,7 @@ extension ClientStateMachine {
         {
             return
         }
+        if error.reason == "VERSION_AHEAD", startsAnew(call) { return requeue(call.key) }
         if case .watch(var tracker) = call.kind, let gone = tracker.target(of: error), tracker.forget(gone) {
             calls[call.key]?.kind = .watch(tracker)
             actions.append(.deliver(call.key, .watch(.deleted(gone))))
@@ -105,11 +130,24 @@ extension ClientStateMachine {
         end(call, error)
     }
 
+    /// What this client has seen is not there any more: the store was set back, or the id is another workflow's. It asks
+    /// again without. A version that the program gave is the program's to judge.
+    private mutating func startsAnew(_ call: Call) -> Bool {
+        switch call.kind {
+        case .unary(.getStatus(let get)): return get.atLeastVersion == nil && versions?.forget(get.workflowID) == true
+        case .watch(var tracker) where tracker.hasStarted:
+            tracker.forgetVersions()
+            calls[call.key]?.kind = .watch(tracker)
+            return true
+        case .unary, .ping, .watch, .log: return false
+        }
+    }
+
     /// One server cannot do it now: perhaps another can. Each is asked once.
     ///
     /// - Returns: false if the error is the call's end.
     private mutating func ask(_ call: Call, elsewhere error: RhythmError, at now: Moment) -> Bool {
-        guard addresses.hasOthers else { return false }
+        guard addresses.hasOthers, !call.isForOneServer else { return false }
         var refusals = call.refusals
         refusals[addresses.current] = "\(addresses.text): \(error.message)"
         guard refusals.count < addresses.count else {

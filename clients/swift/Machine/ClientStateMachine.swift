@@ -104,6 +104,12 @@ package struct ClientStateMachine: Sendable {
     var pingedAt: Moment?
     /// Why the server goes away.
     var farewell: String?
+    /// Names the store of the servers, as they say.
+    var store: String?
+    /// It is the name of a server that does not tell that of its store.
+    var storeIsGuessed = false
+    /// What was seen of workflows; nil while the servers have nobody beside them who could know less.
+    var versions: VersionMemory?
     var wakeUps = WakeUps()
     var actions: [Action] = []
 
@@ -284,6 +290,7 @@ extension ClientStateMachine {
     private mutating func send(_ call: Call, at now: Moment) {
         let request: Request
         switch call.kind {
+        case .unary(.getStatus(let get)): request = .getStatus(versions?.demand(in: get) ?? get)
         case .unary(let given): request = given
         case .watch(let tracker):
             guard let next = tracker.request else { return finish(call) }

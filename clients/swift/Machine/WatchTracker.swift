@@ -45,12 +45,13 @@ package struct WatchTracker: Sendable {
         var next = original
         guard original.filter == nil else {
             next.targets = seen.filter { !$0.value.isDone }.sorted { $0.key < $1.key }.prefix(Self.resumedByName)
-                .map { WatchTarget(workflowID: $0.key, afterVersion: $0.value.version) }
+                .map { WatchTarget(workflowID: $0.key, afterVersion: gapped.contains($0.key) ? nil : $0.value.version) }
             return next
         }
         next.targets = original.targets.compactMap { target in
             guard !deleted.contains(target.workflowID) else { return nil }
-            return WatchTarget(workflowID: target.workflowID, afterVersion: seen[target.workflowID]?.version)
+            let id = target.workflowID
+            return WatchTarget(workflowID: id, afterVersion: gapped.contains(id) ? nil : seen[id]?.version)
         }
         return next.targets.isEmpty && !original.targets.isEmpty ? nil : next
     }
@@ -73,6 +74,8 @@ package struct WatchTracker: Sendable {
         case .deleted(let id):
             return forget(id) ? .deliver(.deleted(id)) : .drop
         case .bookmark: return .drop
+        case .limited(let most, let leftOut):
+            return .deliver(.limited(maxWorkflows: Int(most), leftOut: Int(clamping: leftOut)))
         }
     }
 
@@ -84,6 +87,9 @@ package struct WatchTracker: Sendable {
         guard original.filter == nil else { return known }
         return original.targets.contains { $0.workflowID == id } && deleted.insert(id).inserted
     }
+
+    /// The versions that were seen mean nothing to the server: each workflow begins again with a snapshot.
+    package mutating func forgetVersions() { gapped = Set(seen.keys) }
 
     /// The workflow that a NOT_FOUND, as the answer to ``request``, is about; nil if it cannot be told, or if it was
     /// never seen to exist.

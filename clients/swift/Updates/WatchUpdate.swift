@@ -13,6 +13,9 @@ public enum WatchUpdate: Sendable, Hashable {
     case gap(WorkflowID, oldestVersion: Int64)
     /// The workflow was deleted.
     case deleted(WorkflowID)
+    /// The filter means more workflows than a watch may follow, so many of them are left out until others are done; with
+    /// 0, that is over. A watch that is to end with its workflows waits for those too.
+    case limited(maxWorkflows: Int, leftOut: Int)
     /// The connection was lost. The watch goes on by itself, from where it was, when the server is back.
     case interrupted(RhythmError)
 }

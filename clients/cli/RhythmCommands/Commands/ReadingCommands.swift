@@ -24,12 +24,14 @@ struct StatusCommand: AsyncParsableCommand {
     func run() async throws {
         let client = try server.client()
         let id = try await client.workflow(id)
-        let workflow = try await client.status(id, previousAttempts: allAttempts, omitResults: !server.json)
+        let (workflow, follower) = try await client.statusWithFollower(
+            id, previousAttempts: allAttempts, omitResults: !server.json)
         let terminal = Terminal.standard
         if server.json {
-            terminal.line(workflow.embellished(previousTaskRuns: allAttempts).prettyText)
+            terminal.line(workflow.embellished(previousTaskRuns: allAttempts).adding(follower).prettyText)
         } else {
-            terminal.out(StatusView(workflow, now: Terminal.now(), style: terminal.style).render())
+            let view = StatusView(workflow, follower: follower, now: Terminal.now(), style: terminal.style)
+            terminal.out(view.render())
         }
         let status = ExitStatus(workflow.status)
         if status != .done { throw CommandFailure(status) }

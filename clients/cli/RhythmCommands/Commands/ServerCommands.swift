@@ -8,9 +8,10 @@ struct ServerCommand: AsyncParsableCommand {
         abstract: "Look after a server.",
         discussion: """
             EXAMPLE:
-              rhythm server connections
+              rhythm server list
+              rhythm server drain
             """,
-        subcommands: [ServerConnectionsCommand.self])
+        subcommands: [ServerListCommand.self, ServerDrainCommand.self, ServerConnectionsCommand.self])
 }
 
 struct ServerConnectionsCommand: AsyncParsableCommand {
@@ -35,5 +36,89 @@ struct ServerConnectionsCommand: AsyncParsableCommand {
             return terminal.line(JSONValue.object([.init("connections", .array(connections.map(\.json)))]).prettyText)
         }
         terminal.out(ServerViews.table(connections, style: terminal.style))
+    }
+}
+
+struct ServerListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "Show the servers that share the store.",
+        discussion: """
+            EXAMPLE:
+              rhythm server list
+              rhythm server list --json
+
+            PROVEN tells when a server last proved that it lives; what it follows is taken
+            over by others when it has not for the time of its lease. Below the table stand
+            settings in which servers differ and should not.
+            """)
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let servers = try await server.client().servers()
+        let terminal = Terminal.standard
+        if server.json {
+            return terminal.line(JSONValue.object([.init("servers", .array(servers.map(\.json)))]).prettyText)
+        }
+        terminal.out(ServerListView(servers, now: Terminal.now(), style: terminal.style).render())
+    }
+}
+
+struct ServerDrainCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "drain",
+        abstract: "Have a server hand its workflows to the others.",
+        discussion: """
+            EXAMPLE:
+              rhythm server drain --server 10.0.0.1:7744
+              rhythm server drain --server 10.0.0.1:7744 --undo
+
+            It goes on to answer, and waits until others follow what it followed; then it can
+            be stopped without anything standing still. It drains until --undo, or until it is
+            started again. For tokens with the role admin.
+            """)
+
+    @Flag(help: "Let it work again.")
+    var undo = false
+
+    @Flag(help: "Do not wait until others have taken over.")
+    var noWait = false
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let client = try server.client()
+        guard client.endpoints.count == 1 else {
+            throw CommandFailure(
+                .usage, "\(client.endpoints.count) servers are named, and one is to be drained",
+                advice: "Name it with --server.")
+        }
+        let start = ContinuousClock.now
+        var state = try await client.drain(undo: undo)
+        let terminal = Terminal.standard
+        if state.isDraining, state.followed > 0, !noWait, !server.json {
+            terminal.line("\(client.endpoint) drains; it still follows \(state.followed)")
+        }
+        while state.isDraining, state.followed > 0, !noWait {
+            guard start.duration(to: .now) < server.timeout.duration else {
+                throw CommandFailure(
+                    .other, "\(client.endpoint) still follows \(state.followed)",
+                    advice: "It goes on to drain; 'rhythm server list' shows who could take over.")
+            }
+            try await Task.sleep(for: .milliseconds(200))
+            state = try await client.drain()
+        }
+        if server.json {
+            return terminal.line(
+                JSONValue.object([
+                    .init("draining", .bool(state.isDraining)), .init("follows", .integer(state.followed)),
+                ]).prettyText)
+        }
+        guard state.isDraining else { return terminal.line("\(client.endpoint) works") }
+        terminal.line(
+            state.followed == 0
+                ? "\(client.endpoint) follows nothing any more; it can be stopped"
+                : "\(client.endpoint) drains; it still follows \(state.followed)")
     }
 }

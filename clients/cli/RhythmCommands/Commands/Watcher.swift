@@ -47,6 +47,13 @@ actor Watcher {
             isDisconnected = true
             return notice("\(error.message); trying to go on")
         }
+        if case .limited(let most, let leftOut) = update, !json {
+            return notice(
+                leftOut == 0
+                    ? "everything is shown again"
+                    : "only \(most) workflows are shown, the most that one watch may follow here; at least \(leftOut) more"
+                        + " come as others are done")
+        }
         if isDisconnected {
             isDisconnected = false
             notice(client.endpoints.count > 1 ? "it goes on with \(client.endpoint)" : "the server is back")

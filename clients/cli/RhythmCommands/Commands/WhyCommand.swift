@@ -21,13 +21,14 @@ struct WhyCommand: AsyncParsableCommand {
 
     func run() async throws {
         let client = try server.client()
-        let workflow = try await client.status(try await client.workflow(id), omitResults: true)
+        let (workflow, follower) = try await client.statusWithFollower(try await client.workflow(id), omitResults: true)
         let explanation = Explanation(workflow, now: Terminal.now())
         let terminal = Terminal.standard
         if server.json {
-            terminal.line(explanation.json(of: workflow).prettyText)
+            terminal.line(explanation.json(of: workflow).adding(follower).prettyText)
         } else {
             terminal.line(explanation.text)
+            if let trouble = follower.flatMap({ FollowerView.trouble($0) }) { terminal.line(trouble) }
             if let next = explanation.next { terminal.line("Next: \(next)") }
         }
     }

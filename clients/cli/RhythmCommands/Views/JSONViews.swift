@@ -82,6 +82,11 @@ extension WatchUpdate {
             ])
         case .deleted(let id):
             .object([.init("type", .string("deleted")), .init("id", .string(id.rawValue))])
+        case .limited(let most, let leftOut):
+            .object([
+                .init("type", .string("limited")), .init("max_workflows", .integer(most)),
+                .init("left_out", .integer(leftOut)),
+            ])
         case .interrupted(let error):
             .object([.init("type", .string("interrupted")), .init("message", .string(error.message))])
         }

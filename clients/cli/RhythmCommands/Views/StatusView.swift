@@ -6,11 +6,13 @@ package struct StatusView: Sendable {
     static let tracebackLines = 12
 
     private let workflow: Workflow
+    private let follower: Follower?
     private let now: Timestamp
     private let style: Style
 
-    package init(_ workflow: Workflow, now: Timestamp, style: Style) {
+    package init(_ workflow: Workflow, follower: Follower? = nil, now: Timestamp, style: Style) {
         self.workflow = workflow
+        self.follower = follower
         self.now = now
         self.style = style
     }
@@ -39,6 +41,8 @@ package struct StatusView: Sendable {
                 rows.append(("Started", when(started)))
             }
         }
+        // Where one server has everything to itself there is nothing to tell.
+        if let follower, follower.lease != nil { rows.append(("Followed", FollowerView.line(follower))) }
         return rows.map { "\($0.0.padded(to: 9)) \($0.1)\n" }.joined()
     }
 

@@ -46,7 +46,7 @@ package struct WatchBoard: Sendable {
             rows[id] = nil
             order.removeAll { $0 == id }
             return line
-        case .interrupted: return nil
+        case .interrupted, .limited: return nil
         }
     }
 

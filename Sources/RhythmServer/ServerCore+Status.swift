@@ -1,0 +1,156 @@
+import RhythmCore
+import RhythmEngine
+import RhythmWire
+
+/// Answers to GetStatus: from memory where that is known to be good enough, else from the store.
+///
+/// What a server knows of workflows that it follows is ahead of the store's. Only when another server has just taken a
+/// command it is behind, for as long as news take from there. Who has seen a later version, or wants to be sure, says so
+/// and costs a read.
+extension ServerCore {
+    func getStatus(_ get: GetStatus, _ call: Call) {
+        let asksStore = get.withFollower || (get.current && engine.isShared)
+        let isFromMemory = isCurrent && get.waitAfterVersion == nil && !asksStore
+        if isFromMemory {
+            if let answer = statusAnswers.answer(to: get, within: call.scope) {
+                call.connection.reply(call, answer)
+                return
+            }
+            if let workflow = active(get.workflowID, within: call.scope), workflow.version >= get.atLeastVersion ?? 0 {
+                let reply = GetStatusReply(workflow: workflow.shown(for: get))
+                if let answer = statusAnswers.keep(reply, to: get, limit: configuration.maxResponseBytes) {
+                    call.connection.reply(call, answer)
+                } else {
+                    call.connection.reply(call, .getStatus(reply))
+                }
+                return
+            }
+        }
+        if let after = get.waitAfterVersion {
+            waitForStatus(get, after: after, call)
+        } else if asksStore || get.atLeastVersion != nil {
+            readStatus(get, call, wait: Self.firstWait)
+        } else {
+            find(get.workflowID, within: call.scope) { result in
+                switch result {
+                case .success(let workflow):
+                    call.connection.reply(call, .getStatus(.init(workflow: workflow.shown(for: get))))
+                case .failure(let error): call.connection.fail(call, error)
+                }
+            }
+        }
+    }
+
+    /// A long poll: looked at again when the workflow changes, and a last time when its time is over.
+    private func waitForStatus(_ get: GetStatus, after: Int64, _ call: Call) {
+        // It waits before it looks, so that no change falls in between.
+        hub.waitForChange(of: get.workflowID, call: call) { [unowned self] in getStatus(get, call) }
+        call.isOpenEnded = true
+        call.whenOverdue = { [unowned self, unowned call] in
+            var now = get
+            now.waitAfterVersion = nil
+            getStatus(now, call)
+        }
+        find(get.workflowID, within: call.scope) { result in
+            switch result {
+            case .success(let workflow):
+                if workflow.version <= after { return }
+                call.connection.reply(call, .getStatus(.init(workflow: workflow.shown(for: get))))
+            case .failure(let error): call.connection.fail(call, error)
+            }
+        }
+    }
+
+    /// The first wait for a version that the store does not have yet; each further one is twice as long.
+    static var firstWait: Duration { .milliseconds(30) }
+    /// The last one: about a second in all.
+    static var lastWait: Duration { .milliseconds(480) }
+
+    private func readStatus(_ get: GetStatus, _ call: Call, wait: Duration) {
+        readFollowed(get.workflowID, withFollower: get.withFollower, within: call.scope) { [unowned self] result in
+            guard !call.isEnded else { return }
+            switch result {
+            case .failure(let error): call.connection.fail(call, error)
+            case .success(let (workflow, follower)):
+                let wanted = get.atLeastVersion ?? 0
+                if workflow.version >= wanted {
+                    let reply = GetStatusReply(workflow: workflow.shown(for: get), follower: follower)
+                    return call.connection.reply(call, .getStatus(reply))
+                }
+                // Nobody else could store it meanwhile.
+                guard engine.isShared, wait <= Self.lastWait else {
+                    return call.connection.fail(call, workflow.hasNot(wanted, "at_least_version"))
+                }
+                timers.schedule(after: wait) { [unowned self] in
+                    guard !call.isEnded else { return }
+                    onBehalf(of: call) { readStatus(get, call, wait: wait * 2) }
+                }
+            }
+        }
+    }
+
+    /// The latest there is of a workflow, from memory if that is as new as the store's; `then` runs on the lane.
+    func readFollowed(
+        _ id: WorkflowID, withFollower: Bool, within scope: AppScope,
+        then: @escaping (Result<(Workflow, Follower?), RhythmError>) -> Void
+    ) {
+        guard engine.isShared else {
+            let alone = withFollower && engine.active(id) != nil ? follower : nil
+            return find(id, within: scope) { then($0.map { ($0, alone) }) }
+        }
+        if let stale { return then(.failure(stale)) }
+        let (reader, directory) = (engine.reader, withFollower ? engine.directory : nil)
+        read { () throws(StoreError) in
+            .followed(try reader.load(id), try directory?.follower(of: id))
+        } then: { [unowned self] result in
+            switch result {
+            case .followed(let stored?, let follower) where scope.contains(stored.appID):
+                let known = active(id, within: scope)
+                if let known, known.version < stored.version {
+                    // News that are still on their way.
+                    engine.take(
+                        Publication(foreign: [.init(id: id, version: stored.version)], progress: [], deleted: []))
+                }
+                let latest = known.flatMap { $0.version >= stored.version ? $0 : nil } ?? stored
+                var named = follower
+                if named?.serverID == configuration.serverID { named?.isAnswering = true }
+                then(.success((latest, named)))
+            case .failed(let error): then(.failure(error))
+            default:
+                then(
+                    .failure(
+                        RhythmError(
+                            .notFound, reason: "NO_SUCH_WORKFLOW", "there is no workflow '\(id)'",
+                            field: "workflow_id")))
+            }
+        }
+    }
+
+    /// This server, for a store that it has to itself.
+    private var follower: Follower {
+        Follower(serverID: configuration.serverID, addresses: addresses, isAnswering: true)
+    }
+}
+
+extension Workflow {
+    /// What somebody is told who has seen a version that this workflow never had, as far as the store knows.
+    func hasNot(_ version: Int64, _ field: String) -> RhythmError {
+        RhythmError(
+            .outOfRange, reason: "VERSION_AHEAD",
+            "workflow \(id) has version \(self.version); \(version) is not one that it had", field: field)
+    }
+
+    /// The record without what a GetStatus did not ask for.
+    fileprivate func shown(for get: GetStatus) -> Workflow {
+        if get.includePreviousAttempts && !get.omitResults { return self }
+        var copy = self
+        for index in copy.steps.indices {
+            if !get.includePreviousAttempts, copy.steps[index].attempts.count > 1 {
+                copy.steps[index].attempts = copy.steps[index].attempts.suffix(1)
+            }
+            guard get.omitResults else { continue }
+            for attempt in copy.steps[index].attempts.indices { copy.steps[index].attempts[attempt].result = nil }
+        }
+        return copy
+    }
+}
