@@ -21,6 +21,9 @@ public struct TaskNames: Sendable, Hashable, ExpressibleByArrayLiteral {
         if pattern.hasSuffix("*") { beginnings.append(String(pattern.dropLast())) } else { whole.insert(pattern) }
     }
 
+    /// As they can be written, in order.
+    public var patterns: [String] { (whole + beginnings.map { $0 + "*" }).sorted() }
+
     /// There are none.
     public var isEmpty: Bool { whole.isEmpty && beginnings.isEmpty }
 

@@ -13,8 +13,32 @@ extension EngineService {
         // The store may have to be asked, and whoever calls must not wait for that.
         DispatchQueue.global(qos: .utility).async { [self] in
             let examined = (reader as? any ExaminableReader)?.examine() ?? []
-            let own = [storeFinding] + clockFindings + examined
+            let own = [storeFinding] + clockFindings + serverFindings + examined
             runner.examine(needs) { answer(Finding.inOrder(own + $0)) }
+        }
+    }
+
+    /// Other servers of the store that are late, or have settings that they should not have beside this one's.
+    private var serverFindings: [Finding] {
+        guard let directory, let servers = try? directory.servers() else { return [] }
+        return servers.filter { $0.id != directory.ownID }.flatMap { server in
+            let name = "server \(server.id)" + (server.addresses.first.map { " at \($0)" } ?? "")
+            var findings = server.differences.map { difference in
+                Finding(
+                    difference.isDangerous ? .error : .warning, "settings_differ", name,
+                    "its \(difference.name) is '\(difference.theirs)', here it is '\(difference.ours)'",
+                    consequence: difference.consequence, remedy: "give all servers of the store the same setting")
+            }
+            if server.isGone, server.followed > 0 {
+                findings.append(
+                    Finding(
+                        .warning, "server_gone", name,
+                        "nothing was heard of it for \(server.silence.components.seconds) s, and it follows"
+                            + " \(server.followed) workflows",
+                        consequence: "they stand still until another server takes them over",
+                        remedy: "see whether a server that takes on work can reach the database"))
+            }
+            return findings
         }
     }
 

@@ -143,7 +143,9 @@ final class Watch: OutgoingStream {
         guard !call.isEnded else { return }
         if request.filter != nil {
             // Those that are done make room for others.
-            if leftOut > 0, cursors.values.contains(where: \.isDone) { server.hub.lookLater(for: self) }
+            if leftOut > 0, !lookIsScheduled, cursors.values.contains(where: \.isDone) {
+                server.hub.lookLater(for: self)
+            }
             guard looking == .done, leftOut == 0 else { return }
         }
         guard request.untilDone, cursors.values.allSatisfy(\.isDone) else { return }

@@ -7,6 +7,9 @@ extension MongoStore {
     package var renewalInterval: Duration { leases.duration / 3 }
     package var isShared: Bool { mode == .shared }
     package var link: (any StoreLink)? { leases }
+    package var directory: (any ServerDirectory)? {
+        isShared ? MongoDirectory(leases: leases, reader: everybodysReader) : nil
+    }
     package func renewLease() throws(StoreError) { try leases.renew() }
 
     package var takesWork: Bool {

@@ -39,7 +39,7 @@ package final class MongoStore: SharedStore {
     let eventsKept: Int
     let mongoReader: MongoReader
     /// With the patience for long lists, which this server's lane does not have.
-    private let everybodysReader: MongoReader
+    let everybodysReader: MongoReader
     let afterwork: Afterwork
     /// The most bytes of a document, less a little for what the server adds.
     let documentLimit: Int
@@ -62,6 +62,8 @@ package final class MongoStore: SharedStore {
     ///   - documentLimit: The most bytes of a document; nil for what the database says.
     ///   - incarnation: This life of the server.
     ///   - readers: For ``reader``; nil for the same pool.
+    ///   - properties: What the other servers are told of this one.
+    ///   - allowsOtherSettings: Whether it may have settings that do harm beside those of a server that lives.
     ///
     /// A database of the form before is converted first (``Conversion``), which may take minutes.
     /// - Throws: ``StoreError``: `inUse`, `tooNew`, `tooOld`, `permission` for missing rights, `unavailable`.
@@ -69,7 +71,8 @@ package final class MongoStore: SharedStore {
         pool: MongoPool, serverID: String, mode: Mode = .exclusive, leaseDuration: Duration = .seconds(15),
         eventsKept: Int = MongoStore.eventsKeptByDefault, results: MongoPool? = nil, projects: Bool = true,
         collections: MongoCollections = MongoCollections(), documentLimit: Int? = nil,
-        incarnation: ServerIncarnation = ServerIncarnation(), readers: MongoPool? = nil
+        incarnation: ServerIncarnation = ServerIncarnation(), readers: MongoPool? = nil,
+        properties: ServerProperties = ServerProperties(), allowsOtherSettings: Bool = false
     ) throws(StoreError) {
         precondition(eventsKept > 0 && leaseDuration > .zero, "\(eventsKept) events, a lease of \(leaseDuration)")
         self.pool = pool
@@ -89,8 +92,10 @@ package final class MongoStore: SharedStore {
         let offered = try translating(pool.description) { () throws(MongoError) in try pool.hello() }
         self.documentLimit = (documentLimit ?? offered.maximumDocumentSize) - Self.documentReserve
         try leases.checkSchema(mayBeConverted: true)
+        leases.publish(properties.document)
         try leases.begin()
         do throws(StoreError) {
+            if mode == .shared, !allowsOtherSettings { try leases.refuseDangerousSettings() }
             try Conversion(pool: pool, collections: collections, leases: leases).run()
             storeID = try leases.checkSchema()
             try collections.prepare(pool)

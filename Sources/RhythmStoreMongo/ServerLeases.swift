@@ -14,9 +14,9 @@ package final class ServerLeases: StoreLink {
     package let duration: Duration
     /// This life of this server.
     package let incarnation: ServerIncarnation
-    private let pool: MongoPool
-    private let collection: String
-    private let serverID: String
+    let pool: MongoPool
+    let collection: String
+    let serverID: String
     private let isShared: Bool
     private let state = Mutex(State())
 
@@ -33,7 +33,7 @@ package final class ServerLeases: StoreLink {
     }
 
     /// The document with the form of what is stored; no server is named so.
-    private static let schemaID = ":schema"
+    static let schemaID = ":schema"
 
     init(
         pool: MongoPool, collection: String, serverID: String, duration: Duration, isShared: Bool,
@@ -270,7 +270,7 @@ package final class ServerLeases: StoreLink {
     }
 
     /// The database's clock.
-    private func now() throws(StoreError) -> Int64 {
+    func now() throws(StoreError) -> Int64 {
         let sample = try SteadyClock.Sample.taken { () throws(StoreError) in
             try translating(pool.description) { () throws(MongoError) in
                 let said = try pool.command(["isMaster": 1], on: "admin")["localTime"]?.dateMilliseconds

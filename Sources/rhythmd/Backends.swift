@@ -15,6 +15,10 @@ struct Backends {
     let settings: BackendSettings
     let serverID: String
     let incarnation: ServerIncarnation
+    /// What the other servers are told of this one, beside its settings.
+    var properties = ServerProperties()
+    /// Whether it may have settings that do harm beside those of others.
+    var allowsOtherSettings = false
 
     /// Opens the store, whose lock or lease keeps a second server away. Blocks, a lease's length at most.
     ///
@@ -33,8 +37,21 @@ struct Backends {
             return try MongoStore(
                 pool: pool, serverID: serverID, mode: settings.celery == nil ? .exclusive : .shared,
                 leaseDuration: settings.lease, results: results, projects: settings.projects,
-                incarnation: incarnation, readers: try Self.pool(address, "store") { $0.socketTimeout = .seconds(15) })
+                incarnation: incarnation, readers: try Self.pool(address, "store") { $0.socketTimeout = .seconds(15) },
+                properties: try told(), allowsOtherSettings: allowsOtherSettings)
         }
+    }
+
+    /// With the settings that all servers of the store should have in common.
+    private func told() throws -> ServerProperties {
+        var told = properties
+        guard let celery = settings.celery else { return told }
+        var values = celery.shared
+        values["results"] = try Self.pool(celery.results, "results").description
+        values["lease"] = "\(settings.lease)"
+        values["projection"] = settings.projects ? "on" : "off"
+        told.settings = SharedSettings(values)
+        return told
     }
 
     /// - Parameter local: settings for steps that are processes on this machine.
@@ -87,6 +104,15 @@ struct Backends {
 }
 
 extension BackendSettings.Celery {
+    /// What all servers should have in common, for people; addresses are told by what is made of them.
+    fileprivate var shared: [String: String] {
+        [
+            "default_queue": defaultQueue, "bare_tasks": bareTasks.patterns.joined(separator: ", "),
+            "library_tasks": libraryTasks.sorted().joined(separator: ", "),
+            "worker_lost_after": "\(workerLostAfter)", "worker_leaving": "\(workerLeaving)",
+        ]
+    }
+
     /// What the runner is told.
     func configuration(serverID: String) -> CeleryConfiguration {
         var configuration = CeleryConfiguration(broker: broker, results: results, serverID: serverID)

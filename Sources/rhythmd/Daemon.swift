@@ -35,8 +35,9 @@ struct Daemon {
         let signals = TerminationSignals()
 
         let serverID = try data.serverID()
-        let backends = Backends(
+        var backends = Backends(
             settings: settings.backends, serverID: serverID, incarnation: ServerIncarnation(home: data.identity))
+        backends.allowsOtherSettings = settings.operation.allowsDifferentSettings
         var configuration = serverConfiguration(serverID)
         configuration.runners = [backends.runnerName]
         configuration.security = security
@@ -44,6 +45,9 @@ struct Daemon {
         // First of all, what may fail because somebody else is there. Who cannot be reached must not take on work.
         let server = Server(configuration: configuration, logger: Logger(label: "rhythm.server"))
         let endpoints = try await server.listen()
+        backends.properties = ServerProperties(
+            addresses: endpoints.map(\.description), version: Self.version, host: configuration.host,
+            startedAt: Timestamp(microseconds: Int64(clamping: configuration.epoch)))
         do {
             try await serve(server, on: endpoints, backends, data, (filesRead, reloads), signals, logger)
         } catch {
@@ -78,6 +82,13 @@ struct Daemon {
         }
         let reloading = Task { await reload(security.files, server, on: security.reloads, logger) }
         defer { reloading.cancel() }
+        let comparing = engine.directory.map { directory in
+            Task {
+                await SettingsWatch(directory: directory, serverID: backends.serverID, logger: logger).run(
+                    every: .seconds(15))
+            }
+        }
+        defer { comparing?.cancel() }
         logger.notice(
             "rhythmd \(Self.version) is ready",
             metadata: [
@@ -113,6 +124,7 @@ struct Daemon {
         configuration.endpoints = settings.listen
         configuration.version = Self.version
         configuration.serverID = serverID
+        configuration.host = ProcessInfo.processInfo.hostName
         configuration.epoch = UInt64(Date().timeIntervalSince1970 * 1_000_000)
         configuration.maxConnectionAge = settings.operation.maxConnectionAge
         configuration.maxWatchAge = settings.operation.maxWatchAge

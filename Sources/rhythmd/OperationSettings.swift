@@ -14,6 +14,8 @@ struct OperationSettings: Equatable {
     var startTimeout: Duration?
     /// Whether reads are answered from memory while the store is away and others may have changed it.
     var allowsStaleReads = false
+    /// Whether it may start beside a server whose settings and its own do harm together.
+    var allowsDifferentSettings = false
 }
 
 extension PartialSettings {
@@ -45,6 +47,11 @@ extension PartialSettings {
         case nil, "refuse": break
         case "allow": operation.allowsStaleReads = true
         case let other?: throw SettingsError("stale_reads: '\(other)' is neither refuse nor allow")
+        }
+        switch differentSettings {
+        case nil, "refuse": break
+        case "allow": operation.allowsDifferentSettings = true
+        case let other?: throw SettingsError("different_settings: '\(other)' is neither refuse nor allow")
         }
         if let startTimeoutSeconds, startTimeoutSeconds != 0 {
             operation.startTimeout = try Self.seconds(startTimeoutSeconds, "start_timeout")

@@ -25,6 +25,7 @@ extension PartialSettings {
             try Self.seconds(text, source: "RHYTHM_MAX_WATCH_AGE")
         }
         staleReads = value("RHYTHM_STALE_READS")
+        differentSettings = value("RHYTHM_DIFFERENT_SETTINGS")
         startTimeoutSeconds = try value("RHYTHM_START_TIMEOUT").map { text throws(SettingsError) in
             try Self.seconds(text, source: "RHYTHM_START_TIMEOUT")
         }

@@ -6,7 +6,8 @@ extension PartialSettings {
     /// `allow_uids` (a list of numbers), `log_level`, `drain_grace`, `task_grace` (seconds), `supervisor`, `store`,
     /// `broker`, `results`, `default_queue`, `worker_lost_after`, `worker_leaving`, `lease` (seconds), `projection`
     /// (on or off), `task_events` (auto, always or never), `library_tasks`, `bare_tasks` (lists), `log_format`, `metrics`, `max_connection_age`,
-    /// `max_watch_age`, `start_timeout` (seconds), `stale_reads` and `limits` (a map from name to number).
+    /// `max_watch_age`, `start_timeout` (seconds), `stale_reads`, `different_settings` and
+    /// `limits` (a map from name to number).
     /// Other keys are errors, so that a misspelt one is not silently without effect.
     init(yaml: String, path: String) throws(SettingsError) {
         let node: Node?
@@ -55,6 +56,7 @@ extension PartialSettings {
             case "max_connection_age": maxConnectionAgeSeconds = try Self.seconds(value, place)
             case "max_watch_age": maxWatchAgeSeconds = try Self.seconds(value, place)
             case "stale_reads": staleReads = try Self.text(value, place)
+            case "different_settings": differentSettings = try Self.text(value, place)
             case "start_timeout": startTimeoutSeconds = try Self.seconds(value, place)
             case "limits": limits = try Self.amounts(value, place)
             case "library_tasks": libraryTasks = try Self.list(value, place)
@@ -65,7 +67,8 @@ extension PartialSettings {
                         + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
                         + " supervisor, store, broker, results, default_queue, worker_lost_after,"
                         + " worker_leaving, task_events, lease, projection, library_tasks, bare_tasks, log_format,"
-                        + " metrics, max_connection_age, max_watch_age, start_timeout, stale_reads and limits")
+                        + " metrics, max_connection_age, max_watch_age, start_timeout, stale_reads,"
+                        + " different_settings and limits")
             }
         }
     }

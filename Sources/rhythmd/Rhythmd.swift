@@ -209,6 +209,13 @@ struct Rhythmd: AsyncParsableCommand {
 
     @Option(
         name: .long,
+        help: ArgumentHelp(
+            "Where another server of the store lives whose settings and this one's do harm together: refuse to start"
+                + " (default), or allow it.", valueName: "refuse|allow"))
+    var differentSettings: String?
+
+    @Option(
+        name: .long,
         help: ArgumentHelp("Give open calls this long when the server stops. Default 5.", valueName: "seconds"))
     var drainGrace: Double?
 
@@ -283,7 +290,7 @@ struct Rhythmd: AsyncParsableCommand {
             leaseSeconds: lease, projection: projection,
             logFormat: logFormat, metrics: metrics, maxConnectionAgeSeconds: maxConnectionAge,
             maxWatchAgeSeconds: maxWatchAge, startTimeoutSeconds: startTimeout,
-            staleReads: staleReads,
+            staleReads: staleReads, differentSettings: differentSettings,
             limits: limit.isEmpty ? nil : try LimitSettings.values(limit, source: "--limit"))
         return try flags.over(PartialSettings(environment: environment)).over(file)
             .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }

@@ -70,6 +70,7 @@ struct PartialSettings: Equatable {
     var maxWatchAgeSeconds: Double?
     var startTimeoutSeconds: Double?
     var staleReads: String?
+    var differentSettings: String?
     var limits: [String: Double]?
 
     /// What `self` says, and where it says nothing, what `other` says.
@@ -93,7 +94,8 @@ struct PartialSettings: Equatable {
             maxConnectionAgeSeconds: maxConnectionAgeSeconds ?? other.maxConnectionAgeSeconds,
             maxWatchAgeSeconds: maxWatchAgeSeconds ?? other.maxWatchAgeSeconds,
             startTimeoutSeconds: startTimeoutSeconds ?? other.startTimeoutSeconds,
-            staleReads: staleReads ?? other.staleReads, limits: limits ?? other.limits)
+            staleReads: staleReads ?? other.staleReads,
+            differentSettings: differentSettings ?? other.differentSettings, limits: limits ?? other.limits)
     }
 
     /// Fills in the defaults and checks everything.

@@ -227,7 +227,10 @@ extension ServerTests {
                 try await log.until("there is no more room") { $0.told.count == 3 && (!tells || $0.limits == [5]) }
                 // One that starts now has no place either.
                 ids.append(try await peer.start(Rig.gated(id: "late")).id)
-                for id in ids { rig.gates.succeed(id, "one") }
+                for id in ids {
+                    rig.gates.succeed(id, "one")
+                    try await log.untilStatus(id, .success)
+                }
                 try await log.untilEnd()
                 #expect(log.end == .some(nil))
                 let unfinished = try await peer.list(ListQuery(filter: WorkflowFilter(statuses: [.pending, .started])))

@@ -68,6 +68,7 @@ import Testing
             max_watch_age: 1800
             start_timeout: 60
             stale_reads: allow
+            different_settings: allow
             limits: {max_calls: 64, ping_interval: 2.5}
             """
         let settings = try resolve(PartialSettings(yaml: yaml, path: "f.yaml"))
@@ -92,7 +93,7 @@ import Testing
                     operation: OperationSettings(
                         logFormat: .json, metrics: .tcp(host: "127.0.0.1", port: 9464),
                         maxConnectionAge: .seconds(3600), maxWatchAge: .seconds(1800), startTimeout: .seconds(60),
-                        allowsStaleReads: true),
+                        allowsStaleReads: true, allowsDifferentSettings: true),
                     limits: limits))
     }
 
@@ -112,6 +113,7 @@ import Testing
             (PartialSettings(maxWatchAgeSeconds: -1), "max_watch_age"),
             (PartialSettings(startTimeoutSeconds: -1), "start_timeout"),
             (PartialSettings(staleReads: "perhaps"), "stale_reads"),
+            (PartialSettings(differentSettings: "no"), "different_settings"),
         ])
     func operations(_ partial: PartialSettings, _ setting: String) {
         let error = #expect(throws: SettingsError.self) { _ = try resolve(partial) }
@@ -170,6 +172,7 @@ import Testing
             "RHYTHM_TLS_KEY": "/k/k", "RHYTHM_TLS_CLIENT_CA": "/k/ca", "RHYTHM_ALLOW_UIDS": "0,1000",
             "RHYTHM_LOG_FORMAT": "json", "RHYTHM_METRICS": "127.0.0.1:1", "RHYTHM_MAX_CONNECTION_AGE": "60",
             "RHYTHM_MAX_WATCH_AGE": "30", "RHYTHM_START_TIMEOUT": "20", "RHYTHM_STALE_READS": "refuse",
+            "RHYTHM_DIFFERENT_SETTINGS": "refuse",
             "RHYTHM_WORKER_LEAVING": "600",
             "RHYTHM_TASK_EVENTS": "always",
             "RHYTHM_LIBRARY_TASKS": "old", "RHYTHM_BARE_TASKS": "a,b.*",
@@ -182,7 +185,8 @@ import Testing
                     tlsClientCA: "/k/ca", allowUIDs: [0, 1000], drainGraceSeconds: 2, taskGraceSeconds: 3,
                     workerLeavingSeconds: 600, taskEvents: "always", libraryTasks: ["old"], bareTasks: ["a", "b.*"],
                     logFormat: "json", metrics: "127.0.0.1:1",
-                    maxConnectionAgeSeconds: 60, maxWatchAgeSeconds: 30, startTimeoutSeconds: 20, staleReads: "refuse"))
+                    maxConnectionAgeSeconds: 60, maxWatchAgeSeconds: 30, startTimeoutSeconds: 20, staleReads: "refuse",
+                    differentSettings: "refuse"))
     }
 
     @Test(

@@ -23,11 +23,12 @@ struct InfoCommand: AsyncParsableCommand {
             ("Server", "\(client.endpoint), version \(info.version.printable)"),
             ("Health", health),
             ("Up for", Phrases.duration(info.uptime)),
-            ("Active", "\(info.activeWorkflows) workflows"),
+            ("Active", "\(info.activeWorkflows) workflows" + (info.isDraining ? ", leaves them to others" : "")),
             ("Clients", "\(info.connections) connections, \(info.calls) calls, \(info.watches) watches"),
             ("Runners", info.runners.isEmpty ? "none" : info.runners.joined(separator: ", ").printable),
             ("Refused", "\(info.authenticationFailures) attempts with wrong credentials"),
-            ("Store", "\(info.serverID.printable), start \(info.epoch)"),
+            ("Id", "\(info.serverID.printable), start \(info.epoch)"),
+            ("Store", info.storeID.isEmpty ? "does not tell its name" : info.storeID.printable),
         ]
         for row in rows { terminal.line("\(row.0.padded(to: 8)) \(row.1)") }
         if !info.isServing { throw CommandFailure(.other) }
@@ -48,7 +49,8 @@ struct InfoCommand: AsyncParsableCommand {
             .init("connections", .integer(info.connections)), .init("calls", .integer(info.calls)),
             .init("watches", .integer(info.watches)),
             .init("runners", .array(info.runners.map { .string($0) })),
-            .init("server_id", .string(info.serverID)), .init("epoch", .integer(info.epoch)),
+            .init("server_id", .string(info.serverID)), .init("store_id", .string(info.storeID)),
+            .init("draining", .bool(info.isDraining)), .init("epoch", .integer(info.epoch)),
             .init("authentication_failures", .integer(info.authenticationFailures)),
         ])
     }
