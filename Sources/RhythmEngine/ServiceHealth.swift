@@ -65,14 +65,7 @@ extension EngineService {
     public var memory: MemoryState {
         guard isShared else { return .current }
         let trouble = storeTrouble
-        var isLate = false
-        if let link, let silence = silence(of: link) {
-            // Whatever keeps it from its proof most likely keeps it from reading, too, and others know better by now.
-            if silence >= link.proofLasts, trouble?.code != .replaced {
-                return .adrift("this server's lease ran out \((silence - link.proofLasts).wholeSeconds) s ago")
-            }
-            isLate = silence >= link.proofLasts / 2
-        }
+        let isLate = link.flatMap { link in silence(of: link).map { $0 >= link.proofLasts / 2 } } ?? false
         guard isLate || peersTrouble != nil || trouble?.code == .replaced else { return .current }
         if let trouble, trouble.code == .unavailable { return .adrift(trouble.message) }
         return .behind

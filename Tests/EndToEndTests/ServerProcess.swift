@@ -132,17 +132,24 @@ extension RhythmClient {
         _ condition: (Workflow) -> Bool
     ) async throws -> Workflow {
         let deadline = ContinuousClock.now + .seconds(seconds)
-        var workflow = try await status(id, previousAttempts: true)
-        while !condition(workflow) {
-            guard ContinuousClock.now < deadline else {
-                Issue.record("after \(seconds) s: \(workflow)", sourceLocation: sourceLocation)
-                throw NotAsWanted()
+        var version: Int64?
+        while true {
+            do {
+                // Progress is no transition, so nothing but asking again tells of it.
+                let workflow = try await status(
+                    id, previousAttempts: true, waitAfterVersion: version,
+                    timeout: version == nil ? nil : .milliseconds(200))
+                if condition(workflow) { return workflow }
+                version = workflow.version
+                guard ContinuousClock.now < deadline else {
+                    Issue.record("after \(seconds) s: \(workflow)", sourceLocation: sourceLocation)
+                    throw NotAsWanted()
+                }
+            } catch let error as RhythmError where error.code == .unavailable && .now < deadline {
+                // Whoever is cut off from the store, or has just come back to it, tells nothing of workflows.
+                try await Task.sleep(for: .milliseconds(50))
             }
-            // Progress is no transition, so nothing but asking again tells of it.
-            workflow = try await status(
-                id, previousAttempts: true, waitAfterVersion: workflow.version, timeout: .milliseconds(200))
         }
-        return workflow
     }
 
     /// The ids of all workflows that there are, page by page.
