@@ -53,6 +53,6 @@ extension Workflow {
 extension Attempt {
     /// One that is known to run, or to have ended by itself, has begun, even if nobody said when.
     fileprivate var begunAt: Timestamp? {
-        startedAt ?? (status == .pending || status == .revoked ? nil : dispatchedAt)
+        startedAt ?? (status == .pending || status == .revoked ? nil : dispatchedAt ?? createdAt)
     }
 }
