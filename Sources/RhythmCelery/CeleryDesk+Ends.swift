@@ -51,7 +51,7 @@ extension CeleryDesk {
     /// Nothing speaks against the end that its document tells.
     func accept(_ id: TaskID) {
         guard let entry = entries[id], !entry.isEnded, let document = entry.document,
-            let end = document.end(now: .wallClock)
+            let end = document.end(now: .wallClock, isLast: entry.dispatch?.following.isEmpty ?? false)
         else { return }
         if let task = entry.dispatch?.task {
             if entry.ending?.wentOn == true { note(goesOn: task, id) }

@@ -5,9 +5,11 @@ extension ResultDocument {
     private static let excerptLength = 200
 
     /// The end that the document tells; nil for one that tells none (``tellsEnd``).
-    func end(now: Timestamp) -> Observation? {
+    ///
+    /// - Parameter isLast: no step follows, so nobody needs a result that cannot be read.
+    func end(now: Timestamp, isLast: Bool = false) -> Observation? {
         switch status {
-        case .success: success(at: endedAt ?? now)
+        case .success: success(at: endedAt ?? now, isLast: isLast)
         case .failure: .failed(failure, at: endedAt ?? now)
         case .revoked where isTasksOwnRevoke: .revoked(detail: ownRevokeDetail, at: endedAt ?? now)
         case .waiting, .started, .retry, .revoked: nil
@@ -52,8 +54,9 @@ extension ResultDocument {
         FailureText(self).message.map { "its worker says: \($0)" } ?? "its worker says that it was revoked"
     }
 
-    private func success(at: Timestamp) -> Observation {
+    private func success(at: Timestamp, isLast: Bool) -> Observation {
         if let unreadable {
+            if isLast { return .succeeded(result: nil, at: at) }
             return .failed(wrong("its result cannot be read: \(unreadable)"), at: at)
         }
         guard let text = resultText else { return .succeeded(result: nil, at: at) }
@@ -62,6 +65,7 @@ extension ResultDocument {
             // A task that returns nothing hands its own argument on, whoever runs it.
             return .succeeded(result: json == .null ? nil : json, at: at)
         } catch {
+            if isLast { return .succeeded(result: .string(text), at: at) }
             return .failed(wrong("its result is \(error): \(text.prefix(Self.excerptLength))"), at: at)
         }
     }

@@ -117,11 +117,14 @@ extension Workflow {
         let result = result ?? passedOn(by: position)
         if !isHandOff(result, from: position) {
             self[position].result = result
-            let wanted = "a task must return a JSON array whose first element is the next step's argument"
+            let next = steps[position.step + 1].spec.name
+            let wanted =
+                "step '\(next)' follows, and its argument is the first element of the JSON array that a task returns"
             fail(
                 position,
                 Failure(
-                    type: "ResultFormat", message: "\(wanted); it returned \(result.excerpt)", isRetriable: false),
+                    type: "ResultFormat", message: "\(wanted); this one returned \(result.excerpt)",
+                    isRetriable: false),
                 at: at, in: &transition)
             return
         }
@@ -135,11 +138,10 @@ extension Workflow {
         self[position].args.firstElement.map { .array(of: [$0]) } ?? .emptyArray
     }
 
-    /// Whether the next step can go on with this result.
+    /// Whether the next step can go on with this result. After the last step nobody has to.
     private func isHandOff(_ result: JSON, from position: AttemptPosition) -> Bool {
-        guard result.isArray else { return false }
-        let isLast = position.step == steps.count - 1
-        return isLast || result.firstElement != nil || self[position].args.firstElement == nil
+        if position.step == steps.count - 1 { return true }
+        return result.isArray && (result.firstElement != nil || self[position].args.firstElement == nil)
     }
 
     /// The step has succeeded: goes on, unless something holds the workflow.

@@ -66,6 +66,17 @@ import Testing
         #expect(try success(.null) == .succeeded(result: nil, at: now))
     }
 
+    /// After the last step nobody needs the result: what cannot be read is no failure.
+    @Test func theLastResultNeedNotBeReadable() throws {
+        for (result, kept) in [
+            (.binary(subtype: 0, bytes: [0x80, 0x04, 0x2E]), nil), (7, nil), ("plain text", .string("plain text")),
+            ("[1]", .array(of: [JSON(.integer(1))])), ("null", nil),
+        ] as [(BSONValue, JSON?)] {
+            let found = try document(["status": "SUCCESS", "result": result])
+            #expect(found.end(now: now, isLast: true) == .succeeded(result: kept, at: now), "\(result)")
+        }
+    }
+
     @Test func readsLargeResults() throws {
         let text = "[\"" + String(repeating: "x", count: 16 << 20) + "\"]"
         guard case .succeeded(let result?, _) = try success(.string(text)) else {

@@ -204,8 +204,31 @@ import Testing
         try rig.succeed(result)
         #expect(rig.status == .failure)
         #expect(rig.current?.failure?.type == "ResultFormat")
+        #expect(rig.current?.failure?.message.contains("step 'b' follows") == true)
+        #expect(rig.current?.failure?.message.contains(result) == true)
         #expect(rig.current?.result?.text == result)
         #expect(rig.dispatched.isEmpty)
+    }
+
+    /// Nothing follows, so nothing has to be handed over; what it returned is kept.
+    @Test(arguments: ["{\"archived\":3}", "7", "null", "\"done\"", "[]", "false"])
+    func lastStepMayReturnAnything(result: String) throws {
+        var rig = try Rig(steps: 2)
+        try rig.succeed()
+        rig.start()
+        try rig.succeed(result)
+        #expect(rig.status == .success && rig.workflow.isSettled)
+        #expect(rig.current?.result?.text == result && rig.current?.failure == nil)
+        #expect(rig.history.last?.kind == .succeeded)
+    }
+
+    /// The same when the success comes after the attempt was told to stop.
+    @Test func lateSuccessOfTheLastStepMayBeAnything() throws {
+        var rig = try Rig(steps: 1)
+        rig.start()
+        rig.pause()
+        try rig.succeed("{\"a\":1}")
+        #expect(rig.status == .success && rig.workflow.steps[0].current?.result?.text == "{\"a\":1}")
     }
 
     @Test func lastStepMayReturnNothing() throws {
