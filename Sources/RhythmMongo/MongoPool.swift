@@ -24,12 +24,19 @@ package final class MongoPool: Sendable, CustomStringConvertible {
     package init(
         uri address: String, defaultDatabase: String = "rhythm", options: MongoOptions = MongoOptions()
     ) throws(MongoError) {
+        let parsed: MongoAddress
+        do throws(MongoAddress.Malformed) {
+            parsed = try MongoAddress(parsing: address)
+            try parsed.checkFiles()
+        } catch {
+            throw MongoError(.invalidAddress, error.description)
+        }
         var secrets = Secrets(address: address)
         KnownSecrets.add(secrets)
         MongoLibrary.begin()
         var error = bson_error_t()
-        guard let uri = mongoc_uri_new_with_error(address, &error) else {
-            throw Self.invalidAddress(error, secrets)
+        guard let uri = mongoc_uri_new_with_error(parsed.driverText, &error) else {
+            throw Self.refusal(MongoError(error, isWrite: false, secrets: secrets).message, of: parsed)
         }
         let address = DriverAddress(uri)
         secrets.insert(mongoc_uri_get_password(uri).map { String(cString: $0) })
@@ -42,9 +49,8 @@ package final class MongoPool: Sendable, CustomStringConvertible {
         }
         self.address = address
         self.secrets = secrets
-        let named = mongoc_uri_get_database(uri).map { String(cString: $0) } ?? ""
-        database = named.isEmpty ? defaultDatabase : named
-        description = secrets.removed(from: "mongodb://\(Self.hosts(of: uri))/\(database)")
+        database = parsed.database ?? defaultDatabase
+        description = parsed.described(database: database)
     }
 
     /// Whether a server that may write answers a fresh connection within some seconds. Blocks for a little longer than
@@ -68,25 +74,18 @@ package final class MongoPool: Sendable, CustomStringConvertible {
     /// So long after connections were given up, the next ones are not.
     private static let renewalPause = Duration.seconds(1)
 
+    /// The driver quotes the values of options, which may be anything; their names say enough.
+    private static func refusal(_ message: String, of address: MongoAddress) -> MongoError {
+        let said = message.lowercased()
+        let named = address.options.keys.filter { said.contains($0) }.sorted()
+        let what = named.isEmpty ? "the options" : named.joined(separator: ", ")
+        return MongoError(.invalidAddress, "the MongoDB driver does not take \(what) of the address as they are")
+    }
+
     private static func invalidAddress(_ error: bson_error_t, _ secrets: Secrets) -> MongoError {
         var invalid = MongoError(error, isWrite: false, secrets: secrets)
         invalid.kind = .invalidAddress
         return invalid
-    }
-
-    private static func hosts(of uri: OpaquePointer) -> String {
-        var names: [String] = []
-        var host = mongoc_uri_get_hosts(uri)
-        while let current = host {
-            // SAFETY: the driver ends the text with NUL inside the array; the list lives as long as the address.
-            names.append(
-                withUnsafeBytes(of: current.pointee.host_and_port) {
-                    String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-                })
-            host = UnsafePointer(current.pointee.next)
-        }
-        if names.isEmpty, let service = mongoc_uri_get_srv_hostname(uri) { names = [String(cString: service)] }
-        return names.joined(separator: ",")
     }
 }
 
