@@ -22,6 +22,7 @@ extension CeleryDesk {
     private func take(_ dispatch: Dispatch, isRepeated: Bool) {
         let id = dispatch.taskID
         if entries[id] != nil { return want(id, of: dispatch.workflowID) }
+        let dispatch = configuration.asInjected(dispatch)
         var entry = CeleryEntry(
             workflowID: dispatch.workflowID, dispatch: dispatch, queue: dispatch.queue ?? configuration.defaultQueue,
             phase: isRepeated ? .sent : .unsent(due: now), now: now, serial: nextSerial(),

@@ -29,8 +29,10 @@ extension CeleryDesk {
         }
         switch kind {
         case .plain: publish(id, dispatch, kwargs: dispatch.injectedKwargs)
-        case .library where configuration.bareTasks.contains(dispatch.task):
-            publish(id, dispatch, kwargs: PrivateDocument.bareKwargs(of: dispatch))
+        case .library where configuration.bareTasks.contains(dispatch.task) || !dispatch.inject.suitsDocument:
+            let kwargs = PrivateDocument.bareKwargs(of: dispatch)
+            guard PrivateDocument.namesNoWorkflow(kwargs) else { return holdBack(id, dispatch) }
+            publish(id, dispatch, kwargs: kwargs)
         case .library:
             let stored = entry.isDocumentStored ? entry.privateDocument : nil
             if let document = stored ?? spares.take(for: dispatch, now: now) {
@@ -50,8 +52,26 @@ extension CeleryDesk {
     /// An attempt with those of the steps after it that need private documents, too.
     func preparation(of dispatch: Dispatch) -> Dispatch {
         var dispatch = dispatch
-        dispatch.following.removeAll { needsNoDocument($0.task) }
+        dispatch.following.removeAll {
+            needsNoDocument($0.task) || !$0.inject.suitsDocument || configuration.uninjectedTasks.contains($0.task)
+        }
         return dispatch
+    }
+
+    /// Own arguments that are named `workflow_id` and `step` must not reach a task of the library's: it would take the
+    /// workflow so named, maybe one of ours, for its own, and change it.
+    private func holdBack(_ id: TaskID, _ dispatch: Dispatch) {
+        let what = "arguments of its own that are named workflow_id and step"
+        guard configuration.libraryTasks.contains(dispatch.task) || kinds[dispatch.task] == .library else {
+            return hinder(
+                id, "it has \(what), and no worker has said yet that \(dispatch.task) is not based on WorkflowTask")
+        }
+        let failure = Failure(
+            type: "MessageRefused",
+            message: "\(dispatch.task) is based on WorkflowTask and would act on the workflow that \(what) stand for;"
+                + " nothing was sent",
+            isRetriable: false)
+        end(id, .failed(failure, at: .wallClock))
     }
 
     /// Attempts of a task get no private document, as far as is known.

@@ -1,6 +1,21 @@
 import RhythmCore
 import RhythmMongo
 
+extension Injection {
+    /// A task of the library's that is given this acts on a workflow, so it needs a document.
+    var suitsDocument: Bool { isSuperset(of: [.workflowID, .step]) }
+}
+
+extension CeleryConfiguration {
+    /// An attempt as its task wants it.
+    func asInjected(_ dispatch: Dispatch) -> Dispatch {
+        guard uninjectedTasks.contains(dispatch.task) else { return dispatch }
+        var dispatch = dispatch
+        dispatch.inject = []
+        return dispatch
+    }
+}
+
 /// A document in `workflow_meta` that belongs to one attempt: what a task based on the library's `WorkflowTask` may load
 /// and rewrite without harm. It has one step, so nothing comes after it.
 ///
@@ -62,6 +77,11 @@ enum PrivateDocument {
         let kwargs = dispatch.injectedKwargs
         guard dispatch.inject.contains(.step), case .object(let members) = kwargs.value else { return kwargs }
         return JSON(.object(members.filter { $0.name != "step" }))
+    }
+
+    /// Keyword arguments with which the library's class does nothing: it needs both names.
+    static func namesNoWorkflow(_ kwargs: JSON) -> Bool {
+        kwargs.value["workflow_id"] == nil || kwargs.value["step"] == nil
     }
 
     /// The keyword arguments of an attempt that was given a document.

@@ -33,7 +33,8 @@ struct AttemptSpec {
         ])
         // Arguments go through as the text they came in.
         let members = head.compactText.dropLast()
-        return Array("\(members),\"args\":\(dispatch.args.text),\"kwargs\":\(dispatch.injectedKwargs.text)}\n".utf8)
+        let kwargs = configuration.isUninjected(dispatch.task) ? dispatch.kwargs : dispatch.injectedKwargs
+        return Array("\(members),\"args\":\(dispatch.args.text),\"kwargs\":\(kwargs.text)}\n".utf8)
     }
 
     private var environment: [(name: String, value: String)] {

@@ -20,6 +20,8 @@ public struct LocalRunnerConfiguration: Sendable {
     public var logSegmentBytes = 16 << 20
     /// Bytes of one result line; a longer one fails the attempt.
     public var resultBytes = 1 << 20
+    /// Whether a task is given no `workflow_id`, `step` and `app_id` among its keyword arguments, whatever its step says.
+    public var isUninjected: @Sendable (_ task: String) -> Bool = { _ in false }
     /// What reports name as the worker; nil for the name of this machine.
     public var worker: String?
     /// Variables that every task gets beside `RHYTHM_*` and the base environment (PATH, HOME, LANG, TZ, USER).

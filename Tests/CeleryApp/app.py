@@ -271,6 +271,12 @@ def as_object(self, value=None, **kwargs):
     return {"a": 1}
 
 
+def modest(self, value):
+    """Takes nothing but its argument."""
+    mark(self)
+    return [value]
+
+
 def leave(self, value=None, **kwargs):
     mark(self)
     raise SystemExit(3)
@@ -321,7 +327,7 @@ PLAIN = {
     "echo": echo, "pass": nothing, "forward": forward, "add": add, "fail": fail, "hold": hold, "stubborn": stubborn,
     "immune": immune, "count": count, "clock": clock, "slow": slow, "sleep": sleep, "retry_twice": retry_twice, "suicide": suicide,
     "huge": huge, "special": special, "ignore": ignore, "unserializable": unserializable, "object": as_object,
-    "leave": leave, "nothing": nothing, "brief": brief, "reluctant": reluctant, "flaky": flaky,
+    "leave": leave, "modest": modest, "nothing": nothing, "brief": brief, "reluctant": reluctant, "flaky": flaky,
     "announce": announce, "limited": forward,
 }
 

@@ -20,6 +20,25 @@ import Testing
         #expect(failed.next == "rhythm resume 36b598c1")
     }
 
+    /// Python's words for a task that does not take what every task is given.
+    @Test(arguments: [
+        ("TypeError", "copy() got an unexpected keyword argument 'workflow_id'", true),
+        ("TypeError", "Tasks.copy() got an unexpected keyword argument 'step'. Did you mean 'stop'?", true),
+        ("TypeError", "copy() got multiple values for argument 'app_id'", true),
+        ("TypeError", "copy() got an unexpected keyword argument 'batch'", false),
+        ("ValueError", "unexpected keyword argument 'step'", false),
+    ])
+    func whatATaskDoesNotTake(_ type: String, _ message: String, _ isNamed: Bool) throws {
+        var workflow = try CLISamples.failed()
+        let step = workflow.pendingIndex
+        let last = workflow.steps[step].attempts.count - 1
+        workflow.steps[step].attempts[last].failure = Failure(type: type, message: message)
+        let status = StatusView(workflow, now: CLISamples.now, style: .plain).render()
+        for text in [explain(workflow).text, status] {
+            #expect(text.contains("--no-inject") == isNamed && text.contains("inject: none") == isNamed, "\(text)")
+        }
+    }
+
     @Test func whatIsHeld() throws {
         var workflow = try CLISamples.paused()
         #expect(explain(workflow).reason == .stopping)

@@ -88,8 +88,11 @@ package struct Explanation: Sendable, Hashable {
         case .failure:
             let failure = attempt.failure.map { "\($0.type): \($0.message)".printable } ?? "it does not say why"
             let worker = attempt.worker.map { " on \($0.printable)" } ?? ""
+            let task = workflow.pendingStep?.spec.task ?? ""
+            let advice = attempt.failure.flatMap { Phrases.advice(on: $0, task: task) }.map { ". " + $0 } ?? ""
             self.init(
-                .failed, "\(name) failed (attempt \(attempt.number)\(worker)): \(failure)", next: "rhythm resume \(id)")
+                .failed, "\(name) failed (attempt \(attempt.number)\(worker)): \(failure)\(advice)",
+                next: "rhythm resume \(id)")
         case .revoked:
             self.init(
                 .revoked,

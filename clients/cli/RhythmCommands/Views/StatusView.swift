@@ -113,6 +113,7 @@ package struct StatusView: Sendable {
         let lines = failure.traceback.split(whereSeparator: \.isNewline)
         if lines.count > Self.tracebackLines { text += "  | ...\n" }
         for line in lines.suffix(Self.tracebackLines) { text += "  | \(String(line).printable)\n" }
+        if let advice = Phrases.advice(on: failure, task: step.spec.task) { text += "\(advice)\n" }
         return text
     }
 
