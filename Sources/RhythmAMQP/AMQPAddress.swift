@@ -49,11 +49,20 @@ package struct AMQPAddress: Sendable, Hashable {
 }
 
 extension AMQPAddress: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-    /// Without the password.
+    /// Host, port and virtual host: no user, no password, no option.
     package var description: String {
         let place = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-        let path = virtualHost == "/" ? "/" : "/\(virtualHost)"
-        return "\(tls == nil ? "amqp" : "amqps")://\(user)@\(place)\(path)"
+        let path = virtualHost == "/" ? "" : Self.shown(virtualHost)
+        return "\(tls == nil ? "amqp" : "amqps")://\(place)/\(path)"
+    }
+
+    /// Blanks and control characters in the spelling of an address.
+    private static func shown(_ text: String) -> String {
+        text.unicodeScalars.map { scalar in
+            let isPlain = scalar.value > 0x20 && scalar.value != 0x7F && scalar != "%"
+            let digits = String(scalar.value, radix: 16, uppercase: true)
+            return isPlain ? String(scalar) : "%" + (digits.count < 2 ? "0" : "") + digits
+        }.joined()
     }
 
     package var debugDescription: String { description }

@@ -19,12 +19,20 @@ package final class AMQPInspector: Sendable {
 
     /// Connects in the background.
     package init(
-        _ address: AMQPAddress, settings: AMQPSettings = AMQPSettings(),
+        _ brokers: AMQPBrokers, settings: AMQPSettings = AMQPSettings(),
         onState: @escaping @Sendable (AMQPConnectionState) -> Void = { _ in }
     ) {
         patience = settings.patience
-        thread = ConnectionThread(address, settings, onState: onState)
+        thread = ConnectionThread(brokers, settings, onState: onState)
         thread.start { [mailbox] in InspectorRole(mailbox) }
+    }
+
+    /// The same with a single broker.
+    package convenience init(
+        _ address: AMQPAddress, settings: AMQPSettings = AMQPSettings(),
+        onState: @escaping @Sendable (AMQPConnectionState) -> Void = { _ in }
+    ) {
+        self.init(AMQPBrokers(address), settings: settings, onState: onState)
     }
 
     deinit { thread.stop() }

@@ -15,13 +15,21 @@ package final class AMQPPublisher: Sendable {
     /// - Parameter onState: called on the publisher's thread. It and the completions must return soon: while they run
     ///   nothing is sent, heartbeats included.
     package init(
-        _ address: AMQPAddress, settings: AMQPSettings = AMQPSettings(),
+        _ brokers: AMQPBrokers, settings: AMQPSettings = AMQPSettings(),
         onState: @escaping @Sendable (AMQPConnectionState) -> Void = { _ in }
     ) {
         patience = settings.patience
-        thread = ConnectionThread(address, settings, onState: onState)
+        thread = ConnectionThread(brokers, settings, onState: onState)
         let window = settings.window
         thread.start { [mailbox] in PublisherRole(mailbox, window: window) }
+    }
+
+    /// The same with a single broker.
+    package convenience init(
+        _ address: AMQPAddress, settings: AMQPSettings = AMQPSettings(),
+        onState: @escaping @Sendable (AMQPConnectionState) -> Void = { _ in }
+    ) {
+        self.init(AMQPBrokers(address), settings: settings, onState: onState)
     }
 
     deinit { thread.stop() }

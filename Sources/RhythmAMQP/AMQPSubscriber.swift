@@ -16,13 +16,25 @@ package final class AMQPSubscriber: Sendable {
     ///   - onDelivery: a message. Both are called on the subscriber's thread and must return soon: while they run no
     ///     heartbeats go out.
     package init(
+        _ brokers: AMQPBrokers, declarations: [AMQPDeclaration], consume: [AMQPConsumption],
+        settings: AMQPSettings = AMQPSettings(),
+        onState: @escaping @Sendable (AMQPConnectionState) -> Void = { _ in },
+        onDelivery: @escaping @Sendable (AMQPDelivery) -> Void
+    ) {
+        thread = ConnectionThread(brokers, settings, onState: onState)
+        thread.start { [mailbox] in SubscriberRole(declarations, consume, mailbox, onDelivery) }
+    }
+
+    /// The same with a single broker.
+    package convenience init(
         _ address: AMQPAddress, declarations: [AMQPDeclaration], consume: [AMQPConsumption],
         settings: AMQPSettings = AMQPSettings(),
         onState: @escaping @Sendable (AMQPConnectionState) -> Void = { _ in },
         onDelivery: @escaping @Sendable (AMQPDelivery) -> Void
     ) {
-        thread = ConnectionThread(address, settings, onState: onState)
-        thread.start { [mailbox] in SubscriberRole(declarations, consume, mailbox, onDelivery) }
+        self.init(
+            AMQPBrokers(address), declarations: declarations, consume: consume, settings: settings, onState: onState,
+            onDelivery: onDelivery)
     }
 
     deinit { thread.stop() }

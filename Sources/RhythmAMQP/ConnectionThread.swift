@@ -9,7 +9,7 @@ import Synchronization
 /// The C library's connections belong to one thread and block it, which no shared pool of threads bears. Callers leave
 /// what they want where the role finds it and call ``wake()``. State reports come on the thread.
 final class ConnectionThread: Sendable {
-    private let address: AMQPAddress
+    private let brokers: AMQPBrokers
     private let settings: AMQPSettings
     private let onState: @Sendable (AMQPConnectionState) -> Void
     private let bell = WakeUp()
@@ -22,9 +22,9 @@ final class ConnectionThread: Sendable {
     private static let drainLimit: Duration = .seconds(1)
 
     init(
-        _ address: AMQPAddress, _ settings: AMQPSettings, onState: @escaping @Sendable (AMQPConnectionState) -> Void
+        _ brokers: AMQPBrokers, _ settings: AMQPSettings, onState: @escaping @Sendable (AMQPConnectionState) -> Void
     ) {
-        self.address = address
+        self.brokers = brokers
         self.settings = settings
         self.onState = onState
     }
@@ -70,30 +70,39 @@ extension ConnectionThread {
     private func run(_ role: any ConnectionRole) {
         var backoff = Backoff(first: settings.firstRetry, last: settings.lastRetry)
         var generator = SystemRandomNumberGenerator()
+        var turn = BrokerTurn(of: brokers.addresses.count, at: brokers.start)
         var again = false
         while !isStopping {
-            report(.connecting)
+            let address = brokers.addresses[turn.index]
+            report(.connecting, of: address)
+            var wasReady = false
             do throws(AMQPFailure) {
-                try live(role) {
+                try live(address, role) {
                     backoff.succeeded()
-                    report(.ready(again: again))
+                    brokers.found(turn.index)
+                    wasReady = true
+                    report(.ready(again: again), of: address)
                     again = true
                 }
             } catch {
                 guard !isStopping else { break }
                 role.lost(error)
-                let pause = backoff.next(using: &generator)
-                report(.down(reason: error.description, retryIn: pause))
+                let isRoundOver = wasReady ? turn.begin(at: brokers.start) : turn.next()
+                // The others of the list are tried at once; only when none was there, there is a pause.
+                let pause = isRoundOver ? backoff.next(using: &generator) : .zero
+                report(.down(reason: error.description, retryIn: pause), of: address)
                 wait(pause, role)
             }
         }
         role.lost(AMQPFailure(.connection, "the connection was closed on our side"))
         role.closed()
-        report(.closed)
+        report(.closed, of: brokers.addresses[turn.index])
     }
 
     /// The life of one connection. Returns when we are to end.
-    private func live(_ role: any ConnectionRole, ready: () -> Void) throws(AMQPFailure) {
+    private func live(
+        _ address: AMQPAddress, _ role: any ConnectionRole, ready: () -> Void
+    ) throws(AMQPFailure) {
         let session = try Session(address, settings, interrupter)
         try role.opened(session)
         ready()
@@ -122,8 +131,8 @@ extension ConnectionThread {
         for _ in 0..<256 {
             guard let incoming = try session.next() else { return }
             switch incoming {
-            case .blocked(let reason): report(.blocked(reason: reason))
-            case .unblocked: report(.ready(again: true))
+            case .blocked(let reason): report(.blocked(reason: reason), of: session.address)
+            case .unblocked: report(.ready(again: true), of: session.address)
             default: break
             }
             try role.received(incoming, session)
@@ -139,7 +148,7 @@ extension ConnectionThread {
         }
     }
 
-    private func report(_ state: AMQPConnectionState) {
+    private func report(_ state: AMQPConnectionState, of address: AMQPAddress) {
         switch state {
         case .connecting: settings.logger.debug("connecting to \(address)")
         case .ready: settings.logger.info("connected to \(address)")
@@ -148,6 +157,37 @@ extension ConnectionThread {
         case .closed: settings.logger.debug("closed the connection to \(address)")
         }
         onState(state)
+    }
+}
+
+/// Whose turn it is, of the brokers of a list.
+struct BrokerTurn {
+    private let count: Int
+    private(set) var index: Int
+    /// How many were tried in vain since one was found.
+    private var failures = 0
+
+    init(of count: Int, at index: Int) {
+        self.count = count
+        self.index = index
+    }
+
+    /// One that was there is lost: it is tried again first, or the one that another connection has found meanwhile.
+    ///
+    /// - Returns: true: a pause comes first.
+    mutating func begin(at index: Int) -> Bool {
+        self.index = index
+        failures = 0
+        return true
+    }
+
+    /// One was tried in vain.
+    ///
+    /// - Returns: whether all of them were.
+    mutating func next() -> Bool {
+        failures += 1
+        index = (index + 1) % count
+        return failures.isMultiple(of: count)
     }
 }
 

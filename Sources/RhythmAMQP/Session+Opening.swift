@@ -26,15 +26,19 @@ extension Session {
         amqp_ssl_socket_set_verify_peer(socket, tls.verifies ? 1 : 0)
         amqp_ssl_socket_set_verify_hostname(socket, tls.verifies ? 1 : 0)
         if tls.verifies {
-            let authorities = tls.authorities ?? Self.systemAuthorities
-            guard amqp_ssl_socket_set_cacert(socket, authorities) == AMQP_STATUS_OK.rawValue else {
+            guard
+                amqp_ssl_socket_set_cacert(socket, tls.authorities ?? Self.systemAuthorities)
+                    == AMQP_STATUS_OK.rawValue
+            else {
+                let what = tls.authorities == nil ? "in \(Self.systemAuthorities)" : "that cacertfile names"
                 throw AMQPFailure(
-                    .connection, "cannot read the authorities in \(authorities): name a PEM file with cacertfile=")
+                    .connection, "cannot read the authorities \(what): name a PEM file with cacertfile=")
             }
         }
         if let certificate = tls.certificate, let key = tls.key {
             guard amqp_ssl_socket_set_key(socket, certificate, key) == AMQP_STATUS_OK.rawValue else {
-                throw AMQPFailure(.connection, "cannot use the certificate \(certificate) with the key \(key)")
+                throw AMQPFailure(
+                    .connection, "cannot use the certificate that certfile names with the key that keyfile names")
             }
         }
         return socket

@@ -21,7 +21,7 @@ package final class PeerExchange: Sendable {
     ///   - serverID: names this server.
     ///   - incarnation: tells this server's own messages from those of others, should they go by its id.
     package init(
-        _ address: AMQPAddress, group: String, serverID: String, incarnation: String,
+        _ brokers: AMQPBrokers, group: String, serverID: String, incarnation: String,
         engine: EngineService,
         logger: Logger = Logger(label: "rhythm.peers")
     ) {
@@ -32,11 +32,11 @@ package final class PeerExchange: Sendable {
         var settings = AMQPSettings(logger: logger)
         // Old news is no news: whoever is back reads the store.
         settings.patience = .seconds(1)
-        publisher = AMQPPublisher(address, settings: settings)
+        publisher = AMQPPublisher(brokers, settings: settings)
         // Its own, also of two that go by one id: else each would get half of the news.
         let queue = "\(exchange).\(serverID).\(incarnation.prefix(8))"
         subscriber = AMQPSubscriber(
-            address,
+            brokers,
             declarations: [
                 .exchange(exchange, .fanout),
                 .queue(
@@ -59,6 +59,16 @@ package final class PeerExchange: Sendable {
                 engine?.take(news.publication)
             })
         engine.observe { [weak self] publication in self?.tell(publication) }
+    }
+
+    /// The same with a single broker.
+    package convenience init(
+        _ address: AMQPAddress, group: String, serverID: String, incarnation: String, engine: EngineService,
+        logger: Logger = Logger(label: "rhythm.peers")
+    ) {
+        self.init(
+            AMQPBrokers(address), group: group, serverID: serverID, incarnation: incarnation, engine: engine,
+            logger: logger)
     }
 
     private func tell(_ publication: Publication) {

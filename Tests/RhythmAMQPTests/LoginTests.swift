@@ -79,7 +79,7 @@ struct LoginTests {
         let system = try await failure(address("")).reason
         #expect(system.contains("cacertfile"))
         let missing = try await failure(address("?cacertfile=/no/such/file")).reason
-        #expect(missing.contains("/no/such/file"))
+        #expect(missing.contains("cacertfile names"))
         var elsewhere = try address("?cacertfile=\(certificates.server.authorities)")
         elsewhere.host = "127.0.0.1"
         let name = try await failure(elsewhere).reason
