@@ -2,7 +2,8 @@
 ///
 /// The names have Celery's defaults; an application that changes one of them in its own settings says so here too.
 public struct CeleryConfiguration: Sendable {
-    /// The broker, as in Celery's `broker_url`: `amqp://user:password@host:5672/vhost`, or `amqps://`.
+    /// The broker, as in Celery's `broker_url`: `amqp://user:password@host:5672/vhost`, or `amqps://`; several, tried in
+    /// turn, are separated by `;`.
     public var broker: String
     /// The result backend, as in Celery's `result_backend`: `mongodb://host:27017/database`.
     public var results: String
@@ -10,6 +11,8 @@ public struct CeleryConfiguration: Sendable {
     public var resultsDatabase = "celery"
     /// The collection of the result documents (`taskmeta_collection`).
     public var resultsCollection = "celery_taskmeta"
+    /// If all workers that know tasks of ours name another collection, it is that one.
+    public var learnsResultsCollection = true
     /// Names this server among those that share the broker; stays the same over restarts.
     public var serverID: String
     /// The queue of steps that name none (`task_default_queue`).
@@ -18,6 +21,8 @@ public struct CeleryConfiguration: Sendable {
     public var controlExchange = "celery"
     /// `event_exchange`.
     public var eventExchange = "celeryev"
+    /// If all workers that know tasks of ours name another exchange, it is that one.
+    public var learnsEventExchange = true
     /// Workers store the arguments with the result (`result_extended`), so those must be storable.
     public var workersStoreArguments = true
     /// Tasks that are known to be based on the original library's `WorkflowTask`, whatever the workers say.
@@ -25,6 +30,8 @@ public struct CeleryConfiguration: Sendable {
     /// Those of the library's tasks that are sent without `step`, and so need no private document. Whoever names one
     /// vouches that no process of a worker has run it as a step of the library's, or with a document.
     public var bareTasks: TaskNames = []
+    /// Tasks that are given no `workflow_id`, `step` and `app_id`, whatever their steps say: they take no such arguments.
+    public var uninjectedTasks: TaskNames = []
     /// Tasks that are known not to be; for workers that answer no remote control.
     public var plainTasks: Set<String> = []
     /// Workers, by their node names, whose silence says nothing: they never have one of our tasks, whatever they answer.

@@ -104,7 +104,7 @@ extension CeleryDesk {
                 isNew: !roster.hasAnswered(name) && !isMute(name), isRead: writers.contains(name))
         }
         return Diagnosis.Evidence(
-            configuration: configuration, broker: links.brokerName, links: linkStates, isListening: isListening,
+            configuration: learnedConfiguration, broker: links.brokerName, links: linkStates, isListening: isListening,
             now: now, workers: workers, queues: examination.queues, results: results.description,
             resultsDatabase: results.database, database: examination.database)
     }

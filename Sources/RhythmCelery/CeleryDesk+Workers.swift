@@ -14,6 +14,8 @@ extension CeleryDesk {
         case kinds
         /// The queues that it takes from.
         case queues
+        /// Its settings.
+        case settings
         /// Who is there.
         case roll
         /// Whether it sends task events from now on.
@@ -37,7 +39,7 @@ extension CeleryDesk {
     /// Between two questions to a worker about its tasks.
     private static let kindsPause: Duration = .seconds(5)
     /// Tickets that nobody answers any more are dropped by then.
-    private static let questionsMax = 256
+    private static let questionsMax = 1024
 
     /// Asks with a ticket, so that the answers come back.
     func ask(_ request: ControlRequest, _ question: Question) {
@@ -57,6 +59,7 @@ extension CeleryDesk {
         askForEvents(of: wanted)
         ask(.registered, .kinds)
         ask(.queues, .queues)
+        judgePlaces()
     }
 
     /// Asks for task events.
@@ -131,6 +134,7 @@ extension CeleryDesk {
             kinds.forget(node)
             takers.forget(node)
             writers.remove(node)
+            places.forget(node)
             kindsAsked[node] = nil
             roster.tellsOfTasks(node, false)
             welcome(node)
@@ -179,7 +183,7 @@ extension CeleryDesk {
             case .work: roster.worked(node, at: now)
             case .answer: roster.answered(node, at: now)
             }
-        if isNew { welcome(node) } else if !kinds.knows(node) { askKinds(node) }
+        if isNew { welcome(node) } else if !kinds.knows(node) || !places.knows(node) { askKinds(node) }
     }
 
     /// A worker is there that was not before: what waited for one may go on.
@@ -196,6 +200,7 @@ extension CeleryDesk {
         kindsAsked[node] = now
         ask(ControlRequest.registered.to([node]), .kinds)
         ask(ControlRequest.queues.to([node]), .queues)
+        if !places.knows(node) { ask(ControlRequest.settings.to([node]), .settings) }
     }
 
     /// A worker is starting, or has a new connection: it is told what it must not run, before it takes tasks.
@@ -223,6 +228,7 @@ extension CeleryDesk {
             if !unsent.isEmpty { sendAnew() }
         case .ends(let rounds): take(rounds, reply)
         case .audit(let tasks): take(tasks, reply)
+        case .settings: learn(settings: reply.value, of: reply.node)
         case .inspection(let part, let number): take(part, number: number, from: reply.node, reply.value)
         case .queues:
             takers.learn(reply.value, of: reply.node)

@@ -48,6 +48,8 @@ actor CeleryDesk {
     var kinds: TaskKinds
     var takers = QueueTakers()
     var kindsAsked: [String: Duration] = [:]
+    /// Where they store results and send events.
+    var places: WorkerPlaces
     /// When workers have greeted the others last.
     var greeted: [String: Duration] = [:]
     /// Since when both what workers say and what they answer has been heard without a gap; nil while it is not.
@@ -120,6 +122,7 @@ actor CeleryDesk {
             patience: .init(quiet: times.workerQuiet, dead: times.workerLost, leaving: times.workerLeaving))
         telling = TellingRule(configuration.taskEvents)
         kinds = TaskKinds()
+        places = WorkerPlaces(configuration)
     }
 
     // MARK: Visits

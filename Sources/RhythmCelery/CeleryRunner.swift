@@ -3,7 +3,7 @@ import RhythmAMQP
 public import RhythmCore
 public import RhythmEngine
 import RhythmLane
-import RhythmMongo
+package import RhythmMongo
 
 /// Has real, unmodified Celery workers run the attempts: RabbitMQ carries the messages, and the truth about an attempt is
 /// its document in the workers' MongoDB result backend.
@@ -19,13 +19,22 @@ public final class CeleryRunner: TaskRunner, AttemptInspector {
     /// Checks the addresses. Nothing connects before ``start(outstanding:report:)``.
     ///
     /// - Throws: ``CeleryRunnerError`` if an address is none.
-    public init(
+    public convenience init(
         _ configuration: CeleryConfiguration, logger: Logger = Logger(label: "rhythm.celery")
     ) throws(CeleryRunnerError) {
-        let broker: AMQPAddress
+        try self.init(
+            configuration, resultsCollection: MongoCollectionName(configuration.resultsCollection), logger: logger)
+    }
+
+    /// The same for a program that reads the results, too: the collection's name changes when the workers name another.
+    package init(
+        _ configuration: CeleryConfiguration, resultsCollection: MongoCollectionName,
+        logger: Logger = Logger(label: "rhythm.celery")
+    ) throws(CeleryRunnerError) {
+        let brokers: AMQPBrokers
         let pool: MongoPool
         do throws(AMQPAddress.Malformed) {
-            broker = try AMQPAddress(parsing: configuration.broker)
+            brokers = try AMQPBrokers(parsing: configuration.broker)
         } catch {
             throw CeleryRunnerError("the broker's address: \(error)")
         }
@@ -41,8 +50,8 @@ public final class CeleryRunner: TaskRunner, AttemptInspector {
         }
         let lane = Lane(label: "rhythm.celery")
         inbox = DeskInbox(lane: lane)
-        results = ResultBackend(pool, configuration, inbox: inbox)
-        links = Links(broker, configuration, inbox: inbox, logger: logger)
+        results = ResultBackend(pool, configuration, collection: resultsCollection, inbox: inbox)
+        links = Links(brokers, configuration, inbox: inbox, logger: logger)
         let desk = CeleryDesk(
             configuration, lane: lane, links: links,
             results: results, logger: logger)

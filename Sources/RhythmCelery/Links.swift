@@ -1,3 +1,4 @@
+import Dispatch
 import Logging
 import RhythmAMQP
 import RhythmCore
@@ -17,7 +18,7 @@ final class Links: Sendable {
     private struct Open {
         let tasks: AMQPPublisher
         let control: AMQPPublisher
-        let events: AMQPSubscriber?
+        var events: AMQPSubscriber?
         let mailbox: AMQPSubscriber
         let inspector: AMQPInspector
     }
@@ -30,12 +31,13 @@ final class Links: Sendable {
 
     private static let patience: Duration = .seconds(2)
 
-    private let address: AMQPAddress
+    private let brokers: AMQPBrokers
     private let configuration: CeleryConfiguration
     private let inbox: DeskInbox
     private let settings: AMQPSettings
     private let replyKey = RandomUUID.make()
     private let open = Mutex<Open?>(nil)
+    private let eventExchange: Mutex<String>
     /// Asks from now on before attempts are sent.
     func ask(_ mayBegin: @escaping @Sendable () -> Bool) { self.mayBegin.withLock { $0 = mayBegin } }
 
@@ -51,11 +53,12 @@ final class Links: Sendable {
         .tasks: "the broker is not connected yet", .control: "the broker is not connected yet",
     ])
 
-    init(_ address: AMQPAddress, _ configuration: CeleryConfiguration, inbox: DeskInbox, logger: Logger) {
-        self.address = address
+    init(_ brokers: AMQPBrokers, _ configuration: CeleryConfiguration, inbox: DeskInbox, logger: Logger) {
+        self.brokers = brokers
         self.configuration = configuration
         self.inbox = inbox
         settings = AMQPSettings(logger: logger)
+        eventExchange = Mutex(configuration.eventExchange)
     }
 
     private var mailboxes: String { configuration.controlExchange + ".pidbox" }
@@ -75,11 +78,11 @@ final class Links: Sendable {
             }
         }
         let opened = Open(
-            tasks: AMQPPublisher(address, settings: settings, onState: tell(.tasks)),
-            control: AMQPPublisher(address, settings: settings, onState: tell(.control)),
-            events: configuration.usesEvents ? makeEvents(tell(.events)) : nil,
+            tasks: AMQPPublisher(brokers, settings: settings, onState: tell(.tasks)),
+            control: AMQPPublisher(brokers, settings: settings, onState: tell(.control)),
+            events: configuration.usesEvents ? makeEvents() : nil,
             mailbox: makeMailbox(tell(.mailbox)),
-            inspector: AMQPInspector(address, settings: settings, onState: tell(.inspector)))
+            inspector: AMQPInspector(brokers, settings: settings, onState: tell(.inspector)))
         open.withLock { $0 = opened }
     }
 
@@ -99,22 +102,40 @@ final class Links: Sendable {
         }
     }
 
-    private func makeEvents(_ onState: @escaping @Sendable (AMQPConnectionState) -> Void) -> AMQPSubscriber {
+    /// Listens to the events of another exchange from now on, in the same queue. Closing takes its time: not at once.
+    func hearEvents(of exchange: String) {
+        eventExchange.withLock { $0 = exchange }
+        DispatchQueue.global().async { [self] in
+            // The old one has said its last word before the new one says its first.
+            open.withLock({ $0?.events })?.close()
+            guard open.withLock({ $0 != nil }) else { return }
+            let events = makeEvents()
+            let isOpen = open.withLock { open in
+                open?.events = events
+                return open != nil
+            }
+            if !isOpen { events.close() }
+        }
+    }
+
+    private func makeEvents() -> AMQPSubscriber {
         let inbox = inbox
+        let exchange = eventExchange.withLock { $0 }
         return AMQPSubscriber(
-            address,
+            brokers,
             declarations: [
-                .exchange(configuration.eventExchange, .topic, durable: true),
+                .exchange(exchange, .topic, durable: true),
                 .queue(
                     eventQueue, durable: true,
                     arguments: [
                         "x-message-ttl": .int32(Self.eventTTL), "x-max-length": .int32(Self.eventsMax),
                         "x-expires": .int32(Self.eventQueueExpiry),
                     ]),
-                .binding(queue: eventQueue, exchange: configuration.eventExchange, routingKey: "task.#"),
-                .binding(queue: eventQueue, exchange: configuration.eventExchange, routingKey: "worker.#"),
+                .binding(queue: eventQueue, exchange: exchange, routingKey: "task.#"),
+                .binding(queue: eventQueue, exchange: exchange, routingKey: "worker.#"),
             ],
-            consume: [AMQPConsumption(queue: eventQueue)], settings: settings, onState: onState
+            consume: [AMQPConsumption(queue: eventQueue)], settings: settings,
+            onState: { inbox.put(.link(.events, $0)) }
         ) { delivery in
             let events = EventBatch(body: delivery.body).events
             if !events.isEmpty { inbox.put(.events(events)) }
@@ -126,7 +147,7 @@ final class Links: Sendable {
         let inbox = inbox
         let replies = replies
         return AMQPSubscriber(
-            address,
+            brokers,
             declarations: [
                 .exchange(mailboxes, .fanout, durable: false), .exchange(replies, .direct, durable: false),
                 .queue("", durable: false, exclusive: true, autoDelete: true),
@@ -195,8 +216,8 @@ final class Links: Sendable {
         open.withLock { $0?.inspector }?.queue(queue) { inbox.put(.examinedQueue(queue, $0, begun: begun)) }
     }
 
-    /// The broker, for messages; without the password.
-    var brokerName: String { address.description }
+    /// The broker, or all of them, for messages; without passwords.
+    var brokerName: String { brokers.description }
 
     /// Looks for a worker's mailbox.
     func look(for node: String) {

@@ -25,7 +25,9 @@ final class ResultBackend: Sendable {
     private static let spareSweepMilliseconds: Int64 = 30 * sweepMilliseconds
 
     private let pool: MongoPool
-    let collection: String
+    private let collectionName: MongoCollectionName
+    /// The collection of the results.
+    var collection: String { collectionName.value }
     private let serverID: String
     private let usesChangeStream: Bool
     private let bareTasks: TaskNames
@@ -37,9 +39,11 @@ final class ResultBackend: Sendable {
     /// Signalled for good once nothing is left to do after a stop.
     private let isOver = DispatchSemaphore(value: 0)
 
-    init(_ pool: MongoPool, _ configuration: CeleryConfiguration, inbox: DeskInbox) {
+    init(
+        _ pool: MongoPool, _ configuration: CeleryConfiguration, collection: MongoCollectionName, inbox: DeskInbox
+    ) {
         self.pool = pool
-        collection = configuration.resultsCollection
+        collectionName = collection
         serverID = configuration.serverID
         usesChangeStream = configuration.usesChangeStream
         bareTasks = configuration.bareTasks
@@ -50,6 +54,9 @@ final class ResultBackend: Sendable {
     var description: String { pool.description }
     /// Its name.
     var database: String { pool.database }
+
+    /// The results are in another collection. A change stream of the old one ends by itself.
+    func move(to collection: String) { collectionName.change(to: collection) }
 
     // MARK: Reading
 
@@ -249,14 +256,15 @@ final class ResultBackend: Sendable {
     }
 
     private func follow() throws(MongoError) {
+        let followed = collection
         let stream = try pool.watch(
-            collection,
+            followed,
             [
                 ["$match": ["operationType": ["$in": ["insert", "replace", "update"]]]],
                 ["$project": ["documentKey": 1]],
             ], wait: .milliseconds(500))
         inbox.put(.feedBegan)
-        while !isStopped.load(ordering: .relaxed) {
+        while !isStopped.load(ordering: .relaxed), collection == followed {
             guard let change = try stream.next(timeout: .milliseconds(500)) else { continue }
             if let id = change["documentKey"]?.documentValue?["_id"]?.stringValue { inbox.put(.changed([TaskID(id)])) }
         }

@@ -51,6 +51,11 @@ struct TaskKinds {
     /// Forgets a worker that is gone.
     mutating func forget(_ worker: String) { workers[worker] = nil }
 
+    /// Whether a worker knows one of these tasks.
+    func knows(_ worker: String, anyOf names: Set<String>) -> Bool {
+        workers[worker].map { tasks in names.contains { tasks[$0] != nil } } ?? false
+    }
+
     /// Whether a worker has told its tasks.
     func knows(_ worker: String) -> Bool { workers[worker] != nil }
 

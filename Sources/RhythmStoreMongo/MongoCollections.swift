@@ -1,5 +1,5 @@
 import RhythmEngine
-import RhythmMongo
+package import RhythmMongo
 
 /// The collections of a store and the indexes they need.
 package struct MongoCollections: Sendable, Hashable {
@@ -11,7 +11,9 @@ package struct MongoCollections: Sendable, Hashable {
     /// gives it.
     package var library = "workflow_meta"
     /// Celery's result documents, of which the Python library's workflows are read.
-    package var results = "celery_taskmeta"
+    package var results: String { resultsName.value }
+    /// Its name, which the workers may say later.
+    package var resultsName = MongoCollectionName("celery_taskmeta")
     /// The servers that share the database, and the form of what they store.
     package var servers = "rhythm_servers"
 

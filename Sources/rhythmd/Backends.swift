@@ -19,6 +19,20 @@ struct Backends {
     var properties = ServerProperties()
     /// Whether it may have settings that do harm beside those of others.
     var allowsOtherSettings = false
+    /// Where store and runner read results; the workers may say later that it is elsewhere.
+    private let resultsCollection: MongoCollectionName
+
+    init(
+        settings: BackendSettings, serverID: String, incarnation: ServerIncarnation,
+        properties: ServerProperties = ServerProperties(), allowsOtherSettings: Bool = false
+    ) {
+        self.settings = settings
+        self.serverID = serverID
+        self.incarnation = incarnation
+        self.properties = properties
+        self.allowsOtherSettings = allowsOtherSettings
+        resultsCollection = MongoCollectionName(settings.celery?.resultsCollection ?? "celery_taskmeta")
+    }
 
     /// Opens the store, whose lock or lease keeps a second server away. Blocks, a lease's length at most.
     ///
@@ -34,9 +48,11 @@ struct Backends {
                 celery.results == address ? nil : try Self.pool(celery.results, "results")
             }
             // Servers hear of each other through the broker; without one the database has one server.
+            var collections = MongoCollections()
+            collections.resultsName = resultsCollection
             return try MongoStore(
                 pool: pool, serverID: serverID, mode: settings.celery == nil ? .exclusive : .shared,
-                leaseDuration: settings.lease, results: results, projects: settings.projects,
+                leaseDuration: settings.lease, results: results, projects: settings.projects, collections: collections,
                 incarnation: incarnation, readers: try Self.pool(address, "store") { $0.socketTimeout = .seconds(15) },
                 properties: try told(), allowsOtherSettings: allowsOtherSettings)
         }
@@ -56,9 +72,16 @@ struct Backends {
 
     /// - Parameter local: settings for steps that are processes on this machine.
     func makeRunner(local: () throws -> LocalRunnerConfiguration) throws -> any TaskRunner {
-        guard let celery = settings.celery else { return try LocalRunner(try local()) }
+        let uninjected = settings.uninjectedTasks
+        guard let celery = settings.celery else {
+            var configuration = try local()
+            configuration.isUninjected = { uninjected.contains($0) }
+            return try LocalRunner(configuration)
+        }
         do throws(CeleryRunnerError) {
-            return try CeleryRunner(celery.configuration(serverID: serverID))
+            var configuration = celery.configuration(serverID: serverID)
+            configuration.uninjectedTasks = uninjected
+            return try CeleryRunner(configuration, resultsCollection: resultsCollection)
         } catch {
             throw SettingsError("\(error)")
         }
@@ -91,14 +114,14 @@ struct Backends {
     /// The way to the other servers of a shared store; nil if there can be none.
     func peers(of engine: EngineService) throws -> PeerExchange? {
         guard case .mongodb(let address) = settings.store, let celery = settings.celery else { return nil }
-        let broker: AMQPAddress
+        let brokers: AMQPBrokers
         do throws(AMQPAddress.Malformed) {
-            broker = try AMQPAddress(parsing: celery.broker)
+            brokers = try AMQPBrokers(parsing: celery.broker)
         } catch {
             throw SettingsError("broker: \(error)")
         }
         return PeerExchange(
-            broker, group: try Self.pool(address, "store").database, serverID: serverID,
+            brokers, group: try Self.pool(address, "store").database, serverID: serverID,
             incarnation: incarnation.id, engine: engine)
     }
 }
@@ -122,6 +145,12 @@ extension BackendSettings.Celery {
         configuration.times.shorten(toLose: workerLostAfter)
         configuration.times.workerLeaving = workerLeaving
         configuration.taskEvents = taskEvents
+        if let resultsCollection { configuration.resultsCollection = resultsCollection }
+        configuration.learnsResultsCollection = resultsCollection == nil
+        configuration.controlExchange = controlExchange
+        if let eventExchange { configuration.eventExchange = eventExchange }
+        configuration.learnsEventExchange = eventExchange == nil
+        configuration.ignoredWorkers = ignoredWorkers
         return configuration
     }
 }

@@ -5,7 +5,8 @@ extension PartialSettings {
     /// separated by commas), `RHYTHM_LOG_LEVEL`, `RHYTHM_DRAIN_GRACE`, `RHYTHM_TASK_GRACE` (seconds), `RHYTHM_SUPERVISOR`,
     /// `RHYTHM_STORE`, `RHYTHM_BROKER`, `RHYTHM_RESULTS`, `RHYTHM_DEFAULT_QUEUE`,
     /// `RHYTHM_WORKER_LOST_AFTER`, `RHYTHM_WORKER_LEAVING`, `RHYTHM_LEASE` (seconds),
-    /// `RHYTHM_LIBRARY_TASKS`, `RHYTHM_BARE_TASKS` (names separated by commas), `RHYTHM_LOG_FORMAT`, `RHYTHM_METRICS`,
+    /// `RHYTHM_LIBRARY_TASKS`, `RHYTHM_BARE_TASKS`, `RHYTHM_NO_INJECT`, `RHYTHM_IGNORE_WORKERS` (names separated by commas),
+    /// `RHYTHM_RESULTS_COLLECTION`, `RHYTHM_CONTROL_EXCHANGE`, `RHYTHM_EVENT_EXCHANGE`, `RHYTHM_LOG_FORMAT`, `RHYTHM_METRICS`,
     /// `RHYTHM_MAX_CONNECTION_AGE`, `RHYTHM_MAX_WATCH_AGE`, `RHYTHM_START_TIMEOUT` (seconds), `RHYTHM_STALE_READS`, `RHYTHM_LIMITS`
     /// (`NAME=VALUE,NAME=VALUE`).
     /// Empty variables count as not set.
@@ -36,6 +37,11 @@ extension PartialSettings {
         defaultQueue = value("RHYTHM_DEFAULT_QUEUE")
         libraryTasks = value("RHYTHM_LIBRARY_TASKS")?.split(separator: ",").map { String($0) }
         bareTasks = value("RHYTHM_BARE_TASKS")?.split(separator: ",").map { String($0) }
+        noInject = value("RHYTHM_NO_INJECT")?.split(separator: ",").map { String($0) }
+        resultsCollection = value("RHYTHM_RESULTS_COLLECTION")
+        controlExchange = value("RHYTHM_CONTROL_EXCHANGE")
+        eventExchange = value("RHYTHM_EVENT_EXCHANGE")
+        ignoreWorkers = value("RHYTHM_IGNORE_WORKERS")?.split(separator: ",").map { String($0) }
         if let text = value("RHYTHM_LIMITS") {
             limits = try LimitSettings.values(text.split(separator: ",").map { String($0) }, source: "RHYTHM_LIMITS")
         }

@@ -5,16 +5,17 @@ extension PartialSettings {
     /// name to concurrency), `default_concurrency`, `insecure`, `tokens`, `tls_cert`, `tls_key`, `tls_client_ca`,
     /// `allow_uids` (a list of numbers), `log_level`, `drain_grace`, `task_grace` (seconds), `supervisor`, `store`,
     /// `broker`, `results`, `default_queue`, `worker_lost_after`, `worker_leaving`, `lease` (seconds), `projection`
-    /// (on or off), `task_events` (auto, always or never), `library_tasks`, `bare_tasks` (lists), `log_format`, `metrics`, `max_connection_age`,
-    /// `max_watch_age`, `start_timeout` (seconds), `stale_reads`, `different_settings` and
-    /// `limits` (a map from name to number).
+    /// (on or off), `task_events` (auto, always or never), `library_tasks`, `bare_tasks`, `no_inject`, `ignore_workers` (lists),
+    /// `results_collection`, `control_exchange`, `event_exchange`, `log_format`, `metrics`, `max_connection_age`,
+    /// `max_watch_age`, `start_timeout` (seconds), `stale_reads`, `different_settings` and `limits` (a map from name to
+    /// number).
     /// Other keys are errors, so that a misspelt one is not silently without effect.
     init(yaml: String, path: String) throws(SettingsError) {
         let node: Node?
         do {
             node = try Yams.compose(yaml: yaml)
         } catch {
-            throw SettingsError("\(path): not YAML: \(error)")
+            throw SettingsError("\(path): not YAML: \(Self.place(of: error))")
         }
         guard let node else { return }
         guard let mapping = node.mapping else {
@@ -22,7 +23,9 @@ extension PartialSettings {
         }
         for (key, value) in mapping {
             let name = key.string ?? ""
-            let place = "\(path):\(key.mark?.line ?? 0): \(name)"
+            // What is no key may be anything, such as an address with its password.
+            let shown = name.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" } ? name : "a key"
+            let place = "\(path):\(key.mark?.line ?? 0): \(shown)"
             switch name {
             case "listen": listen = try Self.list(value, place)
             case "data": data = try Self.text(value, place)
@@ -42,7 +45,11 @@ extension PartialSettings {
             case "task_grace": taskGraceSeconds = try Self.seconds(value, place)
             case "supervisor": supervisor = try Self.text(value, place)
             case "store": store = try Self.text(value, place)
-            case "broker": broker = try Self.text(value, place)
+            // One, or several that are tried in turn.
+            case "broker":
+                broker =
+                    value.sequence == nil
+                    ? try Self.text(value, place) : try Self.list(value, place).joined(separator: ";")
             case "results": results = try Self.text(value, place)
             case "default_queue": defaultQueue = try Self.text(value, place)
             case "worker_lost_after": workerLostAfterSeconds = try Self.seconds(value, place)
@@ -61,15 +68,32 @@ extension PartialSettings {
             case "limits": limits = try Self.amounts(value, place)
             case "library_tasks": libraryTasks = try Self.list(value, place)
             case "bare_tasks": bareTasks = try Self.list(value, place)
+            case "no_inject": noInject = try Self.list(value, place)
+            case "results_collection": resultsCollection = try Self.text(value, place)
+            case "control_exchange": controlExchange = try Self.text(value, place)
+            case "event_exchange": eventExchange = try Self.text(value, place)
+            case "ignore_workers": ignoreWorkers = try Self.list(value, place)
             default:
                 throw SettingsError(
                     "\(place): no such setting; there are listen, data, tasks, queues, default_concurrency, insecure,"
                         + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
                         + " supervisor, store, broker, results, default_queue, worker_lost_after,"
-                        + " worker_leaving, task_events, lease, projection, library_tasks, bare_tasks, log_format,"
-                        + " metrics, max_connection_age, max_watch_age, start_timeout, stale_reads,"
+                        + " worker_leaving, task_events, lease, projection, library_tasks, bare_tasks, no_inject,"
+                        + " results_collection, control_exchange, event_exchange, ignore_workers, log_format, metrics,"
+                        + " max_connection_age, max_watch_age, start_timeout, stale_reads,"
                         + " different_settings and limits")
             }
+        }
+    }
+
+    /// What is wrong and where, without the line itself: it may hold a password.
+    private static func place(of error: any Error) -> String {
+        switch error as? YamlError {
+        case .scanner(_, let problem, let mark, _)?, .parser(_, let problem, let mark, _)?,
+            .composer(_, let problem, let mark, _)?:
+            "line \(mark.line), column \(mark.column): \(problem)"
+        case .duplicatedKeysInMapping?: "a key occurs twice"
+        default: "it cannot be read"
         }
     }
 

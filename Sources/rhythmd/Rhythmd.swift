@@ -24,8 +24,9 @@ struct Rhythmd: AsyncParsableCommand {
             RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
             RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
             RHYTHM_WORKER_LOST_AFTER, RHYTHM_WORKER_LEAVING, RHYTHM_TASK_EVENTS, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS, \
-            RHYTHM_BARE_TASKS, RHYTHM_LOG_FORMAT, RHYTHM_METRICS, RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE, \
-            RHYTHM_START_TIMEOUT, RHYTHM_STALE_READS, RHYTHM_LIMITS) or in a \
+            RHYTHM_BARE_TASKS, RHYTHM_NO_INJECT, RHYTHM_RESULTS_COLLECTION, RHYTHM_CONTROL_EXCHANGE, \
+            RHYTHM_EVENT_EXCHANGE, RHYTHM_IGNORE_WORKERS, RHYTHM_LOG_FORMAT, RHYTHM_METRICS, \
+            RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE, RHYTHM_START_TIMEOUT, RHYTHM_STALE_READS, RHYTHM_LIMITS) or in a \
             YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
             over the file.
 
@@ -70,7 +71,10 @@ struct Rhythmd: AsyncParsableCommand {
     var store: String?
 
     @Option(
-        name: .long, help: ArgumentHelp("Run steps on Celery workers through this broker.", valueName: "amqp://..."))
+        name: .long,
+        help: ArgumentHelp(
+            "Run steps on Celery workers through this broker; several, separated by ;, are tried in turn.",
+            valueName: "amqp://..."))
     var broker: String?
 
     @Option(
@@ -78,6 +82,35 @@ struct Rhythmd: AsyncParsableCommand {
         help: ArgumentHelp(
             "The workers' result backend. Default: the store, if that is MongoDB.", valueName: "mongodb://..."))
     var results: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The collection of the results. Default: what the workers say, else celery_taskmeta.", valueName: "name"))
+    var resultsCollection: String?
+
+    @Option(
+        name: .long, help: ArgumentHelp("Celery's control_exchange. Default celery.", valueName: "name"))
+    var controlExchange: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Celery's event_exchange. Default: what the workers say, else celeryev.", valueName: "name"))
+    var eventExchange: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Wait for no word of this worker, such as old@host: it has nothing to do with the steps. Ends in * for all that"
+                + " begin so; may be repeated.", valueName: "worker"))
+    var ignoreWorker: [String] = []
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Give this task no workflow_id, step and app_id, whatever its step says: it takes no such arguments. Ends in *"
+                + " for all that begin so; may be repeated.", valueName: "task"))
+    var noInject: [String] = []
 
     @Option(
         name: .long, help: ArgumentHelp("The queue of steps that name none. Default celery.", valueName: "name"))
@@ -236,7 +269,7 @@ struct Rhythmd: AsyncParsableCommand {
             try await command.run()
         } catch {
             guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
-            complain(message(for: error) + "; see 'rhythmd --help'")
+            complain(withoutAddresses(message(for: error)) + "; see 'rhythmd --help'")
             Foundation.exit(2)
         }
     }
@@ -287,6 +320,9 @@ struct Rhythmd: AsyncParsableCommand {
             store: store, broker: broker, results: results, defaultQueue: defaultQueue,
             workerLostAfterSeconds: workerLostAfter, workerLeavingSeconds: workerLeaving, taskEvents: taskEvents,
             libraryTasks: libraryTask.isEmpty ? nil : libraryTask, bareTasks: bareTask.isEmpty ? nil : bareTask,
+            noInject: noInject.isEmpty ? nil : noInject, resultsCollection: resultsCollection,
+            controlExchange: controlExchange, eventExchange: eventExchange,
+            ignoreWorkers: ignoreWorker.isEmpty ? nil : ignoreWorker,
             leaseSeconds: lease, projection: projection,
             logFormat: logFormat, metrics: metrics, maxConnectionAgeSeconds: maxConnectionAge,
             maxWatchAgeSeconds: maxWatchAge, startTimeoutSeconds: startTimeout,
@@ -294,6 +330,23 @@ struct Rhythmd: AsyncParsableCommand {
             limits: limit.isEmpty ? nil : try LimitSettings.values(limit, source: "--limit"))
         return try flags.over(PartialSettings(environment: environment)).over(file)
             .resolved(home: environment["HOME"]) { rhythm_is_loopback($0) != 0 }
+    }
+
+    /// What the command line's parser says, up to the first address that it quotes: one that is misplaced may hold a
+    /// password, and that a quotation mark.
+    static func withoutAddresses(_ message: String) -> String {
+        var shown: [String] = []
+        for part in message.split(separator: "'", omittingEmptySubsequences: false) {
+            let isOption = part.hasPrefix("--")
+            let text = isOption ? part.prefix { $0 != "=" } : part
+            // An option may have an address for the name of its value.
+            if part.contains("://"), !isOption || text != part {
+                shown += [isOption ? String(text) : "an address", ""]
+                break
+            }
+            shown.append(String(part))
+        }
+        return shown.joined(separator: "'")
     }
 
     private static func complain(_ message: String) {

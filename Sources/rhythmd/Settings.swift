@@ -62,6 +62,11 @@ struct PartialSettings: Equatable {
     var taskEvents: String?
     var libraryTasks: [String]?
     var bareTasks: [String]?
+    var noInject: [String]?
+    var resultsCollection: String?
+    var controlExchange: String?
+    var eventExchange: String?
+    var ignoreWorkers: [String]?
     var leaseSeconds: Double?
     var projection: String?
     var logFormat: String?
@@ -89,6 +94,9 @@ struct PartialSettings: Equatable {
             workerLeavingSeconds: workerLeavingSeconds ?? other.workerLeavingSeconds,
             taskEvents: taskEvents ?? other.taskEvents,
             libraryTasks: libraryTasks ?? other.libraryTasks, bareTasks: bareTasks ?? other.bareTasks,
+            noInject: noInject ?? other.noInject, resultsCollection: resultsCollection ?? other.resultsCollection,
+            controlExchange: controlExchange ?? other.controlExchange,
+            eventExchange: eventExchange ?? other.eventExchange, ignoreWorkers: ignoreWorkers ?? other.ignoreWorkers,
             leaseSeconds: leaseSeconds ?? other.leaseSeconds, projection: projection ?? other.projection,
             logFormat: logFormat ?? other.logFormat, metrics: metrics ?? other.metrics,
             maxConnectionAgeSeconds: maxConnectionAgeSeconds ?? other.maxConnectionAgeSeconds,

@@ -60,6 +60,11 @@ import Testing
             task_events: never
             library_tasks: [old.task]
             bare_tasks: [ours, flows.*]
+            no_inject: [plain.*]
+            results_collection: mine
+            control_exchange: ctl
+            event_exchange: ev
+            ignore_workers: [old@*]
             lease: 5
             projection: off
             log_format: json
@@ -89,7 +94,9 @@ import Testing
                             broker: "amqp://rabbit/v", results: "mongodb://db/flows", defaultQueue: "q",
                             workerLostAfter: .seconds(60), workerLeaving: .seconds(900),
                             taskEvents: .never, libraryTasks: ["old.task"],
-                            bareTasks: ["ours", "flows.*"]), projects: false),
+                            bareTasks: ["ours", "flows.*"], resultsCollection: "mine", controlExchange: "ctl",
+                            eventExchange: "ev", ignoredWorkers: ["old@*"]), projects: false,
+                        uninjectedTasks: ["plain.*"]),
                     operation: OperationSettings(
                         logFormat: .json, metrics: .tcp(host: "127.0.0.1", port: 9464),
                         maxConnectionAge: .seconds(3600), maxWatchAge: .seconds(1800), startTimeout: .seconds(60),
@@ -140,6 +147,26 @@ import Testing
             (PartialSettings(taskEvents: "always"), "task_events"), (PartialSettings(bareTasks: ["t"]), "bare_tasks"),
             (PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", bareTasks: ["a*b"]), "bare_tasks"),
             (PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", bareTasks: [""]), "bare_tasks"),
+            (
+                PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", ignoreWorkers: ["*x"]),
+                "ignore_workers"
+            ),
+            (PartialSettings(noInject: ["a*b"]), "no_inject"),
+            (PartialSettings(ignoreWorkers: ["w"]), "ignore_workers"),
+            (PartialSettings(resultsCollection: "c"), "results_collection"),
+            (PartialSettings(controlExchange: "c"), "control_exchange"),
+            (PartialSettings(eventExchange: "c"), "event_exchange"),
+            (
+                PartialSettings(broker: "amqp://h", results: "mongodb://h", resultsCollection: "a$"),
+                "results_collection"
+            ),
+            (PartialSettings(broker: "amqp://h", results: "mongodb://h", controlExchange: ""), "control_exchange"),
+            (PartialSettings(broker: "amqp://u:1/secret@h", results: "mongodb://h"), "broker"),
+            (PartialSettings(broker: "amqp://u:1;secret@h", results: "mongodb://h"), "broker"),
+            (PartialSettings(broker: "amqp://h:0", results: "mongodb://h"), "broker"),
+            (PartialSettings(store: "mongodb://secret@h/d"), "store"),
+            (PartialSettings(broker: "amqp://h", results: "mongodb://u:1/secret@h/d"), "results"),
+            (PartialSettings(broker: "amqp://h", results: "mongodb://h/d?authMechanism=MONGODB-X509"), "results"),
             (PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", taskEvents: "now"), "task_events"),
         ])
     func backends(_ partial: PartialSettings, _ setting: String) {
@@ -163,6 +190,65 @@ import Testing
         #expect(configuration.bareTasks.contains("flows.copy") && !configuration.bareTasks.contains("old.task"))
     }
 
+    @Test("names of Celery's that are given are used, and those that are not are learned")
+    func namesOfCelerys() throws {
+        let given = PartialSettings(
+            broker: "amqp://h", results: "mongodb://h/d", resultsCollection: "mine", controlExchange: "ctl",
+            eventExchange: "ev", ignoreWorkers: ["old@*"])
+        let configuration = try #require(resolve(given).backends.celery?.configuration(serverID: "s1"))
+        #expect(configuration.resultsCollection == "mine" && !configuration.learnsResultsCollection)
+        #expect(configuration.eventExchange == "ev" && !configuration.learnsEventExchange)
+        #expect(configuration.controlExchange == "ctl" && configuration.ignoredWorkers.contains("old@h"))
+        let free = try #require(
+            resolve(PartialSettings(broker: "amqp://h", results: "mongodb://h/d")).backends.celery?.configuration(
+                serverID: "s1"))
+        #expect(free.resultsCollection == "celery_taskmeta" && free.learnsResultsCollection)
+        #expect(free.eventExchange == "celeryev" && free.learnsEventExchange && free.controlExchange == "celery")
+    }
+
+    @Test("several brokers: a list in the file is what ; is elsewhere")
+    func brokers() throws {
+        let file = try PartialSettings(yaml: "broker: [amqp://a, 'amqp://b']", path: "f.yaml")
+        #expect(file.broker == "amqp://a;amqp://b")
+        #expect(try PartialSettings(yaml: "broker: amqp://a;amqp://b", path: "f.yaml").broker == file.broker)
+    }
+
+    @Test(
+        "an address where none belongs is not shown",
+        arguments: [
+            ["amqp://u:secret@h"], ["--brokr", "amqp://u:secret@h"], ["--brokr=amqp://u:secret@h"],
+            ["--broker"], ["amqp://u:1'secret@h"], ["--brokr=amqp://u:1'secret@h"],
+            ["--default-concurrency", "amqp://u:secret@h"], ["--default-concurrency=amqp://u:secret@h"],
+        ])
+    func misplacedAddresses(arguments: [String]) {
+        do {
+            _ = try Rhythmd.parse(arguments)
+            Issue.record("taken")
+        } catch {
+            let text = Rhythmd.withoutAddresses(Rhythmd.message(for: error))
+            #expect(!text.contains("secret") && !text.isEmpty, "\(text)")
+        }
+    }
+
+    @Test("tasks that are given nothing need no broker")
+    func noInject() throws {
+        let settings = try resolve(PartialSettings(noInject: ["plain.*"]))
+        #expect(settings.backends.celery == nil && settings.backends.uninjectedTasks.contains("plain.copy"))
+    }
+
+    @Test(
+        "a line of a file that cannot be read is not shown: it may hold a password",
+        arguments: [
+            "broker: \"amqp://u:secret@h", "broker: amqp://u:secret@h: x: y", "broker: [amqp://u:secret@h",
+            "broker: {amqp://u:secret@h",
+            "broker: amqp://u:secret@h\nbroker: amqp://u:secret@h", "broker: !!binary amqp://u:secret@h\n\t- x",
+            "broker: {amqp://u:secret@h: 1}", "broker: [[amqp://u:secret@h]]", "broker: *secret", "- amqp://u:secret@h",
+        ])
+    func brokenFiles(yaml: String) throws {
+        let error = #expect(throws: SettingsError.self) { try PartialSettings(yaml: yaml, path: "f.yaml") }
+        #expect(error?.description.contains("secret") == false, "\(String(describing: error))")
+    }
+
     @Test("variables say the same, empty ones say nothing")
     func variables() throws {
         let partial = try PartialSettings(environment: [
@@ -173,9 +259,10 @@ import Testing
             "RHYTHM_LOG_FORMAT": "json", "RHYTHM_METRICS": "127.0.0.1:1", "RHYTHM_MAX_CONNECTION_AGE": "60",
             "RHYTHM_MAX_WATCH_AGE": "30", "RHYTHM_START_TIMEOUT": "20", "RHYTHM_STALE_READS": "refuse",
             "RHYTHM_DIFFERENT_SETTINGS": "refuse",
-            "RHYTHM_WORKER_LEAVING": "600",
-            "RHYTHM_TASK_EVENTS": "always",
-            "RHYTHM_LIBRARY_TASKS": "old", "RHYTHM_BARE_TASKS": "a,b.*",
+            "RHYTHM_WORKER_LEAVING": "600", "RHYTHM_TASK_EVENTS": "always",
+            "RHYTHM_LIBRARY_TASKS": "old", "RHYTHM_BARE_TASKS": "a,b.*", "RHYTHM_NO_INJECT": "c,d.*",
+            "RHYTHM_RESULTS_COLLECTION": "mine", "RHYTHM_CONTROL_EXCHANGE": "ctl", "RHYTHM_EVENT_EXCHANGE": "ev",
+            "RHYTHM_IGNORE_WORKERS": "x@h,y*", "RHYTHM_BROKER": "amqp://a;amqp://b",
         ])
         #expect(
             partial
@@ -183,9 +270,12 @@ import Testing
                     listen: ["127.0.0.1:1", "unix:/run/r.sock"], queues: ["archive": 2, "stage": 1],
                     defaultConcurrency: 8, insecure: true, tokens: "/k/tokens", tlsCert: "/k/c", tlsKey: "/k/k",
                     tlsClientCA: "/k/ca", allowUIDs: [0, 1000], drainGraceSeconds: 2, taskGraceSeconds: 3,
+                    broker: "amqp://a;amqp://b",
                     workerLeavingSeconds: 600, taskEvents: "always", libraryTasks: ["old"], bareTasks: ["a", "b.*"],
-                    logFormat: "json", metrics: "127.0.0.1:1",
-                    maxConnectionAgeSeconds: 60, maxWatchAgeSeconds: 30, startTimeoutSeconds: 20, staleReads: "refuse",
+                    noInject: ["c", "d.*"], resultsCollection: "mine", controlExchange: "ctl", eventExchange: "ev",
+                    ignoreWorkers: ["x@h", "y*"], logFormat: "json", metrics: "127.0.0.1:1",
+                    maxConnectionAgeSeconds: 60, maxWatchAgeSeconds: 30, startTimeoutSeconds: 20,
+                    staleReads: "refuse",
                     differentSettings: "refuse"))
     }
 

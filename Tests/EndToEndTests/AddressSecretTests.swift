@@ -1,0 +1,80 @@
+import Foundation
+import RhythmTesting
+import Testing
+
+/// Addresses of broker and database, seen from outside: what cannot be used ends the program with a sentence, never with a
+/// crash, and nothing of a secret is ever written anywhere.
+@Suite(.timeLimit(.minutes(3))) struct AddressSecretTests {
+    private struct End {
+        var status: Processes.Child.End?
+        var text: String
+    }
+
+    /// Runs rhythmd for as long as it takes, or a second and a half.
+    private func run(_ place: TestPlace, _ arguments: [String], environment: [String: String] = [:]) async throws -> End
+    {
+        let output = "\(place.path)/\(UUID()).log"
+        let child = try ServerProcess.run(
+            place, ["--data", place.data, "--listen", "unix:\(place.path)/s", "--log-level", "debug"] + arguments,
+            environment: environment, output: output)
+        var status = try await child.end(within: 1.5)
+        if status == nil {
+            child.signal(SIGTERM)
+            status = try await child.end(within: 20)
+        }
+        return End(status: status, text: place.text(output) ?? "")
+    }
+
+    /// Each as flag, variable or key of the file. The seed is in the message of a failure.
+    @Test(.showsServerLog) func brokenAddressesGiveNothingAway() async throws {
+        try await TestPlace.with { place in
+            var random = SystemRandomNumberGenerator()
+            let seed = random.next()
+            var broken = BrokenAddresses(seed: seed)
+            for round in 0..<12 {
+                let broker = broken.next(
+                    schemes: ["amqp", "amqps"], options: ["heartbeat", "verify", "cacertfile", "unheardOf"])
+                let database = broken.next(
+                    schemes: ["mongodb"], options: ["tls", "authMechanism", "authMechanismProperties", "tlsCAFile"])
+                let end: End
+                switch round % 3 {
+                case 0: end = try await run(place, ["--broker", broker, "--results", "mongodb://127.0.0.1:1/db"])
+                case 1:
+                    end = try await run(
+                        place, [],
+                        environment: ["RHYTHM_BROKER": "amqp://127.0.0.1:1", "RHYTHM_RESULTS": database])
+                default:
+                    try place.write("settings.yaml", "broker: \(broker)\nstore: \(database)\n")
+                    end = try await run(place, ["--config", "\(place.path)/settings.yaml"])
+                }
+                #expect(!end.text.contains(BrokenAddresses.secret), "seed \(seed), round \(round): \(end.text)")
+                guard case .exited(let code)? = end.status else {
+                    Issue.record("seed \(seed), round \(round): \(String(describing: end.status))")
+                    continue
+                }
+                #expect((0...2).contains(code), "seed \(seed), round \(round)")
+            }
+        }
+    }
+
+    /// The driver would crash with each of them as soon as it connects.
+    @Test(
+        .showsServerLog,
+        arguments: [
+            "mongodb://user@127.0.0.1:1/db", "mongodb://127.0.0.1:1/db?authMechanism=MONGODB-X509",
+            "mongodb://127.0.0.1:1/db?authMechanism=MONGODB-X509&tls=true",
+            "mongodb://127.0.0.1:1/db?authMechanism=PLAIN",
+            "mongodb://127.0.0.1:1/db?authMechanism=MONGODB-X509&tls=true&tlsCertificateKeyFile=/nonexistent.pem",
+            "mongodb://127.0.0.1:1/db?authMechanism=SCRAM-SHA-256",
+        ])
+    func whatTheDriverDoesNotSurviveIsRefused(_ address: String) async throws {
+        try await TestPlace.with { place in
+            for options in [["--store", address], ["--broker", "amqp://127.0.0.1:1/", "--results", address]] {
+                let end = try await run(place, options)
+                #expect(end.status == .exited(2) || end.status == .exited(1), "\(options): \(end.text)")
+                let lines = end.text.split(separator: "\n").filter { $0.hasPrefix("rhythmd: ") }
+                #expect(lines.count == 1, "\(end.text)")
+            }
+        }
+    }
+}
