@@ -4394,7 +4394,7 @@ const ProtobufCMessageDescriptor rhythm__attempt_summary__descriptor =
   (ProtobufCMessageInit) rhythm__attempt_summary__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__delete_workflow__field_descriptors[2] =
+static const ProtobufCFieldDescriptor rhythm__delete_workflow__field_descriptors[3] =
 {
   {
     "workflow_id",
@@ -4420,15 +4420,28 @@ static const ProtobufCFieldDescriptor rhythm__delete_workflow__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "force",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__DeleteWorkflow, force),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__delete_workflow__field_indices_by_name[] = {
   1,   /* field[1] = cancel_first */
+  2,   /* field[2] = force */
   0,   /* field[0] = workflow_id */
 };
 static const ProtobufCIntRange rhythm__delete_workflow__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor rhythm__delete_workflow__descriptor =
 {
@@ -4438,7 +4451,7 @@ const ProtobufCMessageDescriptor rhythm__delete_workflow__descriptor =
   "Rhythm__DeleteWorkflow",
   "rhythm.v1",
   sizeof(Rhythm__DeleteWorkflow),
-  2,
+  3,
   rhythm__delete_workflow__field_descriptors,
   rhythm__delete_workflow__field_indices_by_name,
   1,  rhythm__delete_workflow__number_ranges,

@@ -127,12 +127,13 @@ extension Workflow {
         return receipt(.cancel, revoked: revokingAttempt)
     }
 
-    /// Marks the workflow to be deleted as soon as nothing of it runs; with `cancelFirst` makes that happen.
+    /// Marks the workflow to be deleted as soon as nothing of it runs; with `cancelFirst` makes that happen, and with
+    /// `force` does not wait for it.
     ///
     /// - Throws: FAILED_PRECONDITION while it is active and may not be cancelled.
     /// - Returns: whether it can be deleted at once.
     public mutating func requestDeletion(
-        cancelFirst: Bool, in transition: inout Transition
+        cancelFirst: Bool, force: Bool = false, in transition: inout Transition
     ) throws(RhythmError) -> Bool {
         if !isSettled && !deletesWhenSettled {
             guard cancelFirst else {
@@ -144,7 +145,21 @@ extension Workflow {
             _ = cancel(in: &transition)
         }
         deletesWhenSettled = true
+        if force { giveUp(in: &transition) }
         return isSettled
+    }
+
+    /// Nobody waits any more for attempts that are being stopped: their ids are kept from beginning, and whatever runs of
+    /// them goes on being stopped, unseen.
+    private mutating func giveUp(in transition: inout Transition) {
+        for position in liveAttempts {
+            self[position].status = .revoked
+            self[position].endedAt = transition.now
+            self[position].failure = .lost("nobody waited for its end: its workflow was deleted by force")
+            transition.add(.bury(self[position].id))
+            transition.add(.settle(self[position].id))
+            record(.revoked, at: position, detail: "its workflow was deleted by force", in: &transition)
+        }
     }
 }
 

@@ -11,7 +11,7 @@ public enum Command: Sendable {
     /// Hold a workflow for good.
     case cancel(WorkflowID, CommandOptions)
     /// Delete a workflow with its attempts and logs.
-    case delete(WorkflowID, cancelFirst: Bool)
+    case delete(WorkflowID, cancelFirst: Bool, force: Bool = false)
 }
 
 extension Command {
@@ -19,7 +19,7 @@ extension Command {
     var workflow: WorkflowID? {
         switch self {
         case .start: nil
-        case .pause(let id, _, _), .resume(let id, _, _), .cancel(let id, _), .delete(let id, _): id
+        case .pause(let id, _, _), .resume(let id, _, _), .cancel(let id, _), .delete(let id, _, _): id
         }
     }
 }

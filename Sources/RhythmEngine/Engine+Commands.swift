@@ -26,9 +26,9 @@ extension Engine {
                     try change(id, .cancel, options, scope, &cycle) { workflow, transition throws(RhythmError) in
                         workflow.cancel(force: options.force, in: &transition)
                     })
-            case .delete(let id, let cancelFirst):
+            case .delete(let id, let cancelFirst, let force):
                 var (workflow, transition) = try open(id, scope, &cycle)
-                let gone = try workflow.requestDeletion(cancelFirst: cancelFirst, in: &transition)
+                let gone = try workflow.requestDeletion(cancelFirst: cancelFirst, force: force, in: &transition)
                 cycle.absorb(transition, of: workflow, forced: true)
                 result = .success(.deleted(gone))
             }

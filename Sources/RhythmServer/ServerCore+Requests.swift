@@ -38,7 +38,7 @@ extension ServerCore {
                 requestID: cancel.requestID, expectedVersion: cancel.expectedVersion, force: cancel.force)
             command(.cancel(cancel.workflowID, options), call) { Self.receipt($0).map { .cancelWorkflow($0) } }
         case .deleteWorkflow(let delete):
-            command(.delete(delete.workflowID, cancelFirst: delete.cancelFirst), call) { reply in
+            command(.delete(delete.workflowID, cancelFirst: delete.cancelFirst, force: delete.force), call) { reply in
                 guard case .deleted(let gone) = reply else { return nil }
                 return .deleteWorkflow(gone ? .deleted : .pending)
             }

@@ -67,7 +67,7 @@ struct SimulationClients {
             resumes[id, default: []].insert(number)
             openResumes[id, default: []].insert(number)
             if request.args != nil || request.fromStep != nil { reruns.insert(id) }
-        case .delete(let id, _):
+        case .delete(let id, _, _):
             workflow = id
             deletes[id, default: []].insert(number)
         }

@@ -298,13 +298,27 @@ import Testing
         let now = try waiting.delete(cancelFirst: true)
         #expect(now)
     }
+
+    /// Whoever deletes by force waits for nobody; what is in a queue never begins, and what runs is still told to stop.
+    @Test(arguments: [false, true]) func deleteByForce(_ wasCancelled: Bool) throws {
+        var rig = try Rig()
+        rig.start()
+        #expect(throws: RhythmError.self) { try rig.workflow.copyDelete(force: true) }
+        if wasCancelled { rig.cancel() }
+        let atOnce = try rig.delete(cancelFirst: true, force: true)
+        #expect(atOnce && rig.workflow.isSettled && rig.workflow.isCancelled)
+        #expect(rig.revoked == (wasCancelled ? [] : ["1"]))
+        #expect(rig.last.effects.suffix(2) == [.bury("1"), .settle("1")])
+        #expect(rig.workflow.outstandingEffects == [.bury("1")])
+    }
 }
 
 extension Workflow {
     /// Asks a copy, so that the question fits into an expectation.
-    fileprivate func copyDelete() throws -> Bool {
+    @discardableResult
+    fileprivate func copyDelete(force: Bool = false) throws -> Bool {
         var copy = self
         var transition = Transition(now: updatedAt) { "x" }
-        return try copy.requestDeletion(cancelFirst: false, in: &transition)
+        return try copy.requestDeletion(cancelFirst: false, force: force, in: &transition)
     }
 }

@@ -71,8 +71,8 @@ struct Rig {
         return try act { try $0.resume(args: args, from: step, force: force, in: &$1) }
     }
 
-    mutating func delete(cancelFirst: Bool = false) throws -> Bool {
-        try act { try $0.requestDeletion(cancelFirst: cancelFirst, in: &$1) }
+    mutating func delete(cancelFirst: Bool = false, force: Bool = false) throws -> Bool {
+        try act { try $0.requestDeletion(cancelFirst: cancelFirst, force: force, in: &$1) }
     }
 
     /// A report of the attempt that counts, or of another.

@@ -151,6 +151,17 @@ import Testing
         #expect(receipt?.accepted == true)
     }
 
+    /// Who deletes by force is not kept waiting by what cannot be stopped; that goes on being stopped.
+    @Test func deleteByForceWaitsForNobody() throws {
+        let rig = try EngineRig()
+        let workflow = try rig.start()
+        let task = rig.running[0]
+        #expect(try rig.ask(.delete(workflow.id, cancelFirst: true)).isGone == false)
+        #expect(try rig.ask(.delete(workflow.id, cancelFirst: false, force: true)).isGone == true)
+        #expect(rig.disk.image.workflows.isEmpty && rig.engine.activeCount == 0)
+        #expect(rig.machine.settled.contains(task))
+    }
+
     @Test func deleteCancelsFirst() throws {
         let rig = try EngineRig()
         let workflow = try rig.start(requestID: "r")

@@ -93,11 +93,14 @@ extension RhythmClient {
     }
 
     /// Deletes a workflow with its attempts and logs. Never repeated by itself.
-    /// - Parameter cancelFirst: cancel it if it is active; else deleting an active one is refused.
+    /// - Parameters:
+    ///   - cancelFirst: cancel it if it is active; else deleting an active one is refused.
+    ///   - force: delete it at once, even if something of it may still run: what has begun may go on unseen, what has not
+    ///     never begins.
     public func delete(
-        _ id: WorkflowID, cancelFirst: Bool = false, timeout: Duration? = nil
+        _ id: WorkflowID, cancelFirst: Bool = false, force: Bool = false, timeout: Duration? = nil
     ) async throws(RhythmError) -> DeleteOutcome {
-        let request = DeleteWorkflow(workflowID: id, cancelFirst: cancelFirst)
+        let request = DeleteWorkflow(workflowID: id, cancelFirst: cancelFirst, force: force)
         guard case .deleteWorkflow(let reply) = try await call(.deleteWorkflow(request), timeout: timeout) else {
             throw Self.unexpected
         }

@@ -1336,10 +1336,15 @@ struct  Rhythm__DeleteWorkflow
    * Cancel it first if it is active; else deleting an active one is refused.
    */
   protobuf_c_boolean cancel_first;
+  /*
+   * Delete it at once, even if something of it may still run: what has begun may go on unseen, what has not never
+   * begins. An active one is still refused without cancel_first.
+   */
+  protobuf_c_boolean force;
 };
 #define RHYTHM__DELETE_WORKFLOW__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__delete_workflow__descriptor) \
-    , {0,NULL}, 0 }
+    , {0,NULL}, 0, 0 }
 
 
 struct  Rhythm__DeleteReply

@@ -142,13 +142,15 @@ extension AttemptSummary: WireCoded {
 extension DeleteWorkflow: WireCoded {
     init(from c: UnsafeMutablePointer<Rhythm__DeleteWorkflow>) throws(FieldError) {
         self.init(
-            workflowID: try RhythmWire.workflowID(c.pointee.workflow_id), cancelFirst: c.pointee.cancel_first != 0)
+            workflowID: try RhythmWire.workflowID(c.pointee.workflow_id), cancelFirst: c.pointee.cancel_first != 0,
+            force: c.pointee.force != 0)
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__DeleteWorkflow> {
         let c = arena.make(rhythm__delete_workflow__init)
         c.pointee.workflow_id = arena.text(workflowID.rawValue)
         c.pointee.cancel_first = flag(cancelFirst)
+        c.pointee.force = flag(force)
         return c
     }
 }

@@ -91,11 +91,14 @@ package struct DeleteWorkflow: Sendable, Hashable {
     package var workflowID: WorkflowID
     /// Cancel it first if it is active; else deleting an active one is refused.
     package var cancelFirst: Bool
+    /// Delete it at once, even if something of it may still run.
+    package var force: Bool
 
     /// Makes a request.
-    package init(workflowID: WorkflowID, cancelFirst: Bool = false) {
+    package init(workflowID: WorkflowID, cancelFirst: Bool = false, force: Bool = false) {
         self.workflowID = workflowID
         self.cancelFirst = cancelFirst
+        self.force = force
     }
 }
 

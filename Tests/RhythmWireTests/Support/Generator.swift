@@ -221,7 +221,7 @@ extension Generator {
                 CancelWorkflow(
                     workflowID: workflowID(), requestID: text(), expectedVersion: maybe { $0.version() },
                     force: flip()))
-        case 4: return .deleteWorkflow(DeleteWorkflow(workflowID: workflowID(), cancelFirst: flip()))
+        case 4: return .deleteWorkflow(DeleteWorkflow(workflowID: workflowID(), cancelFirst: flip(), force: flip()))
         case 5:
             return .getStatus(
                 GetStatus(

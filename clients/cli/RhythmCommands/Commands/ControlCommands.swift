@@ -125,6 +125,9 @@ struct DeleteCommand: AsyncParsableCommand {
         commandName: "delete",
         abstract: "Remove a workflow with its attempts and logs.",
         discussion: """
+            With --cancel it is removed as soon as nothing of it runs; that may take long if a worker is silent or dead. With
+            --force it is removed at once: what has begun may go on unseen and leave its effects, what has not never begins.
+
             EXAMPLE:
               rhythm delete 36b598c1 --cancel
             """)
@@ -135,6 +138,9 @@ struct DeleteCommand: AsyncParsableCommand {
     @Flag(help: "Cancel it first if it is active.")
     var cancel = false
 
+    @Flag(help: "Do not wait until nothing of it runs; see above for what that risks.")
+    var force = false
+
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
@@ -142,7 +148,7 @@ struct DeleteCommand: AsyncParsableCommand {
         let workflow = try await client.workflow(id)
         let outcome: DeleteOutcome
         do {
-            outcome = try await client.delete(workflow, cancelFirst: cancel)
+            outcome = try await client.delete(workflow, cancelFirst: cancel, force: force)
         } catch {
             guard error.code == .failedPrecondition, !cancel else { throw error }
             throw CommandFailure(.refused, error.message, advice: "Use --cancel to cancel it first.")
@@ -156,7 +162,9 @@ struct DeleteCommand: AsyncParsableCommand {
         }
         switch outcome {
         case .deleted: Terminal.standard.line("Deleted \(workflow)")
-        case .pending: Terminal.standard.line("Cancelled \(workflow); it is deleted as soon as nothing of it runs")
+        case .pending:
+            Terminal.standard.line(
+                "Cancelled \(workflow); it is deleted as soon as nothing of it runs (--force does not wait for that)")
         }
     }
 }
