@@ -33,6 +33,8 @@ struct ArgumentScan {
     private let bytes: UnsafeBufferPointer<UInt8>
     private let isExtended: Bool
     private var offset = 0
+    private static let storage =
+        "a worker that stores arguments with results (result_extended) could not store its result document with"
     private var levels: [Level] = []
     /// The first byte of each element of the outermost array.
     private(set) var elements: [UInt8] = []
@@ -123,7 +125,7 @@ struct ArgumentScan {
         let text = String(decoding: bytes[start..<offset], as: UTF8.self)
         guard Int64(text) != nil else {
             throw finding(
-                text, "an integer of at most 64 bits: a worker could not store its result document with this one")
+                text, "an integer of at most 64 bits: \(Self.storage) this one")
         }
     }
 
@@ -185,7 +187,7 @@ struct ArgumentScan {
             if isExtended, !Self.storableTypes.contains(type) {
                 throw finding(
                     #"{"__type__": "\#(type)", ...}"#,
-                    "plain text: a worker could not store its result document with a value of this type")
+                    "plain text: \(Self.storage) a value of this type")
             }
         }
         levels.removeLast()

@@ -80,6 +80,10 @@ public struct CeleryConfiguration: Sendable {
         /// A worker that said goodbye may finish what it runs for so long. One that ends for good while it runs
         /// something is noticed after this time, or when a worker of its name comes back.
         public var workerLeaving: Duration = .seconds(6 * 3600)
+        /// How long the document of an end is waited for that its worker has told of.
+        public var result: Duration = .seconds(10)
+        /// Between two looks at what runs, while neither documents nor events are known to say that something begins.
+        public var runningLook: Duration = .seconds(5)
         /// Between two signals to an attempt that is to stop: SIGTERM, SIGTERM, SIGKILL.
         public var revokeGrace: Duration = .seconds(10)
         /// Between two looks at the queues in which attempts wait.

@@ -41,6 +41,8 @@ extension CeleryDesk {
         guard databaseTrouble != nil else { return }
         databaseTrouble = nil
         logger.notice("the results database answers again")
+        // What could not be read until now may be on its way.
+        for id in entries.keys where entries[id]?.toldEnd != nil { entries[id]?.toldEnd?.at = now }
         for (id, entry) in entries where entry.isSent { tellWait(id, wait(of: entry)) }
     }
 
@@ -65,8 +67,11 @@ extension CeleryDesk {
             if queue.state == .missing { return "queue \(entry.queue) is gone" }
             if queue.consumers == 0 { return "no worker takes from queue \(entry.queue)" }
         }
-        // Among many messages is where an attempt belongs; there is nothing to explain.
-        if !entry.hasBegun, case .holds(let count) = queues[entry.queue]?.state, count > 0 { return nil }
+        if !entry.hasBegun, case .holds(let count) = queues[entry.queue]?.state {
+            // Among many messages is where an attempt belongs; there is nothing to explain.
+            if count > 0 { return nil }
+            if let limit = limit(of: entry) { return limit }
+        }
         return entry.lost.explanation
     }
 
@@ -79,6 +84,7 @@ extension CeleryDesk {
         if document.status != .revoked || entry.document?.status != .revoked { entries[id]?.hear(at: now) }
         roster.mention(document.node, at: now)
         if !document.node.isEmpty { writers.insert(document.node) }
+        if document.status != .revoked, document.status != .waiting { documentsArrive = true }
         tellMissedRetries(document)
         if document.tellsEnd { return takeEnd(document) }
         if entry.ending != nil { goesOn(id) }
@@ -87,6 +93,7 @@ extension CeleryDesk {
         case .retry:
             entries[id]?.hasBegun = true
             entries[id]?.startIsTold = false
+            entries[id]?.toldEnd = nil
             let retries = document.retries.map { $0 + 1 } ?? entry.retriesTold + 1
             entries[id]?.retriesTold = retries
             tell(id, .retrying(retries: retries, document.failure))
@@ -96,6 +103,16 @@ extension CeleryDesk {
         case .waiting, .success, .failure: break
         }
         if let entry = entries[id], !entry.waitTold.isEmpty { tellWait(id, wait(of: entry)) }
+    }
+
+    /// Who has run it, if that is not known, or if it was another than the one that was known to begin it.
+    func tellWho(_ id: TaskID, _ document: ResultDocument) {
+        guard let entry = entries[id], !document.node.isEmpty, document.node != entry.workerTold else { return }
+        if entry.startIsTold {
+            tell(id, .started(at: document.endedAt ?? .wallClock, worker: document.node))
+        } else {
+            tell(id, .ran(worker: document.node))
+        }
     }
 
     /// A run's own document may follow so soon on that of its predecessor's RETRY that nobody has read the latter.
@@ -111,6 +128,9 @@ extension CeleryDesk {
     }
 
     private func applyStarted(_ document: ResultDocument) {
+        if let end = entries[document.id]?.toldEnd, !document.node.isEmpty, document.node != end.worker {
+            entries[document.id]?.toldEnd = nil
+        }
         begin(document.id, worker: document.node, at: .wallClock)
         guard let progress = document.progress(now: .wallClock) else { return }
         var same = entries[document.id]?.progressTold
@@ -120,12 +140,16 @@ extension CeleryDesk {
         tell(document.id, .progress(progress))
     }
 
-    /// A worker has begun an attempt.
+    /// A worker has begun an attempt, or another one has after that.
     func begin(_ id: TaskID, worker: String, at: Timestamp) {
         guard let entry = entries[id], !entry.isEnded else { return }
         entries[id]?.hasBegun = true
-        guard !entry.startIsTold else { return }
+        if !worker.isEmpty { entries[id]?.begunBy = worker }
+        let hasMoved = !worker.isEmpty && worker != entry.workerTold
+        guard !entry.startIsTold || hasMoved else { return }
         entries[id]?.startIsTold = true
+        entries[id]?.isBetweenRuns = false
+        entries[id]?.workerTold = worker
         entries[id]?.begunAt = now
         tellWait(id, nil)
         polls.begin(id, since: now)

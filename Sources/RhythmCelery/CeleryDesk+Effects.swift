@@ -26,12 +26,13 @@ extension CeleryDesk {
         var entry = CeleryEntry(
             workflowID: dispatch.workflowID, dispatch: dispatch, queue: dispatch.queue ?? configuration.defaultQueue,
             phase: isRepeated ? .sent : .unsent(due: now), now: now, serial: nextSerial(),
-            lost: LostRule(pause: configuration.times.lost))
+            lost: LostRule(pause: configuration.times.lost, patience: configuration.times.result))
         if isRepeated {
             entry.isUncertain = dispatch.queuedAt == nil
             entry.isConfirmed = dispatch.queuedAt != nil
             entry.hasBegun = dispatch.startedAt != nil
             entry.startIsTold = entry.hasBegun
+            entry.workerTold = dispatch.worker ?? ""
             // It may have one; deleting one that is not there does no harm.
             entry.privateDocument = PrivateDocument.id(of: id)
             let age = (dispatch.startedAt ?? dispatch.queuedAt).map { Timestamp.wallClock.since($0) } ?? .zero

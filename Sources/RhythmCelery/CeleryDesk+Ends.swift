@@ -58,7 +58,7 @@ extension CeleryDesk {
             let isConfirmed = entry.endIsTold || entry.ending?.isDenied == true
             taskEnds.saw(endOf: task, id, isConfirmed: isConfirmed, now: now)
         }
-        if !entry.startIsTold, !document.node.isEmpty { tell(id, .ran(worker: document.node)) }
+        tellWho(id, document)
         self.end(id, end)
     }
 

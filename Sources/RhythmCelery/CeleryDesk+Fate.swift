@@ -41,15 +41,18 @@ extension CeleryDesk {
             writers.remove(node)
             kindsAsked[node] = nil
             greeted[node] = nil
+            cameUp[node] = nil
             pulses[node] = nil
             telling.forget(node)
         }
         askForEventsOfLongAttempts()
         auditEnds()
         guard isListening else { return }
+        askWhatRuns()
         for (id, entry) in entries {
             guard entry.isSent, entry.revoke == nil, entry.ending == nil, entry.nextLook <= now,
                 now - entry.lastHeard >= configuration.times.suspect || entry.lost.isSuspicious || entry.isUncertain
+                    || entry.toldEnd != nil
             else { continue }
             // Among many messages is where it belongs: nobody needs to be asked.
             if !entry.hasBegun, case .holds(let count) = queues[entry.queue]?.state, count > 0 { continue }
@@ -118,6 +121,10 @@ extension CeleryDesk {
         // Answers to this one can be large, so it is asked only about those that do not stop.
         let asksActive = revokes.contains { entries[$0]?.revoke?.isStuck(now: now) == true }
         if asksActive { parts.insert(.active) }
+        // Limits change while workers run; nobody is given up on the word of half a minute ago.
+        let lost = ids.compactMap { entries[$0]?.revoke == nil ? entries[$0] : nil }
+        let asksLimits = lost.contains { $0.lost.isSuspicious || isLimited($0) }
+        if asksLimits { parts.formUnion([.tasks, .queues]) }
         let expected = expected(toKnowOf: ids)
         let mute = expected.filter { isMute($0) }
         census = Census(
@@ -128,11 +135,16 @@ extension CeleryDesk {
             ids.compactMap { id in
                 entries[id].flatMap { $0.queue.isEmpty || $0.revoke != nil && mute.isEmpty ? nil : $0.queue }
             })
+        if lost.contains(where: { mayBeDelayed($0) }) { censusQueues.formUnion(DelayedQueues.all) }
         for queue in censusQueues { links.look(at: queue) }
         ask(.query(ids), .census(.query, begun: now))
         ask(.scheduled, .census(.scheduled, begun: now))
         if !revokes.isEmpty { ask(.stats, .census(.stats, begun: now)) }
         if asksActive { ask(.active, .census(.active, begun: now)) }
+        if asksLimits {
+            ask(.registered, .census(.tasks, begun: now))
+            ask(.queues, .census(.queues, begun: now))
+        }
     }
 
     /// The connection was away: whoever was asked may not have heard it.
@@ -155,8 +167,9 @@ extension CeleryDesk {
             for id in ids {
                 if let document = documents[id] { apply(document) }
                 wanted.remove(id)
-                guard let entry = entries[id], entry.isSent else { continue }
                 let finding = census.finding(of: id)
+                noteWhatRuns(id, finding)
+                guard let entry = entries[id], entry.isSent else { continue }
                 for holder in finding.holders.keys { entries[id]?.note(holder: holder) }
                 let evidence = evidence(of: entry, finding, begun: census.begun)
                 if entry.revoke == nil {
@@ -179,7 +192,18 @@ extension CeleryDesk {
         evidence.mayHaveBegun = entry.hasBegun || entry.dispatch == nil
         evidence.workers = finding
         evidence.runIsOver = entry.runIsOver
-        evidence.workers.silent = silent(of: entry, finding, begun: begun)
+        evidence.begin = begin(of: entry)
+        evidence.toldEnd = entry.toldEnd
+        evidence.namedWorkerHasStayed = hasStayed(entry)
+        evidence.limit = limit(of: entry)
+        evidence.delayed = mayBeDelayed(entry) ? DelayedQueues.state { queues[$0]?.state } : .nothing
+        evidence.place = results.place
+        // One without a connection to the broker has nothing to say of an attempt that has not begun, either: the broker
+        // has taken its message back.
+        let isWaiting = hasProvablyNotBegun(entry)
+        evidence.workers.silent = silent(of: entry, finding, begun: begun).filter {
+            !(isWaiting && roster.isCutOff($0) && kinds.knows($0))
+        }
         evidence.leaving = Set(
             roster.names.filter { if case .leaving = roster.standing(of: $0, at: now) { true } else { false } })
         evidence.queueName = entry.queue
@@ -210,19 +234,28 @@ extension CeleryDesk {
         switch verdict {
         case .held: entries[id]?.nextLook = now + configuration.times.ask
         case .undecided: entries[id]?.nextLook = now + min(.seconds(5), configuration.times.ask)
+        case .waits: entries[id]?.nextLook = now + configuration.times.ask
         case .suspected(let again): entries[id]?.nextLook = again
-        case .lost(let detail): return lose(id, detail)
+        case .lost(let detail, let mayHaveBegun): return lose(id, detail, mayHaveBegun: mayHaveBegun)
+        case .missing(let detail): return miss(id, detail)
         }
         if let entry = entries[id] { tellWait(id, wait(of: entry)) }
+    }
+
+    /// An attempt has ended, and nobody knows how: its result is not where results are looked for.
+    private func miss(_ id: TaskID, _ detail: String) {
+        logger.warning("\(id) has no result: \(detail)")
+        if let entry = entries[id], !entry.startIsTold, !entry.begunBy.isEmpty { tell(id, .ran(worker: entry.begunBy)) }
+        end(id, .failed(Failure(type: "ResultMissing", message: detail, module: "rhythm"), at: .wallClock))
     }
 
     /// Nothing exists of an attempt, as far as can be known. The engine runs one that never began anew, under a new id.
     ///
     /// No worker is told anything yet: if this cannot be stored, because another server follows the attempt by now or
     /// because this one dies, whoever does would find it revoked by nobody.
-    func lose(_ id: TaskID, _ detail: String) {
+    func lose(_ id: TaskID, _ detail: String, mayHaveBegun: Bool = false) {
         logger.warning("\(id) is lost: \(detail)")
-        end(id, .lost(detail: detail, at: .wallClock))
+        end(id, .lost(detail: detail, at: .wallClock, mayHaveBegun: mayHaveBegun))
     }
 
     // MARK: Queues
@@ -250,6 +283,7 @@ extension CeleryDesk {
             case .unknown(let reason): (.unknown(reason), 1)
             }
         queues[name] = (seen.state, seen.consumers, now)
+        guard !DelayedQueues.all.contains(name) else { return }
         if case .found(_, let consumers) = found { note(consumers: consumers, of: name) }
         note(queue: name, seen.state)
         for (id, entry) in entries where entry.queue == name && entry.isSent && !entry.hasBegun && entry.revoke == nil {

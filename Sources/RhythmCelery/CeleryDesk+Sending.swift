@@ -136,6 +136,7 @@ extension CeleryDesk {
             return end(id, .failed(failure, at: .wallClock))
         }
         entries[id]?.tries += 1
+        entries[id]?.sentAt = now
         entries[id]?.phase = .publishing
         unsent.remove(id)
         // From now on: a worker may be done with it before the broker's word is here.

@@ -8,6 +8,8 @@ import RhythmEngine
 extension CeleryDesk {
     /// What a ticket is about.
     enum Question {
+        /// What runs.
+        case running
         /// Part of the census that began at that time.
         case census(Census.Part, begun: Duration)
         /// The tasks of a worker.
@@ -122,6 +124,7 @@ extension CeleryDesk {
         nextTellingCheck = now + Self.tellingCheck
         polls.isTold =
             configuration.usesEvents && isListening && roster.allTellOfTasks(at: now, but: configuration.ignoredWorkers)
+        toldSince = polls.isTold ? toldSince ?? now : nil
     }
 
     // MARK: Events
@@ -136,6 +139,7 @@ extension CeleryDesk {
             writers.remove(node)
             places.forget(node)
             kindsAsked[node] = nil
+            cameUp[node] = now
             roster.tellsOfTasks(node, false)
             welcome(node)
         case .alive(let node, let pulse):
@@ -152,25 +156,46 @@ extension CeleryDesk {
         case .started(let id, let node, let at):
             hear(node, .work)
             guard let entry = entries[id], !entry.isEnded else { return }
+            entries[id]?.hear(at: now)
+            // Events may have waited for a restarted server; the document of a later run is there at once.
+            if let document = entry.document, document.status == .started, !document.node.isEmpty, document.node != node
+            {
+                return polls.wake(id, now: now)
+            }
             entries[id]?.runIsOver = false
             entries[id]?.endIsTold = false
+            entries[id]?.isBetweenRuns = false
+            entries[id]?.toldEnd = nil
             entries[id]?.begunBy = node
-            entries[id]?.hear(at: now)
             begin(id, worker: node, at: at)
-        case .finished(let id):
-            entries[id]?.runIsOver = true
-            entries[id]?.endIsTold = true
-            entries[id]?.hear(at: now)
-            polls.wake(id, now: now)
-            if let entry = entries[id], entry.ending != nil, entry.revoke == nil { confirm([id]) }
-        case .retried(let id):
-            entries[id]?.runIsOver = true
-            entries[id]?.hear(at: now)
-            polls.wake(id, now: now)
+        case .finished(let id, let end, let node):
+            hear(node, .work)
+            finished(id, end, by: node)
         case .changed(let id):
             entries[id]?.hear(at: now)
             polls.wake(id, now: now)
         }
+    }
+
+    /// A worker has said that a run is over.
+    private func finished(_ id: TaskID, _ end: EventBatch.End, by node: String) {
+        guard let entry = entries[id], !entry.isEnded else { return }
+        entries[id]?.runIsOver = true
+        entries[id]?.hasBegun = true
+        entries[id]?.begunBy = node
+        entries[id]?.isBetweenRuns = end == .retried
+        if end != .retried { entries[id]?.endIsTold = true }
+        switch end {
+        case .succeeded: entries[id]?.toldEnd = Evidence.ToldEnd(worker: node, at: now)
+        case .failed(let exception):
+            entries[id]?.toldEnd = Evidence.ToldEnd(worker: node, exception: exception, at: now)
+        case .retried: entries[id]?.toldEnd = nil
+        }
+        entries[id]?.hear(at: now)
+        // Its document ought to be there; if it is not by then, somebody has to look why.
+        entries[id]?.nextLook = now + configuration.times.result
+        polls.wake(id, now: now)
+        if entries[id]?.ending != nil, entry.revoke == nil, end != .retried { confirm([id]) }
     }
 
     /// What a worker is heard by.
@@ -189,6 +214,7 @@ extension CeleryDesk {
     /// A worker is there that was not before: what waited for one may go on.
     private func welcome(_ node: String) {
         guard isListening else { return }
+        checkTelling()
         if telling.wants(node) { askForEvents(of: .some([node])) }
         askKinds(node)
         sendAnew()
@@ -209,6 +235,7 @@ extension CeleryDesk {
     func greet(_ node: String, ticket: String, _ address: ControlRequest.ReplyAddress) {
         if !node.isEmpty {
             greeted[node] = now
+            cameUp[node] = now
             hear(node)
         }
         if !revoked.isEmpty { links.answerHello(revoked, ticket: ticket, to: address) }
@@ -221,6 +248,10 @@ extension CeleryDesk {
         guard let question = questions[reply.ticket] else { return }
         switch question {
         case .roll: break
+        case .running:
+            for (id, holding) in Holding.read(running: reply.value) where entries[id]?.hasBegun == false {
+                begin(id, worker: reply.node, at: holding.begunAt ?? .wallClock)
+            }
         case .telling: if reply.value["ok"] != nil { roster.tellsOfTasks(reply.node, true) }
         case .examination(let part, let begun): answered(part, begun: begun, reply)
         case .kinds:
@@ -234,6 +265,11 @@ extension CeleryDesk {
             takers.learn(reply.value, of: reply.node)
             if !unsent.isEmpty { sendAnew() }
         case .census(let part, let begun):
+            switch part {
+            case .tasks: kinds.learn(reply.value, of: reply.node)
+            case .queues: takers.learn(reply.value, of: reply.node)
+            case .query, .scheduled, .stats, .before, .active: break
+            }
             guard census?.begun == begun else { return }
             census?.take(part, from: reply.node, reply.value)
         }

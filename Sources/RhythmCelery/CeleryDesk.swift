@@ -52,6 +52,12 @@ actor CeleryDesk {
     var places: WorkerPlaces
     /// When workers have greeted the others last.
     var greeted: [String: Duration] = [:]
+    /// When workers came up, or were connected again, last.
+    var cameUp: [String: Duration] = [:]
+    /// Since when all workers have told of their tasks without a gap; nil while they do not.
+    var toldSince: Duration?
+    /// A document of a run has been read: this is where workers store them.
+    var documentsArrive = false
     /// Since when both what workers say and what they answer has been heard without a gap; nil while it is not.
     var listeningSince: Duration?
     var linkStates: [Links.Name: AMQPConnectionState] = [:]
@@ -93,6 +99,7 @@ actor CeleryDesk {
     var nextRollCall: Duration = .zero
     var nextQueueCheck: Duration = .zero
     var nextTellingCheck: Duration = .zero
+    var nextRunningLook: Duration = .zero
 
     // Inspections
     var inspections: [LookAround] = []

@@ -56,16 +56,24 @@ struct CeleryEntry {
     }
     /// All workers that were seen to have it.
     private(set) var seenBy: Set<String> = []
+    /// When it was given to the publisher last; nil if that was in an earlier life of this server.
+    var sentAt: Duration?
     /// Its worker has said that the last run is over.
     var runIsOver = false
     /// A worker's event has told the end.
     var endIsTold = false
+    /// How it ended, in that worker's word; its document ought to say so, too.
+    var toldEnd: Evidence.ToldEnd?
     /// An end that its document tells and that is not believed yet.
     var ending: EndRule?
     /// The attempt has stored an end that was none.
     var isOdd = false
+    /// Its worker has said that it will run again, and no worker that it has begun to.
+    var isBetweenRuns = false
     /// The start of the present run was told.
     var startIsTold = false
+    /// The worker that was told to run it; empty if none was.
+    var workerTold = ""
     /// The repetitions that were told.
     var retriesTold = 0
     var progressTold: ProgressReport?
@@ -109,6 +117,7 @@ struct CeleryEntry {
         revision += 1
         lastHeard = now
         isUncertain = false
+        lost.forget()
     }
 
     /// What its document says, for the rules.

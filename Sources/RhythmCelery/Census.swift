@@ -14,6 +14,10 @@ struct Census {
         case before
         /// `active`: what the processes are at.
         case active
+        /// `registered`: limits on how often tasks begin; another part of the desk reads it.
+        case tasks
+        /// `active_queues`: from which queues the worker takes; another part of the desk reads it.
+        case queues
     }
 
     private struct Answer {
@@ -23,6 +27,8 @@ struct Census {
         var scheduled: [TaskID: Holding]?
         /// Outer nil: not answered. Inner nil: a pool without processes.
         var processes: Set<Int>??
+        var hasToldTasks = false
+        var hasToldQueues = false
 
         func isComplete(_ parts: Set<Part>) -> Bool {
             parts.allSatisfy { part in
@@ -32,6 +38,8 @@ struct Census {
                 case .active: active != nil
                 case .scheduled: scheduled != nil
                 case .stats: processes != nil
+                case .tasks: hasToldTasks
+                case .queues: hasToldQueues
                 }
             }
         }
@@ -94,6 +102,8 @@ struct Census {
         case .active: answer.active = Holding.read(active: value)
         case .scheduled: answer.scheduled = Holding.read(scheduled: value)
         case .stats: answer.processes = .some(Holding.read(processes: value))
+        case .tasks: answer.hasToldTasks = true
+        case .queues: answer.hasToldQueues = true
         }
         answers[node] = answer
     }

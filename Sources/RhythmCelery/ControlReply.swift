@@ -38,6 +38,8 @@ struct Holding: Hashable, Sendable {
     var state: State
     /// The pool process that runs it, if one does.
     var process: Int?
+    /// When that began it, by the clock of the worker's machine.
+    var begunAt: Timestamp?
 
     /// The answers to `query_task`, by id.
     static func read(query value: JSONValue) -> [TaskID: Holding] {
@@ -45,9 +47,11 @@ struct Holding: Hashable, Sendable {
         var found: [TaskID: Holding] = [:]
         for member in members {
             guard let pair = member.value.arrayValue, let word = pair.first?.stringValue else { continue }
+            let info = pair.count > 1 ? pair[1] : .null
             found[TaskID(member.name)] = Holding(
                 state: State(rawValue: word) ?? .active,
-                process: pair.count > 1 ? pair[1]["worker_pid"]?.intValue.map { Int(clamping: $0) } : nil)
+                process: info["worker_pid"]?.intValue.map { Int(clamping: $0) },
+                begunAt: EventBatch.time(info["time_start"]))
         }
         return found
     }
@@ -58,6 +62,18 @@ struct Holding: Hashable, Sendable {
         for entry in value.arrayValue ?? [] {
             guard let id = entry["request"]?["id"]?.stringValue else { continue }
             found[TaskID(id)] = Holding(state: .scheduled, process: nil)
+        }
+        return found
+    }
+
+    /// What runs, by id, in an answer to `active`.
+    static func read(running value: JSONValue) -> [TaskID: Holding] {
+        var found: [TaskID: Holding] = [:]
+        for entry in value.arrayValue ?? [] {
+            guard let id = entry["id"]?.stringValue else { continue }
+            found[TaskID(id)] = Holding(
+                state: .active, process: entry["worker_pid"]?.intValue.map { Int(clamping: $0) },
+                begunAt: EventBatch.time(entry["time_start"]))
         }
         return found
     }

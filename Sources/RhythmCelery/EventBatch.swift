@@ -11,10 +11,8 @@ struct EventBatch {
         case received(TaskID, worker: String)
         /// A process of the worker's pool began it.
         case started(TaskID, worker: String, at: Timestamp)
-        /// It is over: its process is done with it, whatever its document says.
-        case finished(TaskID)
-        /// A run of it is over, and another one is to follow.
-        case retried(TaskID)
+        /// A run of it is over: its process is done with it, whatever its document says.
+        case finished(TaskID, End, worker: String)
         /// Something else happened to the attempt: its document is worth a look.
         case changed(TaskID)
         /// A worker came up, or is connected again.
@@ -23,6 +21,15 @@ struct EventBatch {
         case alive(String, Pulse)
         /// A worker takes no more tasks; it may still be finishing some.
         case offline(String)
+    }
+
+    /// How a run ended, in its worker's word.
+    enum End: Hashable, Sendable {
+        case succeeded
+        /// The exception, as Python shows it.
+        case failed(String)
+        /// It is tried again under the same id.
+        case retried
     }
 
     /// What a worker's sign of life says of it.
@@ -34,6 +41,8 @@ struct EventBatch {
     }
 
     let events: [Event]
+    /// So much of an exception is kept.
+    private static let exceptionLength = 300
 
     /// Reads a message. Whatever is not understood is passed over.
     init(body: [UInt8]) {
@@ -60,8 +69,11 @@ struct EventBatch {
         case "task-received": return .received(TaskID(id), worker: host)
         case "task-started":
             return time(value["timestamp"]).map { .started(TaskID(id), worker: host, at: $0) } ?? .changed(TaskID(id))
-        case "task-succeeded", "task-failed": return .finished(TaskID(id))
-        case "task-retried": return .retried(TaskID(id))
+        case "task-succeeded": return .finished(TaskID(id), .succeeded, worker: host)
+        case "task-failed":
+            let exception = value["exception"]?.stringValue ?? ""
+            return .finished(TaskID(id), .failed(String(exception.prefix(exceptionLength))), worker: host)
+        case "task-retried": return .finished(TaskID(id), .retried, worker: host)
         default: return .changed(TaskID(id))
         }
     }
@@ -70,7 +82,7 @@ struct EventBatch {
         Pulse(sentAt: time(value["timestamp"]), version: value["sw_ver"]?.stringValue)
     }
 
-    private static func time(_ value: JSONValue?) -> Timestamp? {
+    static func time(_ value: JSONValue?) -> Timestamp? {
         guard let seconds = value?.doubleValue, abs(seconds) < 1e11 else { return nil }
         return Timestamp(microseconds: Int64(seconds * 1_000_000))
     }

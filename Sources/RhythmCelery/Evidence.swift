@@ -19,6 +19,32 @@ struct Evidence: Hashable, Sendable {
         case unknown(String)
     }
 
+    /// Whether a worker has begun it.
+    enum Begin: Hashable, Sendable {
+        case seen
+        /// None has; it would be known.
+        case ruledOut
+        /// Nobody can say, and why.
+        case unknown(String)
+    }
+
+    /// What its worker has said of its end.
+    struct ToldEnd: Hashable, Sendable {
+        var worker: String
+        /// nil if it succeeded.
+        var exception: String?
+        /// When that was heard.
+        var at: Duration
+    }
+
+    /// What the queues hold in which RabbitMQ keeps messages that are not due yet.
+    enum Delayed: Hashable, Sendable {
+        case nothing
+        /// So many messages, the last of which leaves them after at most so long.
+        case holds(Int, longest: Duration)
+        case unknown(String)
+    }
+
     var document: Document
     /// Grows with every change of the document, and with every event of the attempt.
     var revision = 0
@@ -26,13 +52,25 @@ struct Evidence: Hashable, Sendable {
     var namedWorker = ""
     /// A worker was seen to begin it, or nobody knows.
     var mayHaveBegun = true
+    /// What is known of its begin.
+    var begin = Begin.unknown("")
+    /// Its worker has said how it ended.
+    var toldEnd: ToldEnd?
+    /// The named worker is there, and has been since it began the attempt.
+    var namedWorkerHasStayed = false
+    /// A limit of a worker that may keep its message in hand without saying so, in a phrase; nil if there is none.
+    var limit: String?
+    /// What lies in the queues for messages that are not due yet, among which its next run may be.
+    var delayed = Delayed.nothing
+    /// Where result documents are looked for, for people.
+    var place = ""
     /// Its worker has said that no process is at it any more.
     var runIsOver = false
     /// What the workers said.
     var workers = Census.Finding()
     /// Workers that said goodbye not long ago.
     var leaving: Set<String> = []
-    /// The named worker is among those that are taken for dead.
+    /// What is known of its queue.
     var queue: Queue = .unknown("nobody has looked")
     /// The name of the queue, for people.
     var queueName = ""

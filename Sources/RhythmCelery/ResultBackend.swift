@@ -52,6 +52,8 @@ final class ResultBackend: Sendable {
 
     /// The database, for messages.
     var description: String { pool.description }
+    /// Where documents are looked for, for messages.
+    var place: String { "\(pool.database).\(collection) of \(pool.description)" }
     /// Its name.
     var database: String { pool.database }
 

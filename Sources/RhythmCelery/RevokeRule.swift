@@ -156,7 +156,12 @@ struct RevokeRule {
     private static func sentence(_ evidence: Evidence, held: Bool) -> String {
         if held { return "it had not begun; its worker drops it" }
         switch evidence.document {
-        case .absent, .waiting: return "it had not begun"
+        case .absent, .waiting:
+            switch evidence.begin {
+            case .seen: return "nothing of it runs any more"
+            case .ruledOut: return "it had not begun"
+            case .unknown: return "no worker has it"
+            }
         case .retry: return "it was stopped between two runs"
         case .revoked: return "its worker stopped it"
         case .ended: return "it stored an end, and its worker has it no longer"

@@ -12,7 +12,8 @@ import RhythmCore
 /// the methods of `WorkflowTask` show their class. Whatever is not known to be plain gets the private document: that is
 /// safe for either kind, as a plain task sees nothing but another id.
 ///
-/// The same answer says whether a task's documents tell that it has begun (`track_started`).
+/// The same answer says whether a task's documents tell that it has begun (`track_started`), whether its messages are
+/// acknowledged only when it ends (`acks_late`), and how many of it a worker begins in a time (`rate_limit`).
 struct TaskKinds {
     /// What a task is known to be.
     enum Kind: Hashable, Sendable {
@@ -23,29 +24,57 @@ struct TaskKinds {
     }
 
     /// The attributes to ask for: any one of them gives the library away, even where a subclass replaces the others.
-    static let attributes = ["update_progress", "before_start", "on_success", "on_failure", "track_started"]
+    static let attributes = [
+        "update_progress", "before_start", "on_success", "on_failure", "track_started", "acks_late", "rate_limit",
+    ]
     private static let libraryMark = "WorkflowTask."
     private static let trackingMark = "track_started=True"
+    private static let lateMark = "acks_late=True"
+    private static let limitMark = "rate_limit="
 
     private struct Task {
         var kind: Kind
         var tracksStart: Bool
+        var acknowledgesLate: Bool
+        /// As the worker wrote it, such as `10/m`; nil if there is none.
+        var limit: String?
     }
 
     private var workers: [String: [String: Task]] = [:]
+    /// Tasks that some worker has run without saying that they begin, whatever has become of it.
+    private var untracked: Set<String> = []
 
     /// Takes a worker's answer to `registered`: a list of `NAME` or `NAME [attribute=text ...]`.
     mutating func learn(_ answer: JSONValue, of worker: String) {
         guard let entries = answer.arrayValue else { return }
         var tasks: [String: Task] = [:]
         for case .string(let entry) in entries {
-            let parts = entry.split(separator: " [", maxSplits: 1, omittingEmptySubsequences: false)
-            let attributes = parts.count > 1 ? parts[1] : ""
-            tasks[String(parts[0])] = Task(
+            let (name, attributes) = Self.parts(of: entry)
+            // What a worker took while there was a limit leaves it at that speed, also after the limit was lifted.
+            tasks[name] = Task(
                 kind: attributes.contains(Self.libraryMark) ? .library : .plain,
-                tracksStart: attributes.contains(Self.trackingMark))
+                tracksStart: attributes.contains(Self.trackingMark),
+                acknowledgesLate: attributes.contains(Self.lateMark),
+                limit: Self.limit(attributes) ?? workers[worker]?[name]?.limit)
+            if tasks[name]?.tracksStart == false { untracked.insert(name) }
         }
         workers[worker] = tasks
+    }
+
+    /// A task's name, which may hold brackets of its own, and what is said of it.
+    private static func parts(of entry: String) -> (name: String, attributes: Substring) {
+        for attribute in attributes {
+            guard let found = entry.firstRange(of: " [\(attribute)=") else { continue }
+            return (String(entry[..<found.lowerBound]), entry[entry.index(after: found.lowerBound)...])
+        }
+        return (entry, "")
+    }
+
+    private static func limit(_ attributes: Substring) -> String? {
+        guard let found = attributes.firstRange(of: limitMark) else { return nil }
+        let text = attributes[found.upperBound...].prefix { $0 != " " && $0 != "]" }
+        guard let number = text.split(separator: "/").first.flatMap({ Double($0) }), number > 0 else { return nil }
+        return String(text)
     }
 
     /// Forgets a worker that is gone.
@@ -71,6 +100,19 @@ struct TaskKinds {
         }
         return found
     }
+
+    /// The limit that a worker keeps to with a task; nil if there is none, or the worker has not told its tasks.
+    func limit(of task: String, in worker: String) -> String? { workers[worker]?[task]?.limit }
+
+    /// Whether some worker keeps to a limit with a task.
+    func isLimited(_ task: String) -> Bool { workers.values.contains { $0[task]?.limit != nil } }
+
+    /// Whether some worker acknowledges the messages of a task only when it ends, so that one that has begun may come
+    /// to another worker.
+    func acknowledgesLate(_ task: String) -> Bool { workers.values.contains { $0[task]?.acknowledgesLate == true } }
+
+    /// Whether the documents of a task have always said that it has begun, wherever it ran.
+    func hasAlwaysTracked(_ task: String) -> Bool { tracksStart(task) == true && !untracked.contains(task) }
 
     /// Whether the documents of a task say that it has begun, wherever it runs; nil if no worker that has told its tasks
     /// knows it.

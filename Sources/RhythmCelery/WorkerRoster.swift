@@ -120,6 +120,9 @@ struct WorkerRoster {
     /// Its mailbox queue was looked for.
     mutating func mailbox(of name: String, isThere: Bool) { workers[name]?.mailboxIsGone = !isThere }
 
+    /// It has no connection to the broker any more, as far as anybody knows: what it had not acknowledged was given back.
+    func isCutOff(_ name: String) -> Bool { workers[name]?.mailboxIsGone == true }
+
     /// What a worker is; dead if nothing is known of it.
     func standing(of name: String, at now: Duration) -> Standing {
         guard let worker = workers[name] else { return .dead }

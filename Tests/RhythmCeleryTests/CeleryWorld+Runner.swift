@@ -26,6 +26,8 @@ extension CeleryWorld {
         configuration.times.suspect = .milliseconds(1500)
         configuration.times.ask = .seconds(2)
         configuration.times.lost = .seconds(2)
+        configuration.times.result = .seconds(2)
+        configuration.times.runningLook = .seconds(1)
         configuration.times.workerQuiet = .seconds(5)
         configuration.times.workerLost = .seconds(7)
         configuration.times.revokeGrace = .seconds(1)

@@ -101,8 +101,20 @@ import Testing
         #expect(
             batch.events == [
                 .received("a", worker: "x1@vm"),
-                .started("a", worker: "x1@vm", at: Timestamp(microseconds: 1_795_416_166_740_020)), .finished("a"),
-                .changed("a"),
+                .started("a", worker: "x1@vm", at: Timestamp(microseconds: 1_795_416_166_740_020)),
+                .finished("a", .succeeded, worker: "x1@vm"), .changed("a"),
+            ])
+        // How a run ended, for the case that its document does not say.
+        let ends = EventBatch(
+            body: Array(
+                #"""
+                [{"hostname": "w", "uuid": "a", "type": "task-failed", "exception": "ValueError('x')"},
+                {"hostname": "w", "uuid": "b", "type": "task-failed"}, {"hostname": "w", "uuid": "c", "type": "task-retried"}]
+                """#.utf8))
+        #expect(
+            ends.events == [
+                .finished("a", .failed("ValueError('x')"), worker: "w"), .finished("b", .failed(""), worker: "w"),
+                .finished("c", .retried, worker: "w"),
             ])
         func one(_ type: String) -> [EventBatch.Event] {
             EventBatch(body: Array(#"{"hostname": "x1@vm", "type": "\#(type)", "freq": 2.0}"#.utf8)).events

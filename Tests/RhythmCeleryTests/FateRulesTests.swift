@@ -23,7 +23,7 @@ import Testing
         same(rule.judge(found, now: .seconds(20)), .suspected(again: .seconds(35)))
         #expect(rule.explanation?.contains("looks lost") == true)
         same(rule.judge(found, now: .seconds(30)), .suspected(again: .seconds(35)))
-        guard case .lost(let sentence) = rule.judge(found, now: .seconds(35)) else {
+        guard case .lost(let sentence, mayHaveBegun: true) = rule.judge(found, now: .seconds(35)) else {
             Issue.record("not lost")
             return
         }
@@ -141,7 +141,7 @@ import Testing
             $0.workers.denials = 0
             $0.queue = .holds(3)
         }
-        same(rule.judge(alone, now: .zero), .stopped("it had not begun"), "later workers are told at their hello")
+        same(rule.judge(alone, now: .zero), .stopped("no worker has it"), "later workers are told at their hello")
     }
 
     @Test func waitsWhileItRuns() {

@@ -65,6 +65,51 @@ import Testing
         #expect(kinds.tracksStart("steps.add") == true)
     }
 
+    /// A worker that does not say when it begins something may have done so, also after it has gone.
+    @Test func remembersWhatWasNotTracked() {
+        var kinds = TaskKinds()
+        #expect(!kinds.hasAlwaysTracked("add"), "nobody knows it")
+        kinds.learn(.array([.string("add [track_started=True]"), .string("sub [track_started=True]")]), of: "w1@host")
+        #expect(kinds.hasAlwaysTracked("add"))
+        kinds.learn(.array([.string("add [track_started=False]")]), of: "w2@host")
+        kinds.forget("w2@host")
+        #expect(kinds.tracksStart("add") == true && !kinds.hasAlwaysTracked("add") && kinds.hasAlwaysTracked("sub"))
+    }
+
+    /// Limits are written as people write them, by settings, decorators and remote control.
+    @Test(arguments: ["1/m": "1/m", "10": "10", "0.5/h": "0.5/h", "": nil, "0": nil, "0/s": nil, "None": nil])
+    func knowsLimits(_ written: String, _ limit: String?) {
+        var kinds = TaskKinds()
+        kinds.learn(.array([.string("add [track_started=True acks_late=False rate_limit=\(written)]")]), of: "w1@host")
+        #expect(kinds.limit(of: "add", in: "w1@host") == limit)
+        #expect(kinds.isLimited("add") == (limit != nil))
+        #expect(kinds.limit(of: "add", in: "w2@host") == nil && kinds.limit(of: "sub", in: "w1@host") == nil)
+        #expect(!kinds.acknowledgesLate("add"))
+    }
+
+    /// What a worker has taken under a limit leaves it at that speed, though the limit is lifted; not after a restart.
+    @Test func aLiftedLimitLasts() {
+        var kinds = TaskKinds()
+        kinds.learn(.array([.string("add [acks_late=True rate_limit=1/m]")]), of: "w1@host")
+        #expect(kinds.acknowledgesLate("add"))
+        kinds.learn(.array([.string("add [acks_late=True]")]), of: "w1@host")
+        #expect(kinds.limit(of: "add", in: "w1@host") == "1/m")
+        kinds.learn(.array([.string("add [rate_limit=3/m]")]), of: "w1@host")
+        #expect(kinds.limit(of: "add", in: "w1@host") == "3/m")
+        kinds.forget("w1@host")
+        kinds.learn(.array([.string("add")]), of: "w1@host")
+        #expect(kinds.limit(of: "add", in: "w1@host") == nil)
+    }
+
+    /// Brackets may be part of a name.
+    @Test func takesAnyName() {
+        var kinds = TaskKinds()
+        kinds.learn(
+            .array([.string("odd [x=1] name [acks_late=False track_started=True rate_limit=2/s]")]), of: "w1@host")
+        #expect(kinds["odd [x=1] name"] == .plain && kinds.limit(of: "odd [x=1] name", in: "w1@host") == "2/s")
+        #expect(kinds.tracksStart("odd [x=1] name") == true)
+    }
+
     @Test func makesDocumentsWithOneStep() throws {
         let dispatch = Dispatch(
             taskID: "t-1", workflowID: "w-1", appID: "app", step: "copy", task: "rhythm.copy",

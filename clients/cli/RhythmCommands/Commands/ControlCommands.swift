@@ -125,8 +125,9 @@ struct DeleteCommand: AsyncParsableCommand {
         commandName: "delete",
         abstract: "Remove a workflow with its attempts and logs.",
         discussion: """
-            With --cancel it is removed as soon as nothing of it runs; that may take long if a worker is silent or dead. With
-            --force it is removed at once: what has begun may go on unseen and leave its effects, what has not never begins.
+            With --cancel it is removed as soon as nothing of it runs. That may take long if a worker is
+            silent or dead. With --force it is removed at once: what has begun may go on unseen and leave
+            its effects, what has not never begins.
 
             EXAMPLE:
               rhythm delete 36b598c1 --cancel
