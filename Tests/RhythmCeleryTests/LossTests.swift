@@ -169,7 +169,8 @@ import Testing
     @Test func whatNeverBeganWaitsForNobody() async throws {
         try await withEngine("dead", { $0.times.workerLost = .seconds(3600) }) { world, service in
             let worker = try await world.startWorker(.celery57, name: "dead", queues: ["dead"])
-            let first = try await start(service, "forward", queue: "dead")
+            // Long enough for the worker to have told its tasks, whatever else this machine does.
+            let first = try await start(service, "sleep", queue: "dead", kwargs: #"{"seconds": 6}"#)
             _ = try await record(service, first) { $0.status == .success }
             try await worker.kill()
             let id = try await start(service, "forward", queue: "dead")
