@@ -24,7 +24,7 @@ extension LegacyDesk {
             case .resume(_, let request, let options):
                 resume(Resumption(id: id, request: request, options: options, scope: scope), service, reply)
             case .cancel: cancel(record, command, scope, service, reply)
-            case .delete(_, let cancelFirst): delete(record, cancelFirst: cancelFirst, reply)
+            case .delete(_, let cancelFirst, _): delete(record, cancelFirst: cancelFirst, reply)
             }
         }
     }
