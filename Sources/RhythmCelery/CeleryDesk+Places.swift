@@ -1,3 +1,4 @@
+import Logging
 import RhythmCore
 
 // MARK: Where workers store results and send events
