@@ -52,7 +52,7 @@ struct WorkerPlaces {
     /// Takes a worker's answer to `conf`.
     mutating func learn(_ settings: WorkerSettings, of worker: String) {
         var places: [Place: String] = [:]
-        places[.resultsCollection] = settings.resultsCollection
+        places[.resultsCollection] = settings.resultPlace?.collection
         places[.eventExchange] = settings.eventExchange
         said[worker] = places
     }

@@ -64,6 +64,7 @@ struct WatchTally {
             return Update(
                 key: .init(subject: subject, event: .progress(lastProgress)), latency: now - Int64(lastProgress))
         case .gap(_, let oldest): throw BenchError("a gap up to \(oldest)")
+        case .limited(let most, _): throw BenchError("the server shows a watch no more than \(most) workflows")
         case .deleted, .bookmark: return nil
         }
     }
