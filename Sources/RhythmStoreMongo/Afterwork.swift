@@ -126,7 +126,7 @@ final class Afterwork: Sendable {
         }
     }
 
-    /// Once everything that was noted before is written. For tests.
+    /// Writes everything that was noted before, if the database lets it.
     func settle() {
         queue.sync { _ = flush() }
     }

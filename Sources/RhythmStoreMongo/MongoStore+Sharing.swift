@@ -32,6 +32,8 @@ extension MongoStore {
     }
 
     package func endLease() {
+        // While nobody runs, nobody writes what the last records say.
+        afterwork.settle()
         keeper?.stop()
         keeper = nil
         leases.end()
