@@ -126,9 +126,12 @@ final class Afterwork: Sendable {
         }
     }
 
-    /// Writes everything that was noted before, if the database lets it.
+    /// Writes everything that was noted before, unless the database was away a moment ago: then it would only be waited
+    /// for.
     func settle() {
-        queue.sync { _ = flush() }
+        queue.sync {
+            if state.withLock({ !$0.isInTrouble }) { _ = flush() }
+        }
     }
 
     func schedule(_ state: inout State, after interval: DispatchTimeInterval = Afterwork.interval) {
