@@ -30,14 +30,21 @@ import Testing
 
     /// Round and round, with a pause only when nobody was there; back to the one that was lost, or that others found.
     @Test func takesTurns() {
+        /// Whether each of so many turns asks for a pause, and where the last of them leads.
+        func turns(_ turn: inout BrokerTurn, _ count: Int) -> ([Bool], Int) {
+            let pauses = (0..<count).map { _ in turn.next() }
+            return (pauses, turn.index)
+        }
         var turn = BrokerTurn(of: 3, at: 1)
-        #expect(!turn.next() && turn.index == 2)
-        #expect(!turn.next() && turn.index == 0)
-        #expect(turn.next() && turn.index == 1, "a pause once all were tried")
-        #expect(!turn.next())
-        #expect(turn.begin(at: 0) && turn.index == 0)
+        let (pauses, back) = turns(&turn, 3)
+        #expect(pauses == [false, false, true] && back == 1, "a pause once all were tried")
+        let (further, _) = turns(&turn, 1)
+        #expect(further == [false])
+        let moved = turn.begin(at: 0)
+        #expect(moved && turn.index == 0)
         var alone = BrokerTurn(of: 1, at: 0)
-        #expect(alone.next() && alone.next() && alone.index == 0)
+        let (waits, only) = turns(&alone, 2)
+        #expect(waits == [true, true] && only == 0)
     }
 }
 
