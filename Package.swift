@@ -227,6 +227,7 @@ let package = Package(
             name: "RhythmdTests",
             dependencies: [
                 "rhythmd", "RhythmAuth", "RhythmCelery", "RhythmServer", "RhythmWire",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),

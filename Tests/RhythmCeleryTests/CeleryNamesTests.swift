@@ -2,6 +2,7 @@ import RhythmAMQP
 import RhythmCelery
 import RhythmCore
 import RhythmEngine
+import RhythmMongo
 import RhythmStoreSQLite
 import RhythmTesting
 import Testing

@@ -20,10 +20,12 @@ import Testing
         let lane = Lane(label: "desk")
         let inbox = DeskInbox(lane: lane)
         let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
-        let broker = try AMQPAddress(parsing: configuration.broker)
+        let broker = try AMQPBrokers(parsing: configuration.broker)
         desk = CeleryDesk(
             configuration, lane: lane, links: Links(broker, configuration, inbox: inbox, logger: quiet),
-            results: ResultBackend(try MongoPool(uri: configuration.results), configuration, inbox: inbox),
+            results: ResultBackend(
+                try MongoPool(uri: configuration.results), configuration,
+                collection: MongoCollectionName(configuration.resultsCollection), inbox: inbox),
             logger: quiet)
     }
 

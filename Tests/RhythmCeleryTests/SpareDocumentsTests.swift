@@ -76,8 +76,10 @@ import Testing
         return CeleryDesk(
             configuration, lane: lane,
             links: Links(
-                try AMQPAddress(parsing: configuration.broker), configuration, inbox: inbox, logger: quiet),
-            results: ResultBackend(try MongoPool(uri: configuration.results), configuration, inbox: inbox),
+                try AMQPBrokers(parsing: configuration.broker), configuration, inbox: inbox, logger: quiet),
+            results: ResultBackend(
+                try MongoPool(uri: configuration.results), configuration,
+                collection: MongoCollectionName(configuration.resultsCollection), inbox: inbox),
             logger: quiet)
     }
 
