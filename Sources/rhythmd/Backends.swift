@@ -65,6 +65,7 @@ struct Backends {
         var values = celery.shared
         values["results"] = try Self.pool(celery.results, "results").description
         values["lease"] = "\(settings.lease)"
+        values["no_inject"] = settings.uninjectedTasks.patterns.joined(separator: ", ")
         values["projection"] = settings.projects ? "on" : "off"
         told.settings = SharedSettings(values)
         return told
@@ -133,6 +134,8 @@ extension BackendSettings.Celery {
             "default_queue": defaultQueue, "bare_tasks": bareTasks.patterns.joined(separator: ", "),
             "library_tasks": libraryTasks.sorted().joined(separator: ", "),
             "worker_lost_after": "\(workerLostAfter)", "worker_leaving": "\(workerLeaving)",
+            "results_collection": resultsCollection ?? "as the workers say",
+            "ignore_workers": ignoredWorkers.patterns.joined(separator: ", "),
         ]
     }
 
