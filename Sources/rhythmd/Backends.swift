@@ -64,6 +64,8 @@ struct Backends {
         guard let celery = settings.celery else { return told }
         var values = celery.shared
         values["results"] = try Self.pool(celery.results, "results").description
+        // Without one it is what the workers say, which may well be the same.
+        if let collection = celery.resultsCollection { values["results_collection"] = collection }
         values["lease"] = "\(settings.lease)"
         values["no_inject"] = settings.uninjectedTasks.patterns.joined(separator: ", ")
         values["projection"] = settings.projects ? "on" : "off"
@@ -134,7 +136,6 @@ extension BackendSettings.Celery {
             "default_queue": defaultQueue, "bare_tasks": bareTasks.patterns.joined(separator: ", "),
             "library_tasks": libraryTasks.sorted().joined(separator: ", "),
             "worker_lost_after": "\(workerLostAfter)", "worker_leaving": "\(workerLeaving)",
-            "results_collection": resultsCollection ?? "as the workers say",
             "ignore_workers": ignoredWorkers.patterns.joined(separator: ", "),
         ]
     }
