@@ -144,7 +144,7 @@ import Testing
             (PartialSettings(results: "mongodb://u:secret@h/d"), "results"),
             (PartialSettings(store: "mongodb://u:secret@h/d", leaseSeconds: 0.1), "lease"),
             (PartialSettings(projection: "off"), "projection"),
-            (PartialSettings(store: "mongodb://u:secret@h/d", projection: "secret"), "projection"),
+            (PartialSettings(store: "mongodb://u:secret@h/d", projection: "perhaps"), "projection"),
             (PartialSettings(taskEvents: "always"), "task_events"), (PartialSettings(bareTasks: ["t"]), "bare_tasks"),
             (PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", bareTasks: ["a*b"]), "bare_tasks"),
             (PartialSettings(broker: "amqp://h", results: "mongodb://u:secret@h", bareTasks: [""]), "bare_tasks"),
