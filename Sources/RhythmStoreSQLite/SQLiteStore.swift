@@ -66,10 +66,9 @@ public final class SQLiteStore: Store {
                 gauge.install(on: db)
                 return try CommitStatements(db, eventsKept: eventsKept)
             }
-            return (
-                pool, statements, try Checkpointer(path: path, configuration: configuration),
-                try pool.read { try Schema.identity($0) }
-            )
+            // By the writer: a reader that is open is the last to close, and cannot bring the log into the file.
+            let storeID = try pool.writeWithoutTransaction { try Schema.identity($0) }
+            return (pool, statements, try Checkpointer(path: path, configuration: configuration), storeID)
         }
         sqliteReader = SQLiteReader(pool: pool, path: path, fewMatches: fewMatches)
         self.lock = lock

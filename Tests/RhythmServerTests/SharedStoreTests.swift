@@ -227,9 +227,17 @@ extension ServerTests {
                 try await log.until("there is no more room") { $0.told.count == 3 && (!tells || $0.limits == [5]) }
                 // One that starts now has no place either.
                 ids.append(try await peer.start(Rig.gated(id: "late")).id)
-                for id in ids {
-                    rig.gates.succeed(id, "one")
-                    try await log.untilStatus(id, .success)
+                // Whoever has a place ends, so that another one gets it.
+                var waiting = Set(ids)
+                while !waiting.isEmpty {
+                    try await log.until("one of \(waiting) has a place") { log in
+                        waiting.contains { log.told[$0] != nil }
+                    }
+                    for id in waiting where log.told[id] != nil {
+                        rig.gates.succeed(id, "one")
+                        try await log.untilStatus(id, .success)
+                        waiting.remove(id)
+                    }
                 }
                 try await log.untilEnd()
                 #expect(log.end == .some(nil))

@@ -121,7 +121,7 @@ import Testing
         let before = try Data(contentsOf: URL(fileURLWithPath: fixture.path))
         let error = opened(fixture.path)
         #expect(error?.code == .tooNew)
-        #expect(error?.message.contains("version 7") == true && error?.message.contains("up to 2") == true)
+        #expect(error?.message.contains("version 7") == true && error?.message.contains("up to 3") == true)
         #expect(try Data(contentsOf: URL(fileURLWithPath: fixture.path)) == before, "the file is left as it is")
     }
 

@@ -14,14 +14,14 @@ package struct ServerListView: Sendable {
 
     /// A table, and below it the settings that differ.
     package func render() -> String {
-        var table = Table(["SERVER", "ADDRESS", "VERSION", "HOST", "UP", "PROVEN", "FOLLOWS", ""])
+        var table = Table(["SERVER", "ADDRESS", "VERSION", "HOST", "UP", "SILENT", "FOLLOWS", ""])
         for server in servers {
             table.add([
                 name(server), server.addresses.first.map { $0.printable.truncated(to: 28) } ?? "-",
                 server.version.isEmpty ? "-" : server.version.printable.truncated(to: 10),
                 server.host.isEmpty ? "-" : server.host.printable.truncated(to: 16),
                 server.startedAt.map { Phrases.duration(now.since($0)) } ?? "-",
-                server.lease == nil ? "-" : Phrases.duration(server.silence) + " ago", "\(server.followed)",
+                server.lease == nil ? "-" : Phrases.duration(server.silence), "\(server.followed)",
                 state(server),
             ])
         }
