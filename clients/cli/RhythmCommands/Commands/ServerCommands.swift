@@ -48,8 +48,8 @@ struct ServerListCommand: AsyncParsableCommand {
               rhythm server list
               rhythm server list --json
 
-            PROVEN tells when a server last proved that it lives; what it follows is taken
-            over by others when it has not for the time of its lease. Below the table stand
+            SILENT tells for how long a server has not proved that it lives; others take
+            over what it follows once that is as long as its lease. Below the table stand
             settings in which servers differ and should not.
             """)
 
