@@ -19,6 +19,11 @@ public struct SharedSettings: Sendable, Hashable {
             consequence:
                 "steps whose workflow moves between the servers end unseen by the other one, which takes them for"
                 + " lost"),
+        "results_host": Rule(
+            isDangerous: false,
+            consequence:
+                "unless these are names of one and the same host, steps whose workflow moves between the servers end"
+                + " unseen by the other one"),
         "results_collection": Rule(
             isDangerous: true,
             consequence:

@@ -99,9 +99,15 @@ extension ServerCore {
             return find(id, within: scope) { then($0.map { ($0, alone) }) }
         }
         if let stale { return then(.failure(stale)) }
-        let (reader, directory) = (engine.reader, withFollower ? engine.directory : nil)
+        let (engine, directory) = (engine, withFollower ? engine.directory : nil)
+        let allowsStale = configuration.allowsStaleReads
         read { () throws(StoreError) in
-            .followed(try reader.load(id), try directory?.follower(of: id))
+            do throws(StoreError) {
+                return .followed(try engine.reader.load(id), try directory?.follower(of: id))
+            } catch {
+                guard allowsStale, error.code == .unavailable, let known = engine.active(id) else { throw error }
+                return .followed(known, nil)
+            }
         } then: { [unowned self] result in
             switch result {
             case .followed(let stored?, let follower) where scope.contains(stored.appID):

@@ -63,7 +63,11 @@ struct Backends {
         var told = properties
         guard let celery = settings.celery else { return told }
         var values = celery.shared
-        values["results"] = try Self.pool(celery.results, "results").description
+        // One and the same host may have several names, but no database has.
+        let results = try Self.pool(celery.results, "results").description
+        let place = results.split(separator: "/", omittingEmptySubsequences: true)
+        values["results"] = place.count > 2 ? String(place[place.count - 1]) : "celery"
+        values["results_host"] = place.count > 1 ? String(place[1]) : results
         // Without one it is what the workers say, which may well be the same.
         if let collection = celery.resultsCollection { values["results_collection"] = collection }
         values["lease"] = "\(settings.lease)"
