@@ -51,6 +51,7 @@ struct LibraryWriteTests {
         let world = try await AdoptionWorld.shared
         // Nobody takes from this queue.
         let queued = try await start(world, queue: "nobody-writes")
+        try await world.wait(for: queued) { $0.steps[0].current?.waiting != nil }
         try await check(queued, world, "before it begins")
         #expect(try await world.client.cancel(queued).receipt.accepted)
         try await world.wait(for: queued) { $0.isQuiesced }
