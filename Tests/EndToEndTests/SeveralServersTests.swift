@@ -96,7 +96,10 @@ import Testing
                 let workflow = try await starter.status(id, previousAttempts: true, current: true)
                 #expect(workflow.status == .success)
                 #expect(seen == Array(1...workflow.version), "every transition once and in order")
-                for attempt in workflow.steps.flatMap(\.attempts) { #expect(world.marks.runs(of: attempt.id) == 1) }
+                // What a server was killed with before it was sent is lost before it began, and sent again.
+                for attempt in workflow.steps.flatMap(\.attempts) {
+                    #expect(world.marks.runs(of: attempt.id) == (attempt.status == .success ? 1 : 0))
+                }
             }
             for caller in callers {
                 caller.cancel()

@@ -43,13 +43,13 @@ import Testing
         for outcome in outcomes where !outcome.isRight { Issue.record("\(outcome.text)") }
     }
 
-    @Test("the combinations cover all pairs of settings that can be had, and the few of them all versions")
+    @Test("the combinations cover all pairs of settings that can be had, and the few of them two versions")
     func coverage() {
         let covered = Combination.all.reduce(into: Set()) { $0.formUnion(Pairwise.pairs(of: $1.row)) }
         #expect(covered == Set(Combination.matrix.pairs))
         #expect(Combination.all.allSatisfy { Combination.matrix.isPossible($0.row) })
         #expect(Combination.all.count <= 24, "\(Combination.all.count)")
-        #expect(Set(Combination.selection.map(\.version)) == Set(CeleryWorker.Version.allCases))
+        #expect(Set(Combination.selection.map(\.version)) == [.celery52, .celery56])
         #expect(Combination.selection.count == 3)
     }
 
