@@ -104,7 +104,11 @@ struct LegacyControlTests {
         #expect(again.accepted && again.already, "\(again)")
         #expect(try await world.adopt(id).reason == "IN_ORDER")
 
-        let resumed = try await world.client.resume(id).receipt
+        var resumed = try await world.client.resume(id).receipt
+        // Workers of 5.6.3 that never had the attempt may write REVOKED over its arguments, too.
+        if version == .celery56, resumed.reason == "ARGS_NEEDED" {
+            resumed = try await world.client.resume(id, args: try JSON(parsing: "[1]")).receipt
+        }
         #expect(resumed.accepted && resumed.restartedStep?.step == "a", "\(resumed)")
         let second = try await world.wait(for: id) { $0.steps[0].attempts.count == 2 && $0.steps[0].status == .started }
         world.marks.openGate(of: try #require(second.steps[0].current).id)
