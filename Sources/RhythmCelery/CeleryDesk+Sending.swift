@@ -121,7 +121,7 @@ extension CeleryDesk {
 
     private func publish(_ id: TaskID, _ dispatch: Dispatch, kwargs: JSON) {
         // Another server may have sent another attempt in its place: it says so soon, or that this one is still wanted.
-        guard links.maySend else { return keepUnsent(id, until: now + Self.gatePause) }
+        guard maySend else { return keepUnsent(id, until: now + Self.gatePause) }
         let queue = entries[id]?.queue ?? configuration.defaultQueue
         let message = TaskMessage.make(
             of: dispatch, queue: queue, kwargs: kwargs, origin: "rhythm@\(configuration.serverID)")
@@ -142,6 +142,20 @@ extension CeleryDesk {
         // From now on: a worker may be done with it before the broker's word is here.
         polls.insert(id, since: now, kind: .init(queue: queue, task: dispatch.task))
         links.publish(message, of: id, number: entries[id]?.tries ?? 0)
+    }
+
+    /// A new opening is asked about behind what the inbox holds: that may be word of what another server has replaced.
+    private var maySend: Bool {
+        guard let current = links.opening else { return false }
+        if current == opening { return true }
+        links.announce(opening: current)
+        return false
+    }
+
+    func maySend(since opening: Int) {
+        guard opening > self.opening else { return }
+        self.opening = opening
+        sendAnew()
     }
 
     /// How long to wait before asking again whether an attempt may be sent.

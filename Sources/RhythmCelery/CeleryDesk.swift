@@ -27,6 +27,9 @@ actor CeleryDesk {
     /// When the next of those that are not sent is due; may be too early.
     var nextSendDue: Duration?
 
+    /// Since which opening attempts are sent; see ``TaskRunner/ask(_:)``.
+    var opening = 0
+
     // Documents
     var polls = PollSchedule()
     var isPolling = false
@@ -162,6 +165,7 @@ actor CeleryDesk {
         case .foreseen(let reading, let deadline): foreseen(reading, deadline: deadline)
         case .changed(let ids): for id in ids { polls.wake(id, now: now) }
         case .feedBegan: polls.wakeAll(now: now)
+        case .mayBegin(let opening): maySend(since: opening)
         case .prepared(let dispatches, let trouble): prepared(dispatches, trouble: trouble)
         case .revoked(let ids): remember(earlier: ids)
         case .queue(let name, let found): saw(queue: name, found)

@@ -84,7 +84,7 @@ public final class CeleryRunner: TaskRunner, AttemptInspector {
         inbox.put(.inspect(queues, answer))
     }
 
-    public func ask(_ mayBegin: @escaping @Sendable () -> Bool) { links.ask(mayBegin) }
+    public func ask(_ mayBegin: @escaping @Sendable () -> Int?) { links.ask(mayBegin) }
 
     /// Why no messages get to the workers.
     public var trouble: String? { links.trouble }

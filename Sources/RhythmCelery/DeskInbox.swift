@@ -31,6 +31,8 @@ final class DeskInbox: Sendable {
         case changed([TaskID])
         /// The change stream was away: anything may have changed.
         case feedBegan
+        /// What the engine told before attempts might be sent again has been taken in.
+        case mayBegin(opening: Int)
         /// Private documents are stored, or not.
         case prepared([(dispatch: Dispatch, withSpares: Bool)], trouble: String?)
         /// The ids that were revoked earlier, by this or other servers.

@@ -39,16 +39,20 @@ final class Links: Sendable {
     private let open = Mutex<Open?>(nil)
     private let eventExchange: Mutex<String>
     /// Asks from now on before attempts are sent.
-    func ask(_ mayBegin: @escaping @Sendable () -> Bool) { self.mayBegin.withLock { $0 = mayBegin } }
+    func ask(_ mayBegin: @escaping @Sendable () -> Int?) { self.mayBegin.withLock { $0 = mayBegin } }
 
-    /// Whether attempts may be sent: they are still this server's to run, as far as it can know.
-    var maySend: Bool {
+    /// Not nil if attempts may be sent: they are still this server's to run, as far as it can know. See
+    /// ``TaskRunner/ask(_:)`` for the number.
+    var opening: Int? {
         let ask = mayBegin.withLock { $0 }
-        return ask?() ?? true
+        return ask.map { $0() } ?? 0
     }
 
+    /// Has the desk told of it, behind all that the inbox holds.
+    func announce(opening: Int) { inbox.put(.mayBegin(opening: opening)) }
+
+    private let mayBegin = Mutex<(@Sendable () -> Int?)?>(nil)
     /// Why messages do not get to the workers, by connection; nothing for those that work.
-    private let mayBegin = Mutex<(@Sendable () -> Bool)?>(nil)
     private let troubles = Mutex<[Name: String]>([
         .tasks: "the broker is not connected yet", .control: "the broker is not connected yet",
     ])

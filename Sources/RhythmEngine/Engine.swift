@@ -122,7 +122,7 @@ public final class Engine {
         expectLateWrites()
         logger.info("recovered", metadata: ["workflows": "\(active.count)", "effects": "\(effects.count)"])
         publish(publication)
-        if let gate { runner.ask { gate.isOpen } }
+        if let gate { runner.ask { gate.opening } }
         runner.start(outstanding: effects, report: report)
     }
 

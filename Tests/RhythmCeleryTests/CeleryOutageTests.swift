@@ -123,7 +123,7 @@ import Testing
         let world = try await world()
         let runner = try world.runner { $0.plainTasks = ["nothing"] }
         let gate = Gate()
-        runner.runner.ask { gate.isOpen }
+        runner.runner.ask { gate.opening }
         runner.start([])
         defer { runner.stop() }
         let replaced = try dispatch("nothing", queue: "steady")
@@ -131,8 +131,8 @@ import Testing
         runner.perform([.dispatch(replaced), .dispatch(wanted)])
         try await waitUntil("it does not ask again and again", seconds: 30) { gate.asked >= 6 }
         #expect(!runner.isQueued(replaced.taskID) && !runner.isQueued(wanted.taskID))
-        runner.perform([.release(replaced.taskID)])
-        gate.open()
+        // The answer changes while the runner asks: it has not taken in yet what it was told a moment before.
+        gate.open { runner.perform([.release(replaced.taskID)]) }
         _ = try await runner.end(of: wanted.taskID)
         #expect(world.marks.runs(of: wanted.taskID) == 1 && world.marks.runs(of: replaced.taskID) == 0)
         #expect(!runner.isQueued(replaced.taskID))
@@ -140,13 +140,18 @@ import Testing
 
     /// Something that says no until it is opened, and counts how often it was asked.
     private final class Gate: Sendable {
-        private let state = Mutex((isOpen: false, asked: 0))
+        private let state = Mutex((isOpen: false, asked: 0, before: nil as (@Sendable () -> Void)?))
         var asked: Int { state.withLock { $0.asked } }
-        func open() { state.withLock { $0.isOpen = true } }
-        var isOpen: Bool {
+        /// With the next question: does this, then says yes.
+        func open(after last: @escaping @Sendable () -> Void) { state.withLock { $0.before = last } }
+        var opening: Int? {
             state.withLock { state in
                 state.asked += 1
-                return state.isOpen
+                if let last = state.before.take() {
+                    last()
+                    state.isOpen = true
+                }
+                return state.isOpen ? 1 : nil
             }
         }
     }

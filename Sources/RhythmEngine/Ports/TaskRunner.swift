@@ -33,8 +33,10 @@ public protocol TaskRunner: AnyObject, Sendable {
     /// waits and asks again while the answer is no. Then it is not known whether the attempt is still this server's to
     /// run. Attempts that run go on.
     ///
-    /// - Parameter mayBegin: any thread; never waits.
-    func ask(_ mayBegin: @escaping @Sendable () -> Bool)
+    /// - Parameter mayBegin: nil means no. Else a number that grows each time the answer changes from no to yes, from 0
+    ///   on. What became of attempts meanwhile was told to ``perform(_:)`` before: a runner that sees a new number takes
+    ///   that in first. Any thread; never waits.
+    func ask(_ mayBegin: @escaping @Sendable () -> Int?)
 
     /// Does what a commit made necessary.
     func perform(_ effects: [Effect])
@@ -67,7 +69,7 @@ public protocol TaskRunner: AnyObject, Sendable {
 
 extension TaskRunner {
     /// Nobody else could run its attempts.
-    public func ask(_ mayBegin: @escaping @Sendable () -> Bool) {}
+    public func ask(_ mayBegin: @escaping @Sendable () -> Int?) {}
 
     /// Nothing is in its way.
     public var trouble: String? { nil }
