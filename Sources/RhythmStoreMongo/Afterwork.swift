@@ -20,6 +20,8 @@ final class Afterwork: Sendable {
         var workflow: Workflow
         var revision: Int64
         var isAdopted: Bool
+        /// Not to be written before: until then it may change again.
+        var due = ContinuousClock.now
     }
 
     struct State {
@@ -43,10 +45,14 @@ final class Afterwork: Sendable {
         var leftDue = ContinuousClock.now + Afterwork.leftInterval
     }
 
-    /// Readers of projections see a state at the latest after twice this time.
-    static let interval = DispatchTimeInterval.milliseconds(400)
-    /// How often some projections are looked at.
+    /// How long a state may change before it is written. Together with ``interval`` well under the second within which
+    /// readers of projections see it.
+    private static let delay = Duration.milliseconds(500)
+    static let interval = DispatchTimeInterval.milliseconds(300)
+    /// How often some projections are looked at; less often where that takes long.
     private static let checkInterval = Duration.seconds(2)
+    /// No more than this share of the time, as its inverse.
+    private static let checkShare = 100
     /// How often it is looked whether records of this server were left open.
     private static let leftInterval = Duration.seconds(60)
     private static let retryInterval = DispatchTimeInterval.seconds(1)
@@ -74,8 +80,11 @@ final class Afterwork: Sendable {
     /// A record was stored.
     func note(_ workflow: Workflow, revision: Int64, isAdopted: Bool) {
         state.withLock { state in
-            if let known = state.works[workflow.id], known.revision > revision { return }
-            state.works[workflow.id] = Work(workflow: workflow, revision: revision, isAdopted: isAdopted)
+            let known = state.works[workflow.id]
+            if let known, known.revision > revision { return }
+            state.works[workflow.id] = Work(
+                workflow: workflow, revision: revision, isAdopted: isAdopted,
+                due: known?.due ?? .now + Self.delay)
             schedule(&state)
         }
     }
@@ -121,7 +130,7 @@ final class Afterwork: Sendable {
     /// Writes what is left, if the database lets it, and nothing more after that.
     func finish() {
         queue.sync {
-            flush()
+            flush(all: true)
             state.withLock { $0.isFinished = true }
         }
     }
@@ -130,7 +139,7 @@ final class Afterwork: Sendable {
     /// for.
     func settle() {
         queue.sync {
-            if state.withLock({ !$0.isInTrouble }) { _ = flush() }
+            if state.withLock({ !$0.isInTrouble }) { _ = flush(all: true) }
         }
     }
 
@@ -160,11 +169,14 @@ final class Afterwork: Sendable {
         let now = ContinuousClock.now
         let (checks, looksForLeft) = state.withLock { state in
             let due = (state.checkDue <= now, state.leftDue <= now)
-            if due.0 { state.checkDue = now + Self.checkInterval }
             if due.1 { state.leftDue = now + Self.leftInterval }
             return due
         }
-        if checks { lookAtProjections() }
+        if checks {
+            lookAtProjections()
+            let pause = max(Self.checkInterval, now.duration(to: .now) * Self.checkShare)
+            state.withLock { $0.checkDue = now + pause }
+        }
         guard looksForLeft else { return }
         let left = try? pool.find(
             collections.workflows,
@@ -174,13 +186,16 @@ final class Afterwork: Sendable {
         read((left ?? []).compactMap { $0["_id"]?.stringValue.map { WorkflowID($0) } })
     }
 
-    /// Writes all that there is when it begins. What comes meanwhile waits for its turn, so that it is written once, too.
+    /// Writes what is due when it begins, or all that there is. What comes meanwhile waits for its turn, so that it is
+    /// written once, too.
     ///
     /// - Returns: whether it could.
-    @discardableResult private func flush() -> Bool {
+    @discardableResult private func flush(all: Bool = false) -> Bool {
+        let now = ContinuousClock.now
         var ids = state.withLock { state -> ArraySlice<WorkflowID> in
             if state.isFinished { return [] }
-            return Array(Set(state.works.keys).union(state.unread))[...]
+            let due = state.works.lazy.filter { all || $0.value.due <= now }.map(\.key)
+            return Array(state.unread.union(due))[...]
         }
         while !ids.isEmpty {
             let some = ids.prefix(Self.batch)
@@ -243,16 +258,7 @@ final class Afterwork: Sendable {
         if projects { try project(works) }
         let settled = works.filter(\.workflow.isSettled)
         if settled.isEmpty { return }
-        _ = try bulk(
-            collections.lists,
-            settled.map { work in
-                // Not over a newer one of another server's.
-                .replace(
-                    filter: [
-                        "_id": .string(work.workflow.id.rawValue), "revision": ["$lte": .int64(work.revision)],
-                    ],
-                    with: RowDocument.make(work.workflow, revision: work.revision), upsert: true)
-            })
+        try list(settled)
         let closed = try bulk(
             collections.workflows,
             settled.map { work in
@@ -263,6 +269,24 @@ final class Afterwork: Sendable {
                     update: ["$unset": ["open": ""]])
             })
         if closed.matched < settled.count { try clear(settled) }
+    }
+
+    /// Writes their rows. Nearly all are new, and to insert is cheaper than to replace what may be there.
+    private func list(_ settled: [Work]) throws(StoreError) {
+        let rows = settled.map { RowDocument.make($0.workflow, revision: $0.revision) }
+        let inserted = try bulk(collections.lists, rows.map { .insert($0) })
+        if inserted.refusals.isEmpty { return }
+        _ = try bulk(
+            collections.lists,
+            inserted.refusals.map { refusal in
+                // Not over a newer one of another server's.
+                .replace(
+                    filter: [
+                        "_id": .string(settled[refusal.index].workflow.id.rawValue),
+                        "revision": ["$lte": .int64(settled[refusal.index].revision)],
+                    ],
+                    with: rows[refusal.index], upsert: true)
+            })
     }
 
     /// Some records are no longer what these were made of: what belongs to none any more goes.

@@ -56,9 +56,11 @@ enum ProjectionDocument {
         var fields = fields(workflow, revision: revision, keepsSteps: keepsSteps)
         if BSONValue.document(fields).encodedSize > sizeLimit { fields["steps"] = withoutKwargs(fields["steps"]) }
         let at: BSONValue = mends ? ["$not": ["$gt": .int64(revision)]] : ["$lte": .int64(revision)]
-        return .update(
-            filter: ["_id": .string(workflow.id.rawValue), "rhythm.at": at], update: ["$set": .document(fields)],
-            upsert: !keepsSteps)
+        let filter: BSONDocument = ["_id": .string(workflow.id.rawValue), "rhythm.at": at]
+        // Nothing else in it means anything, and to replace it is cheaper for the database than to set all of its fields.
+        return keepsSteps
+            ? .update(filter: filter, update: ["$set": .document(fields)])
+            : .replace(filter: filter, with: fields, upsert: true)
     }
 
     /// Numbers take more room here than in the record, which has them as text.
