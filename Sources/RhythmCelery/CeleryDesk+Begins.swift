@@ -49,11 +49,11 @@ extension CeleryDesk {
         // A broker that lost sight of a worker may have given it to another; both may be at it.
         guard !finding.running.contains(entry.begunBy), let worker = finding.running.min() else {
             if finding.running.contains(entry.begunBy), !entry.startIsTold {
-                begin(id, worker: entry.begunBy, at: finding.holders[entry.begunBy]?.begunAt ?? .wallClock)
+                begin(id, worker: entry.begunBy, at: finding.holders[entry.begunBy]?.begunAt ?? time)
             }
             return
         }
-        begin(id, worker: worker, at: finding.holders[worker]?.begunAt ?? .wallClock)
+        begin(id, worker: worker, at: finding.holders[worker]?.begunAt ?? time)
     }
 
     /// Asks what runs, as long as something may run of which nobody tells.

@@ -94,7 +94,7 @@ extension CeleryDesk {
             entries[id]?.hasBegun = true
             entries[id]?.startIsTold = false
             entries[id]?.toldEnd = nil
-            let retries = document.retries.map { $0 + 1 } ?? entry.retriesTold + 1
+            let retries = document.retries.map { $0 == .max ? $0 : $0 + 1 } ?? entry.retriesTold + 1
             entries[id]?.retriesTold = retries
             tell(id, .retrying(retries: retries, document.failure))
         case .revoked:
@@ -107,9 +107,9 @@ extension CeleryDesk {
 
     /// Who has run it, if that is not known, or if it was another than the one that was known to begin it.
     func tellWho(_ id: TaskID, _ document: ResultDocument) {
-        guard let entry = entries[id], !document.node.isEmpty, document.node != entry.workerTold else { return }
+        guard let entry = entries[id], entry.isNews(of: document.node, at: now) else { return }
         if entry.startIsTold {
-            tell(id, .started(at: document.endedAt ?? .wallClock, worker: document.node))
+            tell(id, .started(at: document.endedAt ?? time, worker: document.node))
         } else {
             tell(id, .ran(worker: document.node))
         }
@@ -131,8 +131,8 @@ extension CeleryDesk {
         if let end = entries[document.id]?.toldEnd, !document.node.isEmpty, document.node != end.worker {
             entries[document.id]?.toldEnd = nil
         }
-        begin(document.id, worker: document.node, at: .wallClock)
-        guard let progress = document.progress(now: .wallClock) else { return }
+        begin(document.id, worker: document.node, at: time)
+        guard let progress = document.progress(now: time) else { return }
         var same = entries[document.id]?.progressTold
         same?.at = progress.at
         guard same != progress else { return }
@@ -145,11 +145,10 @@ extension CeleryDesk {
         guard let entry = entries[id], !entry.isEnded else { return }
         entries[id]?.hasBegun = true
         if !worker.isEmpty { entries[id]?.begunBy = worker }
-        let hasMoved = !worker.isEmpty && worker != entry.workerTold
-        guard !entry.startIsTold || hasMoved else { return }
+        guard !entry.startIsTold || entry.isNews(of: worker, at: now) else { return }
         entries[id]?.startIsTold = true
         entries[id]?.isBetweenRuns = false
-        entries[id]?.workerTold = worker
+        entries[id]?.tellOf(worker, at: now)
         entries[id]?.begunAt = now
         tellWait(id, nil)
         polls.begin(id, since: now)

@@ -22,6 +22,7 @@ extension CeleryDesk {
     private func take(_ dispatch: Dispatch, isRepeated: Bool) {
         let id = dispatch.taskID
         if entries[id] != nil { return want(id, of: dispatch.workflowID) }
+        see(task: dispatch.task)
         let dispatch = configuration.asInjected(dispatch)
         var entry = CeleryEntry(
             workflowID: dispatch.workflowID, dispatch: dispatch, queue: dispatch.queue ?? configuration.defaultQueue,
@@ -35,7 +36,7 @@ extension CeleryDesk {
             entry.workerTold = dispatch.worker ?? ""
             // It may have one; deleting one that is not there does no harm.
             entry.privateDocument = PrivateDocument.id(of: id)
-            let age = (dispatch.startedAt ?? dispatch.queuedAt).map { Timestamp.wallClock.since($0) } ?? .zero
+            let age = (dispatch.startedAt ?? dispatch.queuedAt).map { time.since($0) } ?? .zero
             if entry.hasBegun { entry.begunAt = now - age }
             entry.begunBy = dispatch.worker ?? ""
             entries[id] = entry
@@ -90,7 +91,7 @@ extension CeleryDesk {
         guard let entry = entries[id], !entry.isEnded else { return }
         switch entry.phase {
         case .unsent, .preparing:
-            end(id, .revoked(detail: "it was withdrawn before it was sent", at: .wallClock))
+            end(id, .revoked(detail: "it was withdrawn before it was sent", at: time))
         case .publishing: beginRevoke(id, isOurs: true)
         case .sent:
             beginRevoke(id, isOurs: true)
@@ -143,7 +144,7 @@ extension CeleryDesk {
         guard revokedSet.insert(id).inserted else { return }
         revoked.append(id)
         trimRevoked()
-        results.keep(revoked: [id], now: .wallClock)
+        results.keep(revoked: [id], now: time)
     }
 
     /// What was revoked before this server began, or by others that share the database.

@@ -22,7 +22,7 @@ extension CeleryDesk {
         guard doubt == .strong || doubt == .slight && entry.revoke == nil else { return accept(id) }
         if doubt == .strong {
             // Whatever wrote that has begun it.
-            begin(id, worker: document.node, at: .wallClock)
+            begin(id, worker: document.node, at: time)
         }
         if entry.ending == nil {
             entries[id]?.ending = EndRule(doubt, patience: configuration.times.end, now: now)
@@ -51,7 +51,7 @@ extension CeleryDesk {
     /// Nothing speaks against the end that its document tells.
     func accept(_ id: TaskID) {
         guard let entry = entries[id], !entry.isEnded, let document = entry.document,
-            let end = document.end(now: .wallClock, isLast: entry.dispatch?.following.isEmpty ?? false)
+            let end = document.end(now: time, isLast: entry.dispatch?.following.isEmpty ?? false)
         else { return }
         if let task = entry.dispatch?.task {
             if entry.ending?.wentOn == true { note(goesOn: task, id) }

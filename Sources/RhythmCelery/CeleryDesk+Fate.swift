@@ -38,6 +38,7 @@ extension CeleryDesk {
         for node in roster.bury(at: now) {
             kinds.forget(node)
             takers.forget(node)
+            places.forget(node)
             writers.remove(node)
             kindsAsked[node] = nil
             greeted[node] = nil
@@ -225,7 +226,7 @@ extension CeleryDesk {
             end(
                 id,
                 .revoked(
-                    detail: isForeign ? "somebody else revoked it; \(said ?? detail)" : detail, at: .wallClock))
+                    detail: isForeign ? "somebody else revoked it; \(said ?? detail)" : detail, at: time))
         }
     }
 
@@ -246,7 +247,7 @@ extension CeleryDesk {
     private func miss(_ id: TaskID, _ detail: String) {
         logger.warning("\(id) has no result: \(detail)")
         if let entry = entries[id], !entry.startIsTold, !entry.begunBy.isEmpty { tell(id, .ran(worker: entry.begunBy)) }
-        end(id, .failed(Failure(type: "ResultMissing", message: detail, module: "rhythm"), at: .wallClock))
+        end(id, .failed(Failure(type: "ResultMissing", message: detail, module: "rhythm"), at: time))
     }
 
     /// Nothing exists of an attempt, as far as can be known. The engine runs one that never began anew, under a new id.
@@ -255,7 +256,7 @@ extension CeleryDesk {
     /// because this one dies, whoever does would find it revoked by nobody.
     func lose(_ id: TaskID, _ detail: String, mayHaveBegun: Bool = false) {
         logger.warning("\(id) is lost: \(detail)")
-        end(id, .lost(detail: detail, at: .wallClock, mayHaveBegun: mayHaveBegun))
+        end(id, .lost(detail: detail, at: time, mayHaveBegun: mayHaveBegun))
     }
 
     // MARK: Queues

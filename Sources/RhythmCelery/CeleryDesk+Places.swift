@@ -12,6 +12,15 @@ extension CeleryDesk {
         return learned
     }
 
+    /// As many names are enough to tell which workers are ours.
+    private static let tasksSeenMax = 1_000
+
+    /// A step came.
+    func see(task: String) {
+        guard tasksSeen.count < Self.tasksSeenMax, tasksSeen.insert(task).inserted else { return }
+        judgePlaces()
+    }
+
     /// Takes a worker's answer to `conf`.
     func learn(settings: JSONValue, of node: String) {
         guard let settings = WorkerSettings(settings) else { return }
@@ -21,9 +30,11 @@ extension CeleryDesk {
 
     /// Follows the workers where they agree, and says so where they do not.
     func judgePlaces() {
-        let tasks = Set(entries.values.lazy.compactMap { $0.dispatch?.task })
         let verdicts = places.judge { node in
-            !configuration.ignoredWorkers.contains(node) && (tasks.isEmpty || kinds.knows(node, anyOf: tasks))
+            if configuration.ignoredWorkers.contains(node) { return false }
+            // As long as no step has come, only a worker that takes from our own queue is known to be ours.
+            return tasksSeen.isEmpty
+                ? takers.takes(node, from: configuration.defaultQueue) == true : kinds.knows(node, anyOf: tasksSeen)
         }
         for verdict in verdicts {
             switch verdict {

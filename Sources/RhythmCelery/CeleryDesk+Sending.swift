@@ -71,7 +71,7 @@ extension CeleryDesk {
             message: "\(dispatch.task) is based on WorkflowTask and would act on the workflow that \(what) stand for;"
                 + " nothing was sent",
             isRetriable: false)
-        end(id, .failed(failure, at: .wallClock))
+        end(id, .failed(failure, at: time))
     }
 
     /// Attempts of a task get no private document, as far as is known.
@@ -90,7 +90,7 @@ extension CeleryDesk {
         toPrepare = []
         let documents = dispatches.flatMap {
             PrivateDocument.make(
-                of: $0.dispatch, withSpares: $0.withSpares, server: configuration.serverID, at: .wallClock)
+                of: $0.dispatch, withSpares: $0.withSpares, server: configuration.serverID, at: time)
         }
         results.prepare(documents) { .prepared(dispatches, trouble: $0) }
     }
@@ -133,7 +133,7 @@ extension CeleryDesk {
             let failure = Failure(
                 type: "MessageRefused", message: "no worker could run it: \(error); nothing was sent",
                 isRetriable: false)
-            return end(id, .failed(failure, at: .wallClock))
+            return end(id, .failed(failure, at: time))
         }
         entries[id]?.tries += 1
         entries[id]?.sentAt = now
@@ -171,7 +171,7 @@ extension CeleryDesk {
             entries[id]?.isUncertain = false
             entries[id]?.obstacle = nil
             tellWait(id, nil)
-            tell(id, .queued(at: .wallClock))
+            tell(id, .queued(at: time))
         case .undecided(let reason):
             sent(id)
             entries[id]?.isUncertain = true
@@ -194,7 +194,7 @@ extension CeleryDesk {
 
     private func notSent(_ id: TaskID, _ reason: String) {
         if entries[id]?.revoke != nil {
-            return end(id, .revoked(detail: "it was withdrawn before it was sent", at: .wallClock))
+            return end(id, .revoked(detail: "it was withdrawn before it was sent", at: time))
         }
         polls.remove(id)
         hinder(id, reason)

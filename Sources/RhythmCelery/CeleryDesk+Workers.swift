@@ -250,7 +250,7 @@ extension CeleryDesk {
         case .roll: break
         case .running:
             for (id, holding) in Holding.read(running: reply.value) where entries[id]?.hasBegun == false {
-                begin(id, worker: reply.node, at: holding.begunAt ?? .wallClock)
+                begin(id, worker: reply.node, at: holding.begunAt ?? time)
             }
         case .telling: if reply.value["ok"] != nil { roster.tellsOfTasks(reply.node, true) }
         case .examination(let part, let begun): answered(part, begun: begun, reply)

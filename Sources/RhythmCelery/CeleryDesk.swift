@@ -53,6 +53,8 @@ actor CeleryDesk {
     var kindsAsked: [String: Duration] = [:]
     /// Where they store results and send events.
     var places: WorkerPlaces
+    /// Tasks of steps that came, whatever has become of these.
+    var tasksSeen: Set<String> = []
     /// When workers have greeted the others last.
     var greeted: [String: Duration] = [:]
     /// When workers came up, or were connected again, last.
@@ -114,6 +116,9 @@ actor CeleryDesk {
     private var timer: (any DispatchSourceTimer)?
     private var armedFor: Duration?
     private var isStopped = false
+    private var clock: @Sendable () -> Timestamp = { .wallClock }
+    /// What reports are dated by, and what times of dispatches are of.
+    var time: Timestamp { clock() }
     /// The time of this visit.
     private(set) var now: Duration = .zero
 
@@ -151,6 +156,7 @@ actor CeleryDesk {
     private func take(_ input: DeskInbox.Input) {
         switch input {
         case .start(let outstanding, let report): start(outstanding, report)
+        case .keepTime(let clock): self.clock = clock
         case .perform(let effects): effects.forEach { perform($0, isRepeated: false) }
         case .stop: stop()
         case .inspect(let queues, let answer): inspect(queues, answer)
@@ -199,7 +205,7 @@ actor CeleryDesk {
         self.timer = timer
         links.connect()
         results.loadRevoked()
-        results.sweep(now: .wallClock)
+        results.sweep(now: time)
         results.watch()
         for effect in outstanding { perform(effect, isRepeated: true) }
     }

@@ -74,6 +74,9 @@ struct CeleryEntry {
     var startIsTold = false
     /// The worker that was told to run it; empty if none was.
     var workerTold = ""
+    /// All that were told, and when the last one was.
+    private var workersTold: Set<String> = []
+    private var workerToldAt: Duration?
     /// The repetitions that were told.
     var retriesTold = 0
     var progressTold: ProgressReport?
@@ -104,6 +107,22 @@ struct CeleryEntry {
         nextLook = now
         since = now
         lastHeard = now
+    }
+
+    /// How often at most two workers that are both at it take turns in what is told.
+    private static let turns = Duration.seconds(60)
+
+    /// Whether it ought to be told that this worker has it.
+    func isNews(of worker: String, at now: Duration) -> Bool {
+        guard !worker.isEmpty, worker != workerTold else { return false }
+        guard workersTold.contains(worker), let workerToldAt else { return true }
+        return now - workerToldAt >= Self.turns
+    }
+
+    mutating func tellOf(_ worker: String, at now: Duration) {
+        workerTold = worker
+        workersTold.insert(worker)
+        workerToldAt = now
     }
 
     var isEnded: Bool { if case .ended = phase { true } else { false } }

@@ -66,6 +66,8 @@ public final class CeleryRunner: TaskRunner, AttemptInspector {
         inbox.put(.start(outstanding, report))
     }
 
+    public func keepTime(_ now: @escaping @Sendable () -> Timestamp) { inbox.put(.keepTime(now)) }
+
     public func perform(_ effects: [Effect]) { inbox.put(.perform(effects)) }
 
     /// Nothing is kept of settled attempts.

@@ -10,6 +10,7 @@ final class DeskInbox: Sendable {
     /// One thing that came in.
     enum Input: Sendable {
         case start([Effect], @Sendable ([Report]) -> Void)
+        case keepTime(@Sendable () -> Timestamp)
         case perform([Effect])
         case stop
         /// Somebody wants to know what workers hold.

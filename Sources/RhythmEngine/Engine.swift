@@ -56,9 +56,9 @@ public final class Engine {
     public internal(set) var isHeldOff = false
     /// The last proof that this server lives was not taken.
     var leaseFailed = false
-    /// Since when the runner can begin nothing.
     /// Somebody wants this server to follow nothing.
     var isToDrain = false
+    /// Since when the runner can begin nothing.
     var stuckSince: Timestamp?
     /// Whether attempts may begin; nil if nobody else could have replaced them.
     let gate: AttemptGate?
@@ -123,6 +123,7 @@ public final class Engine {
         logger.info("recovered", metadata: ["workflows": "\(active.count)", "effects": "\(effects.count)"])
         publish(publication)
         if let gate { runner.ask { gate.opening } }
+        runner.keepTime { [clock] in clock.now() }
         runner.start(outstanding: effects, report: report)
     }
 

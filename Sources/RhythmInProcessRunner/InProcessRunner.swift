@@ -26,6 +26,7 @@ public final class InProcessRunner: TaskRunner {
 
     private let state: Mutex<InProcessState>
     private let worker: String
+    private let time = MachineTime()
     private let pumpsMax: Int
     private let pumping = DispatchQueue(label: "rhythm.in-process-runner", attributes: .concurrent)
 
@@ -60,9 +61,11 @@ public final class InProcessRunner: TaskRunner {
     // MARK: TaskRunner
 
     public func start(outstanding: [Effect], report: @escaping @Sendable ([Report]) -> Void) {
-        state.withLock { $0.report = report }
+        state.withLock { $0.report = { [time] in report(time.correct($0)) } }
         perform(outstanding)
     }
+
+    public func keepTime(_ now: @escaping @Sendable () -> Timestamp) { time.follow(now) }
 
     public func perform(_ effects: [Effect]) {
         visit { state in

@@ -16,6 +16,7 @@ public final class LocalRunner: TaskRunner {
     let places: Places
     let configuration: LocalRunnerConfiguration
     private let wakeUps: WakeUps
+    private let time = MachineTime()
 
     /// Takes the data directory and makes what it needs there. Nothing runs before ``start(outstanding:report:)``.
     ///
@@ -53,11 +54,13 @@ public final class LocalRunner: TaskRunner {
     // MARK: TaskRunner
 
     public func start(outstanding: [Effect], report: @escaping @Sendable ([Report]) -> Void) {
-        lane.async { [desk, wakeUps] in
-            desk.start(outstanding: outstanding, report: report)
+        lane.async { [desk, wakeUps, time] in
+            desk.start(outstanding: outstanding) { report(time.correct($0)) }
             wakeUps.begin()
         }
     }
+
+    public func keepTime(_ now: @escaping @Sendable () -> Timestamp) { time.follow(now) }
 
     public func perform(_ effects: [Effect]) {
         lane.async { [desk] in desk.perform(effects) }

@@ -155,6 +155,28 @@ extension RunnerContract {
         #expect(progress.map(\.done) == progress.map(\.done).sorted())
     }
 
+    /// What the runner dates itself it dates by the engine's clock, however the machine's is set.
+    package func datesByTheEnginesClock() async throws {
+        let runner = RunnerUnderTest(try place.makeRunner())
+        defer { runner.stop() }
+        let begun = Timestamp.wallClock
+        runner.runner.keepTime { Timestamp.wallClock + .seconds(3600) }
+        runner.start([])
+        let dispatch = dispatch(.count)
+        runner.perform([.dispatch(dispatch)])
+        try await runner.expectSuccess(of: dispatch.taskID, "[]")
+        let times = runner.reports(of: dispatch.taskID).compactMap { observation -> Timestamp? in
+            switch observation {
+            case .queued(let at), .started(let at, _): at
+            case .progress(let report): report.at
+            // Where attempts run elsewhere, whoever ran it says when it ended.
+            case .succeeded(_, let at): place.queuesAreElsewhere ? nil : at
+            default: nil
+            }
+        }
+        #expect(!times.isEmpty && times.allSatisfy { $0.since(begun) >= .seconds(3590) }, "\(times)")
+    }
+
     private func expectEnd(
         of task: ContractTask, sourceLocation: SourceLocation = #_sourceLocation, is right: (Observation) -> Bool
     ) async throws {

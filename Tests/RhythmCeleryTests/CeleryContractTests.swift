@@ -33,6 +33,11 @@ import Testing
     }
 
     @Test(arguments: CeleryWorker.Version.oldestAndNewest)
+    func datesByTheEnginesClock(_ version: CeleryWorker.Version) async throws {
+        try await check(version) { try await $0.datesByTheEnginesClock() }
+    }
+
+    @Test(arguments: CeleryWorker.Version.oldestAndNewest)
     func reportsProgress(_ version: CeleryWorker.Version) async throws {
         try await check(version) { try await $0.reportsProgress() }
     }
@@ -133,6 +138,8 @@ struct CeleryPlace: RunnerPlace {
         func start(outstanding: [Effect], report: @escaping @Sendable ([Report]) -> Void) {
             inner.start(outstanding: outstanding.map(rename), report: report)
         }
+        func keepTime(_ now: @escaping @Sendable () -> Timestamp) { inner.keepTime(now) }
+
         func perform(_ effects: [Effect]) { inner.perform(effects.map(rename)) }
         func purge(_ tasks: [TaskID]) { inner.purge(tasks) }
         func stop() { inner.stop() }

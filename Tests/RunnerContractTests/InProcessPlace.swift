@@ -44,7 +44,7 @@ struct InProcessPlace: RunnerPlace {
                 invocation.report(
                     ProgressReport(
                         name: "counting", done: Double(done), total: 3, units: "units",
-                        at: Timestamp(microseconds: Int64(done))))
+                        at: .wallClock))
             }
             return .emptyArray
         }

@@ -42,6 +42,10 @@ import Testing
         try await check(kind) { try await $0.reportsProgress() }
     }
 
+    @Test(arguments: Kind.allCases) func datesByTheEnginesClock(_ kind: Kind) async throws {
+        try await check(kind) { try await $0.datesByTheEnginesClock() }
+    }
+
     @Test(arguments: Kind.allCases) func runsOnce(_ kind: Kind) async throws {
         try await check(kind) { try await $0.runsOnce() }
     }

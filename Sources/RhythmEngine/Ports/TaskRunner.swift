@@ -38,6 +38,12 @@ public protocol TaskRunner: AnyObject, Sendable {
     ///   that in first. Any thread; never waits.
     func ask(_ mayBegin: @escaping @Sendable () -> Int?)
 
+    /// Called once, before ``start(outstanding:report:)``: what the runner dates itself, it dates by this clock. The
+    /// machine's may be set at any time, or differ from those of other servers.
+    ///
+    /// - Parameter now: any thread; never waits.
+    func keepTime(_ now: @escaping @Sendable () -> Timestamp)
+
     /// Does what a commit made necessary.
     func perform(_ effects: [Effect])
 
@@ -70,6 +76,9 @@ public protocol TaskRunner: AnyObject, Sendable {
 extension TaskRunner {
     /// Nobody else could run its attempts.
     public func ask(_ mayBegin: @escaping @Sendable () -> Int?) {}
+
+    /// It dates nothing itself.
+    public func keepTime(_ now: @escaping @Sendable () -> Timestamp) {}
 
     /// Nothing is in its way.
     public var trouble: String? { nil }
