@@ -86,9 +86,6 @@ struct ResultDocument: Sendable, Hashable {
         }
     }
 
-    /// Nothing more is expected, unless it was asked to stop.
-    var isTerminal: Bool { status == .success || status == .failure || status == .revoked }
-
     /// It says SUCCESS or FAILURE, or a REVOKED of the task's own. REVOKED by a worker is none: it says that somebody asked
     /// the attempt to stop, not that it has stopped.
     var tellsEnd: Bool {

@@ -37,7 +37,7 @@ struct WorkerPlaces {
     private(set) var used: [Place: String]
     private let learns: Set<Place>
     /// What was told already is not told again.
-    private var told: Set<Verdict> = []
+    private var told: [Place: Set<Set<String>>] = [:]
 
     init(_ configuration: CeleryConfiguration) {
         used = [
@@ -76,7 +76,8 @@ struct WorkerPlaces {
             } else {
                 verdict = .differ(place, used: used, names.filter { $0.value != used })
             }
-            return told.insert(verdict).inserted || self.used[place] != used ? verdict : nil
+            let isNew = told[place, default: []].insert(Set(names.values)).inserted
+            return isNew || self.used[place] != used ? verdict : nil
         }
     }
 }

@@ -215,9 +215,45 @@ import Testing
             await Task.yield()
         }
     }
+
+    /// Another application on the virtual host stores its results elsewhere: it has no say, not even while it is alone.
+    @Test func onlyOurWorkersSayWhereResultsAre() async throws {
+        func settings(_ collection: String) throws -> JSONValue {
+            try JSON(
+                parsing: #"""
+                    {"result_backend": "mongodb://h/celery", "event_exchange": "celeryev",
+                     "mongodb_backend_settings": {"taskmeta_collection": "\#(collection)"}}
+                    """#
+            ).value
+        }
+        func queues(_ name: String) throws -> JSONValue { try JSON(parsing: #"[{"name": "\#(name)"}]"#).value }
+        func hear(_ worker: String, _ queue: String, _ task: String, _ collection: String) async throws {
+            let (settings, queues) = (try settings(collection), try queues(queue))
+            await desk.assume { desk in
+                desk.takers.learn(queues, of: worker)
+                desk.kinds.learn(.array([.string(task)]), of: worker)
+                desk.learn(settings: settings, of: worker)
+            }
+        }
+        func used() async -> String? { await desk.places.used[.resultsCollection] }
+
+        try await hear("theirs@h", "their-queue", "their.task", "theirs")
+        #expect(await used() == "celery_taskmeta")
+        try await hear("ours@h", "celery", "our.task", "ours")
+        #expect(await used() == "ours", "it takes from our own queue")
+        await desk.assume { $0.see(task: "our.task") }
+        try await hear("elsewhere@h", "rhythm", "our.task", "moved")
+        #expect(await used() == "ours", "they do not agree")
+        try await hear("ours@h", "celery", "our.task", "moved")
+        #expect(await used() == "moved")
+    }
 }
 
 extension CeleryDesk {
     /// All workers are to send events.
     fileprivate func wantAll() { askForEvents(of: telling.wantAll()) }
+}
+
+extension CeleryDesk {
+    fileprivate func assume(_ body: @Sendable (isolated CeleryDesk) -> Void) { body(self) }
 }

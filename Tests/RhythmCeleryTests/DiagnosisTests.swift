@@ -257,7 +257,7 @@ import Testing
         let expected: [(String, Duration?)] = [
             ("null", .zero), ("0", .zero), ("3600", .seconds(3600)), ("\"1 day, 0:00:00\"", .seconds(86_400)),
             ("\"0:30:00\"", .seconds(1800)), ("\"3 days, 1:00:01.5\"", .seconds(3 * 86_400 + 3601.5)),
-            ("\"soon\"", nil),
+            ("\"soon\"", nil), ("1e30", nil), ("-1e300", nil), ("\"99999999999999999 days, 0:00:00\"", nil),
         ]
         for (text, duration) in expected {
             #expect(WorkerSettings.duration(try JSON(parsing: text).value) == duration, "\(text)")

@@ -55,10 +55,13 @@ struct WorkerSettings: Hashable, Sendable {
         routes = TaskRoutes(answer["task_routes"] ?? .null)
     }
 
+    /// Nil for what no setting means: anybody may answer with any number.
+    static func duration(seconds: Double) -> Duration? { abs(seconds) < 1e12 ? .seconds(seconds) : nil }
+
     /// Seconds, or a Python timedelta as text: `1 day, 0:00:00`, `0:30:00`. No value means never.
     static func duration(_ value: JSONValue) -> Duration? {
         if case .null = value { return .zero }
-        if let seconds = value.doubleValue { return seconds.isFinite ? .seconds(seconds) : nil }
+        if let seconds = value.doubleValue { return duration(seconds: seconds) }
         guard let text = value.stringValue else { return nil }
         var rest = Substring(text)
         var seconds = 0.0
@@ -71,7 +74,7 @@ struct WorkerSettings: Hashable, Sendable {
         }
         let parts = rest.split(separator: ":").compactMap { Double($0) }
         guard parts.count == 3 else { return nil }
-        return .seconds(seconds + parts[0] * 3600 + parts[1] * 60 + parts[2])
+        return duration(seconds: seconds + parts[0] * 3600 + parts[1] * 60 + parts[2])
     }
 }
 
@@ -154,6 +157,6 @@ struct WorkerPool: Hashable, Sendable {
             $0.split(separator: ":").first?.split(separator: ".").last.map(String.init)
         }
         let hard = pool["timeouts"]?.arrayValue?.last?.doubleValue ?? 0
-        timeLimit = hard > 0 ? .seconds(hard) : nil
+        timeLimit = hard > 0 ? WorkerSettings.duration(seconds: hard) : nil
     }
 }
