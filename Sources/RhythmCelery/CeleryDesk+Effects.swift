@@ -5,6 +5,7 @@ import RhythmEngine
 
 extension CeleryDesk {
     private static let tombsAtOnce = 1000
+    private static let usedQueuesMax = 1000
 
     /// Does one thing.
     ///
@@ -12,7 +13,8 @@ extension CeleryDesk {
     func perform(_ effect: Effect, isRepeated: Bool) {
         switch effect {
         case .dispatch(let dispatch): take(dispatch, isRepeated: isRepeated || dispatch.isRepeated)
-        case .revoke(let id, let workflowID, let worker): revoke(id, of: workflowID, begunBy: worker)
+        case .revoke(let id, let workflowID, let worker, let queue):
+            revoke(id, of: workflowID, begunBy: worker, queue: queue)
         case .settle(let id): settle(id)
         case .bury(let id): bury(id)
         case .release(let id): release(id)
@@ -28,6 +30,7 @@ extension CeleryDesk {
             workflowID: dispatch.workflowID, dispatch: dispatch, queue: dispatch.queue ?? configuration.defaultQueue,
             phase: isRepeated ? .sent : .unsent(due: now), now: now, serial: nextSerial(),
             lost: LostRule(pause: configuration.times.lost, patience: configuration.times.result))
+        use(queue: entry.queue)
         if isRepeated {
             entry.isUncertain = dispatch.queuedAt == nil
             entry.isConfirmed = dispatch.queuedAt != nil
@@ -51,6 +54,11 @@ extension CeleryDesk {
         }
     }
 
+    private func use(queue: String) {
+        if usedQueues.count >= Self.usedQueuesMax { usedQueues = Set(entries.values.map(\.queue)) }
+        usedQueues.insert(queue)
+    }
+
     private func nextSerial() -> UInt64 {
         lastSerial += 1
         return lastSerial
@@ -66,7 +74,7 @@ extension CeleryDesk {
         guard let entry = entries[id] else { return }
         if entry.isEnded { return forget(id) }
         // Nobody waits for it any more: it is ended, and forgotten once it is gone.
-        if let workflowID = entry.workflowID { revoke(id, of: workflowID) }
+        if let workflowID = entry.workflowID { revoke(id, of: workflowID, queue: entry.queue) }
         entries[id]?.workflowID = nil
         if entries[id]?.isEnded == true { forget(id) }
     }
@@ -77,12 +85,13 @@ extension CeleryDesk {
         forget(id)
     }
 
-    private func revoke(_ id: TaskID, of workflowID: WorkflowID, begunBy worker: String? = nil) {
+    private func revoke(_ id: TaskID, of workflowID: WorkflowID, begunBy worker: String? = nil, queue: String?) {
         if entries[id] == nil {
             // Never seen here: whatever there is of it was sent by somebody else, or long ago.
             entries[id] = CeleryEntry(
-                workflowID: workflowID, dispatch: nil, queue: "", phase: .sent, now: now, serial: nextSerial(),
-                lost: LostRule(pause: configuration.times.lost))
+                workflowID: workflowID, dispatch: nil, queue: queue ?? configuration.defaultQueue, phase: .sent,
+                now: now, serial: nextSerial(), lost: LostRule(pause: configuration.times.lost))
+            use(queue: queue ?? configuration.defaultQueue)
             entries[id]?.privateDocument = PrivateDocument.id(of: id)
             entries[id]?.begunBy = worker ?? ""
             polls.insert(id, since: now)

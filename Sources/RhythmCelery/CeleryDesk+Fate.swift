@@ -134,7 +134,7 @@ extension CeleryDesk {
         // How many take from a queue tells whether a worker that never answers is among them.
         censusQueues = Set(
             ids.compactMap { id in
-                entries[id].flatMap { $0.queue.isEmpty || $0.revoke != nil && mute.isEmpty ? nil : $0.queue }
+                entries[id].flatMap { $0.revoke != nil && mute.isEmpty ? nil : $0.queue }
             })
         if lost.contains(where: { mayBeDelayed($0) }) { censusQueues.formUnion(DelayedQueues.all) }
         for queue in censusQueues { links.look(at: queue) }
@@ -165,6 +165,7 @@ extension CeleryDesk {
             databaseFails(reason)
             for id in ids { entries[id]?.nextLook = now + .seconds(1) }
         case .found(let documents):
+            let rule = relevance(in: census)
             for id in ids {
                 if let document = documents[id] { apply(document) }
                 wanted.remove(id)
@@ -172,7 +173,7 @@ extension CeleryDesk {
                 noteWhatRuns(id, finding)
                 guard let entry = entries[id], entry.isSent else { continue }
                 for holder in finding.holders.keys { entries[id]?.note(holder: holder) }
-                let evidence = evidence(of: entry, finding, begun: census.begun)
+                let evidence = evidence(of: entry, finding, by: rule)
                 if entry.revoke == nil {
                     if entry.ending == nil { judgeLost(id, evidence) }
                 } else if census.revokes.contains(id) {
@@ -185,7 +186,7 @@ extension CeleryDesk {
         }
     }
 
-    private func evidence(of entry: CeleryEntry, _ finding: Census.Finding, begun: Duration) -> Evidence {
+    private func evidence(of entry: CeleryEntry, _ finding: Census.Finding, by rule: RelevanceRule) -> Evidence {
         var evidence = Evidence(document: entry.documentEvidence)
         evidence.revision = entry.revision
         evidence.namedWorker = entry.begunBy
@@ -199,14 +200,8 @@ extension CeleryDesk {
         evidence.limit = limit(of: entry)
         evidence.delayed = mayBeDelayed(entry) ? DelayedQueues.state { queues[$0]?.state } : .nothing
         evidence.place = results.place
-        // One without a connection to the broker has nothing to say of an attempt that has not begun, either: the broker
-        // has taken its message back.
-        let isWaiting = hasProvablyNotBegun(entry)
-        evidence.workers.silent = silent(of: entry, finding, begun: begun).filter {
-            !(isWaiting && roster.isCutOff($0) && kinds.knows($0))
-        }
-        evidence.leaving = Set(
-            roster.names.filter { if case .leaving = roster.standing(of: $0, at: now) { true } else { false } })
+        evidence.workers.silent = silent(of: entry, finding, by: rule)
+        evidence.leaving = leaving(entry)
         evidence.queueName = entry.queue
         evidence.queue = queues[entry.queue]?.state ?? .unknown("nobody has looked yet")
         evidence.isAcquainted = isAcquainted
@@ -265,7 +260,7 @@ extension CeleryDesk {
     func checkQueues() {
         nextQueueCheck = now + configuration.times.queueCheck
         var names: Set<String> = []
-        for entry in entries.values where entry.isSent && !entry.hasBegun && !entry.queue.isEmpty {
+        for entry in entries.values where entry.isSent && !entry.hasBegun {
             if now - entry.since >= .seconds(1) || !entry.waitTold.isEmpty { names.insert(entry.queue) }
         }
         for name in names { links.look(at: name) }
@@ -276,17 +271,17 @@ extension CeleryDesk {
     /// A look at a queue is back.
     func saw(queue name: String, _ found: QueueInspection) {
         censusQueues.remove(name)
-        let seen: (state: Evidence.Queue, consumers: Int) =
+        let state: Evidence.Queue =
             switch found {
-            case .missing: (.missing, 0)
-            case .found(let ready, let consumers): (.holds(ready), consumers)
-            case .locked: (.unknown("it belongs to another connection"), 1)
-            case .unknown(let reason): (.unknown(reason), 1)
+            case .missing: .missing
+            case .found(let ready, _): .holds(ready)
+            case .locked: .unknown("it belongs to another connection")
+            case .unknown(let reason): .unknown(reason)
             }
-        queues[name] = (seen.state, seen.consumers, now)
+        queues[name] = (state, Self.consumers(found), now)
         guard !DelayedQueues.all.contains(name) else { return }
         if case .found(_, let consumers) = found { note(consumers: consumers, of: name) }
-        note(queue: name, seen.state)
+        note(queue: name, state, consumers: Self.consumers(found))
         for (id, entry) in entries where entry.queue == name && entry.isSent && !entry.hasBegun && entry.revoke == nil {
             tellWait(id, wait(of: entry))
         }

@@ -10,40 +10,58 @@ extension CeleryDesk {
     private static let inspectionStrangers: Duration = .seconds(1)
 
     /// Looks around as soon as it is known who is there.
-    func inspect(_ names: Set<String?>, _ answer: @escaping @Sendable (Inspection) -> Void) {
+    func inspect(
+        _ subjects: [WorkflowID: Inspection.Subject], _ answer: @escaping @Sendable (Inspection) -> Void
+    ) {
         lastInspection += 1
-        var queues: [String?: String] = [:]
-        for name in names { queues[name] = name ?? configuration.defaultQueue }
         inspections.append(
             LookAround(
                 number: lastInspection,
-                deadline: now + configuration.times.acquaintance + Self.inspectionPatience, queues: queues,
-                answer: answer))
+                deadline: now + configuration.times.acquaintance + Self.inspectionPatience, subjects: subjects,
+                defaultQueue: configuration.defaultQueue, answer: answer))
     }
 
     /// Carries on with all of them.
     func advanceInspections() {
-        for index in inspections.indices where inspections[index].expected == nil && isAcquainted {
+        for index in inspections.indices where !inspections[index].isAsked && isAcquainted {
             let number = inspections[index].number
             let queues = Set(inspections[index].queues.values)
-            let expected = roster.expected(at: now).filter { mayTake($0, from: queues) }
-            inspections[index].asked(expected, strangersUntil: now + Self.inspectionStrangers)
+            let expected = roster.expected(at: now)
+            inspections[index].asked(
+                expected, awaited: awaited(expected, for: inspections[index]),
+                strangersUntil: now + Self.inspectionStrangers)
             ask(.active, .inspection(.active, number: number))
             ask(.reserved, .inspection(.reserved, number: number))
             ask(.scheduled, .inspection(.scheduled, number: number))
-            for queue in Set(inspections[index].queues.values) { links.look(at: queue) }
+            ask(.queues, .inspection(.queues, number: number))
+            // Whoever has told its queues by then is counted among those that take from them.
+            for queue in queues { links.look(at: queue) }
         }
         let isOver = { [now] (one: LookAround) in one.deadline <= now || one.isComplete(now: now) }
         let over = inspections.filter(isOver)
         guard !over.isEmpty else { return }
         inspections.removeAll(where: isOver)
-        for one in over { one.answer(one.inspection()) }
+        for one in over {
+            one.answer(one.inspection { relevance(answering: $0, consumers: $1) })
+        }
+    }
+
+    /// The workers whose answers an inspection waits for: those that may have something of what it is about, and can be
+    /// expected to answer at all.
+    private func awaited(_ expected: Set<String>, for one: LookAround) -> Set<String> {
+        var all = RelevanceRule.Subject(queues: Set(one.queues.values))
+        for subject in one.subjects.values {
+            all.seenBy.formUnion(subject.workers)
+            if case .by(let worker) = subject.begun { all.seenBy.insert(worker) }
+        }
+        let rule = relevance()
+        return expected.filter { !isMute($0) && !roster.isCutOff($0) && rule.counts($0, for: all) }
     }
 
     /// When something is to be done about an inspection.
     var nextInspectionDue: Duration? {
         inspections.map { one in
-            if one.expected == nil {
+            if !one.isAsked {
                 guard let listeningSince else { return one.deadline }
                 return min(one.deadline, listeningSince + configuration.times.acquaintance)
             }
@@ -53,18 +71,19 @@ extension CeleryDesk {
 
     func take(_ part: LookAround.Part, number: Int, from node: String, _ value: JSONValue) {
         guard let index = inspections.firstIndex(where: { $0.number == number }) else { return }
+        if part == .queues { takers.learn(value, of: node) }
         inspections[index].take(part, from: node, value)
     }
 
-    func note(queue name: String, _ state: Evidence.Queue) {
+    func note(queue name: String, _ state: Evidence.Queue, consumers: Int?) {
         let seen: Inspection.Queue =
             switch state {
             case .missing: .missing
             case .holds(let count): .waiting(count)
             case .unknown(let reason): .unknown(reason)
             }
-        for index in inspections.indices where inspections[index].expected != nil {
-            inspections[index].saw(queue: name, seen)
+        for index in inspections.indices where inspections[index].isAsked {
+            inspections[index].saw(queue: name, seen, consumers: consumers)
         }
     }
 

@@ -1,56 +1,81 @@
+import RhythmAMQP
 import RhythmCore
 import RhythmEngine
 
 // MARK: Which workers count
 
 extension CeleryDesk {
+    /// So old may a look at a queue be for what need not be exact.
+    private static let lookAge: Duration = .seconds(30)
+    /// So long such a look is waited for before it is asked for again.
+    private static let lookPause: Duration = .seconds(2)
+
+    /// The rule, with what is known of workers.
+    ///
+    /// - Parameters:
+    ///   - answering: those that have just answered; without them, and without numbers of consumers, only those do not
+    ///     count that have told other queues.
+    func relevance(answering: Set<String> = [], consumers: [String: Int] = [:]) -> RelevanceRule {
+        RelevanceRule(
+            takers: takers, ignored: configuration.ignoredWorkers,
+            // Of one that has not told its tasks nobody knows whether their documents tell that they have begun.
+            cutOff: Set(roster.names.filter { roster.isCutOff($0) && kinds.knows($0) }), answering: answering,
+            consumers: consumers)
+    }
+
+    /// How many take from a queue, as far as a look at it has told.
+    static func consumers(_ found: QueueInspection) -> Int? {
+        switch found {
+        case .missing: 0
+        case .found(_, let consumers): consumers
+        case .locked, .unknown: nil
+        }
+    }
+
     /// A worker has been there for a while and has never answered: a pool that blocks it, another serializer than JSON, or
     /// no remote control at all.
     func isMute(_ node: String) -> Bool { roster.isMute(node, for: configuration.times.acquaintance, at: now) }
 
-    /// A worker may take from one of these queues, as far as it has said. Empty names are unknown queues.
-    func mayTake(_ node: String, from queues: Set<String>) -> Bool {
-        if configuration.ignoredWorkers.contains(node) { return false }
-        return queues.contains { $0.isEmpty || takers.takes(node, from: $0) ?? true }
-    }
+    // MARK: Whose answers are waited for
 
     /// The workers that have to answer before anything can be said about these attempts.
     func expected(toKnowOf ids: [TaskID]) -> Set<String> {
-        let asked = ids.compactMap { entries[$0] }
-        let queues = Set(asked.map(\.queue))
-        let seen = asked.reduce(into: Set<String>()) { $0.formUnion($1.seenBy) }
-        return roster.expected(at: now).filter { mayTake($0, from: queues) || isSeen($0, seen) }
-    }
-
-    private func isSeen(_ node: String, _ seen: Set<String>) -> Bool {
-        seen.contains(node) && !configuration.ignoredWorkers.contains(node)
+        var all = RelevanceRule.Subject(queues: [])
+        for entry in ids.lazy.compactMap({ self.entries[$0] }) {
+            all.queues.insert(entry.queue)
+            all.seenBy.formUnion(entry.seenBy)
+        }
+        let rule = relevance()
+        return roster.expected(at: now).filter { rule.counts($0, for: all) }
     }
 
     /// The workers that may take an attempt from a queue, by what was last seen of that.
     func expected(toTakeFrom queue: String) -> Set<String> {
         let all = roster.expected(at: now)
         let mute = all.filter { isMute($0) }
-        let look = queues[queue]
-        if !mute.isEmpty, look.map({ now - $0.at >= .seconds(30) }) ?? true, !queue.isEmpty, isListening {
-            links.look(at: queue)
-        }
-        let answering = all.subtracting(mute)
-        return all.filter { node in
-            guard mayTake(node, from: [queue]) else { return false }
-            guard mute.contains(node) else { return true }
-            return takers.mayHave(node, from: queue, consumers: consumers(look), answering: answering)
-        }
+        let subject = RelevanceRule.Subject(queues: [queue])
+        let rule = relevance()
+        guard !mute.isEmpty else { return all.filter { rule.counts($0, for: subject) } }
+        let ruleOfMute = relevance(answering: all.subtracting(mute), consumers: recentConsumers(of: [queue]))
+        return all.filter { (mute.contains($0) ? ruleOfMute : rule).counts($0, for: subject) }
     }
 
-    private func consumers(_ look: (state: Evidence.Queue, consumers: Int, at: Duration)?) -> Int? {
-        switch look?.state {
-        case .holds: look?.consumers
-        case .missing: 0
-        case .unknown, nil: nil
+    /// What was last seen of queues; those that nobody has looked at for a while are looked at.
+    private func recentConsumers(of names: Set<String>) -> [String: Int] {
+        var found: [String: Int] = [:]
+        for name in names {
+            let look = queues[name]
+            found[name] = look?.consumers
+            guard look.map({ now - $0.at >= Self.lookAge }) ?? true, isListening,
+                looksAsked[name].map({ now - $0 >= Self.lookPause }) ?? true
+            else { continue }
+            looksAsked[name] = now
+            links.look(at: name)
         }
+        return found
     }
 
-    /// A queue was looked at.
+    /// A queue was looked at: what workers that never answer may have taken from it is remembered.
     func note(consumers: Int, of queue: String) {
         guard isAcquainted else { return }
         let all = roster.expected(at: now)
@@ -60,25 +85,54 @@ extension CeleryDesk {
         if !unsent.isEmpty { sendAnew() }
     }
 
+    // MARK: Whose silence counts
+
+    /// The rule for what a census has found.
+    func relevance(in census: Census) -> RelevanceRule {
+        let looks = queues.filter { $0.value.at >= census.begun }.compactMapValues { $0.consumers }
+        return relevance(answering: census.answered, consumers: looks)
+    }
+
     /// The workers that have not answered a census and count for an attempt: they may have it.
     ///
     /// The worker that was seen to begin it decides, once it has answered: all others are told to drop the attempt, too,
     /// so that a copy of its message that the broker has given to one of them again does not begin. While its document
     /// says RETRY, its message may be anywhere.
-    func silent(of entry: CeleryEntry, _ finding: Census.Finding, begun: Duration) -> Set<String> {
+    func silent(of entry: CeleryEntry, _ finding: Census.Finding, by rule: RelevanceRule) -> Set<String> {
+        if finding.silent.isEmpty { return [] }
+        var subject = RelevanceRule.Subject(queues: [entry.queue], seenBy: entry.seenBy)
+        subject.isDecided =
+            entry.revoke?.isOurs == true && finding.answered.contains(entry.begunBy)
+            && entry.document?.status != .retry
+        subject.hasNotBegun = hasProvablyNotBegun(entry)
         // Who does not answer and is dead by all signs has nothing to say.
-        let silent = finding.silent.filter {
-            roster.standing(of: $0, at: now) != .dead && !configuration.ignoredWorkers.contains($0)
+        return finding.silent.filter {
+            roster.standing(of: $0, at: now) != .dead && rule.counts($0, for: subject)
         }
-        if silent.isEmpty { return [] }
-        if entry.revoke?.isOurs == true, finding.answered.contains(entry.begunBy), entry.document?.status != .retry {
-            return silent.intersection(entry.seenBy)
+    }
+
+    /// The workers that said goodbye not long ago and may be finishing an attempt.
+    func leaving(_ entry: CeleryEntry) -> Set<String> {
+        let leaving = roster.names.filter {
+            if case .leaving = roster.standing(of: $0, at: now) { true } else { false }
         }
-        let look = queues[entry.queue].flatMap { $0.at >= begun ? $0 : nil }
-        return silent.filter { node in
-            if entry.seenBy.contains(node) || entry.queue.isEmpty { return true }
-            return takers.mayHave(
-                node, from: entry.queue, consumers: consumers(look), answering: finding.answered)
-        }
+        if leaving.isEmpty { return [] }
+        // It takes from no queue any more: how many do says nothing of it.
+        let rule = relevance()
+        let subject = RelevanceRule.Subject(queues: [entry.queue], seenBy: entry.seenBy)
+        return Set(leaving.filter { rule.counts($0, for: subject) })
+    }
+
+    /// Every worker that may run something sends events of its tasks. Those that never answer cannot be asked to; they
+    /// count only if they may take from a queue that attempts were sent to.
+    var allTellOfTasks: Bool {
+        let expected = roster.expected(at: now).filter { !configuration.ignoredWorkers.contains($0) }
+        let others = expected.filter { !roster.tellsOfTasks($0) }
+        guard others.count < expected.count, others.allSatisfy({ isMute($0) }) else { return false }
+        if others.isEmpty { return true }
+        let rule = relevance(
+            answering: expected.filter { !isMute($0) }, consumers: recentConsumers(of: usedQueues))
+        let all = RelevanceRule.Subject(queues: usedQueues)
+        return !others.contains { rule.counts($0, for: all) }
     }
 }

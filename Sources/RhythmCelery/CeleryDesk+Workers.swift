@@ -122,8 +122,7 @@ extension CeleryDesk {
     /// Documents are read often only as long as some worker might not tell when it begins or ends something.
     func checkTelling() {
         nextTellingCheck = now + Self.tellingCheck
-        polls.isTold =
-            configuration.usesEvents && isListening && roster.allTellOfTasks(at: now, but: configuration.ignoredWorkers)
+        polls.isTold = configuration.usesEvents && isListening && allTellOfTasks
         toldSince = polls.isTold ? toldSince ?? now : nil
     }
 

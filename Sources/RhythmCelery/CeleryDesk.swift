@@ -99,7 +99,11 @@ actor CeleryDesk {
     var forethought: (ids: [TaskID], deadline: Duration)?
     var censusQueues: Set<String> = []
     var wanted: Set<TaskID> = []
-    var queues: [String: (state: Evidence.Queue, consumers: Int, at: Duration)] = [:]
+    var queues: [String: (state: Evidence.Queue, consumers: Int?, at: Duration)] = [:]
+    /// When queues were asked about that nobody had looked at for a while.
+    var looksAsked: [String: Duration] = [:]
+    /// Those that attempts were sent to.
+    var usedQueues: Set<String> = []
     var nextScan: Duration = .zero
     var nextRollCall: Duration = .zero
     var nextQueueCheck: Duration = .zero
@@ -159,7 +163,7 @@ actor CeleryDesk {
         case .keepTime(let clock): self.clock = clock
         case .perform(let effects): effects.forEach { perform($0, isRepeated: false) }
         case .stop: stop()
-        case .inspect(let queues, let answer): inspect(queues, answer)
+        case .inspect(let subjects, let answer): inspect(subjects, answer)
         case .published(let id, let number, let outcome): published(id, number: number, outcome)
         case .events(let events): events.forEach(take)
         case .reply(let reply): take(reply)

@@ -20,7 +20,7 @@ struct CeleryEntry {
     var workflowID: WorkflowID?
     /// What is to run; nil for an attempt of which only the revoke is known.
     let dispatch: Dispatch?
-    /// The queue it was, or is to be, sent to; empty if unknown.
+    /// The queue it was, or is to be, sent to.
     let queue: String
     var phase: Phase
     /// When it came.

@@ -82,8 +82,10 @@ public final class CeleryRunner: TaskRunner, AttemptInspector {
         inbox.put(.examine(.init(needs: needs, answer: answer)))
     }
 
-    public func inspect(queues: Set<String?>, answer: @escaping @Sendable (Inspection) -> Void) {
-        inbox.put(.inspect(queues, answer))
+    public func inspect(
+        _ subjects: [WorkflowID: Inspection.Subject], answer: @escaping @Sendable (Inspection) -> Void
+    ) {
+        inbox.put(.inspect(subjects, answer))
     }
 
     public func ask(_ mayBegin: @escaping @Sendable () -> Int?) { links.ask(mayBegin) }

@@ -114,6 +114,9 @@ struct Census {
             && answers.values.allSatisfy { $0.isComplete(parts) }
     }
 
+    /// Those that have answered everything.
+    var answered: Set<String> { Set(answers.filter { $0.value.isComplete(parts) }.keys) }
+
     /// Nobody is known who could answer.
     var expectsNobody: Bool { expected.isEmpty }
 

@@ -14,7 +14,7 @@ final class DeskInbox: Sendable {
         case perform([Effect])
         case stop
         /// Somebody wants to know what workers hold.
-        case inspect(Set<String?>, @Sendable (Inspection) -> Void)
+        case inspect([WorkflowID: Inspection.Subject], @Sendable (Inspection) -> Void)
         /// What became of a task message; `number` says of which try.
         case published(TaskID, number: Int, PublishOutcome)
         case events([EventBatch.Event])

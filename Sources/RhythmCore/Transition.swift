@@ -107,8 +107,8 @@ public enum Effect: Sendable, Hashable {
     /// Give this attempt to a runner.
     case dispatch(Dispatch)
     /// Ask the runner to stop this attempt and to say when it is gone. The worker is the one that was seen to begin it;
-    /// nil if none was.
-    case revoke(TaskID, of: WorkflowID, begunBy: String? = nil)
+    /// nil if none was. The queue is that of its step; nil for the runner's default.
+    case revoke(TaskID, of: WorkflowID, begunBy: String? = nil, queue: String? = nil)
     /// The attempt's end is stored: the runner may forget it.
     case settle(TaskID)
     /// That the attempt is lost is stored: it must never run from now on, should it turn up after all.

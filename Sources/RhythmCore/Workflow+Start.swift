@@ -34,7 +34,8 @@ extension Workflow {
 
     /// What asks a runner to stop an attempt, made from the record.
     func revoke(at position: AttemptPosition) -> Effect {
-        .revoke(self[position].id, of: id, begunBy: workerToHandOn(at: position))
+        .revoke(
+            self[position].id, of: id, begunBy: workerToHandOn(at: position), queue: steps[position.step].spec.queue)
     }
 
     /// The worker that has an attempt, as far as is known. Between two runs that is nobody: any may have begun the next.

@@ -163,7 +163,7 @@ extension Effect {
     var taskID: TaskID? {
         switch self {
         case .dispatch(let dispatch): dispatch.taskID
-        case .revoke(let id, of: _, begunBy: _), .settle(let id), .bury(let id), .release(let id): id
+        case .revoke(let id, of: _, begunBy: _, queue: _), .settle(let id), .bury(let id), .release(let id): id
         }
     }
 }

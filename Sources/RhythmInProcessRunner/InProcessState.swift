@@ -41,7 +41,7 @@ struct InProcessState {
             guard entries[dispatch.taskID] == nil else { return want(dispatch.taskID, of: dispatch.workflowID) }
             entries[dispatch.taskID] = Entry(workflowID: dispatch.workflowID, phase: .waiting(dispatch))
             queues.enqueue(dispatch.taskID, queue: dispatch.queue ?? defaultQueue, priority: dispatch.priority)
-        case .revoke(let id, let workflowID, _): revoke(id, of: workflowID)
+        case .revoke(let id, let workflowID, _, _): revoke(id, of: workflowID)
         case .settle(let id): settle(id)
         case .bury: break  // What is lost on this machine is gone.
         case .release: break  // Attempts of this machine are followed by nobody else.

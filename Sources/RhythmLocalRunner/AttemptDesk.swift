@@ -122,7 +122,7 @@ final class AttemptDesk: @unchecked Sendable {
     private func perform(_ effect: Effect) {
         switch effect {
         case .dispatch(let dispatch): take(dispatch)
-        case .revoke(let id, let workflowID, _): revoke(id, of: workflowID)
+        case .revoke(let id, let workflowID, _, _): revoke(id, of: workflowID)
         case .settle(let id): settle(id)
         case .bury: break  // What is lost on this machine is gone.
         case .release: break  // Attempts of this machine are followed by nobody else.

@@ -44,6 +44,14 @@ package final class CeleryWorker: Sendable {
             self.queues = queues
             self.name = name
         }
+
+        /// One of somebody else's on the same virtual host: it speaks pickle, answers no remote control, and has a queue of
+        /// its own.
+        package static func foreign(broker: String, name: String) -> Configuration {
+            var configuration = Configuration(.celery57, broker: broker, backend: "", queues: ["foreign"], name: name)
+            configuration.application = "foreign"
+            return configuration
+        }
     }
 
     /// As it calls itself in events, replies and result documents.

@@ -186,7 +186,7 @@ final class FleetRunner: TaskRunner {
                 state.withLock { $0.workflows[dispatch.taskID] = dispatch.workflowID }
                 if !dispatch.isRepeated { workers.publish(dispatch) }
                 workers.follow(dispatch.taskID, self)
-            case .revoke(let id, of: let workflow, begunBy: _):
+            case .revoke(let id, of: let workflow, begunBy: _, queue: _):
                 state.withLock { $0.workflows[id] = workflow }
                 workers.revoke(id, self)
             case .settle(let id): workers.settle(id)

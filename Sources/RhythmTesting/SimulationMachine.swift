@@ -104,7 +104,7 @@ package final class SimulationMachine: Sendable {
             outstanding.compactMap { effect -> TaskID? in
                 switch effect {
                 case .dispatch(let dispatch): dispatch.taskID
-                case .revoke(let id, of: _, begunBy: _): id
+                case .revoke(let id, of: _, begunBy: _, queue: _): id
                 case .settle, .bury, .release: nil
                 }
             })
@@ -128,7 +128,7 @@ package final class SimulationMachine: Sendable {
         state.withLock { state in
             switch effect {
             case .dispatch(let dispatch): dispatched(dispatch, &state)
-            case .revoke(let id, of: let workflow, begunBy: _): revoke(id, workflow, &state)
+            case .revoke(let id, of: let workflow, begunBy: _, queue: _): revoke(id, workflow, &state)
             case .settle(let id):
                 if state.attempts[id]?.isLive == true { journal.append(.problem("\(id) was settled while it runs")) }
                 state.attempts[id] = nil

@@ -39,10 +39,10 @@ import Testing
     }
 
     private static func inspection(
-        held: [Inspection.Holding] = [], silent: [String] = [], a: Inspection.Queue = .waiting(0),
+        held: [Inspection.Holding] = [], silent: [Inspection.Silent] = [], a: Inspection.Queue = .waiting(0),
         b: Inspection.Queue = .waiting(0), trouble: String? = nil
     ) -> Inspection {
-        Inspection(held: held, silent: silent, queues: ["q-a": a, "q-b": b], trouble: trouble)
+        Inspection(held: held, silent: ["w": silent], queues: ["q-a": a, "q-b": b], trouble: trouble)
     }
 
     private static func rule(force: Bool = false, args: String? = nil, quietFor: Duration = .zero) throws
@@ -113,13 +113,51 @@ import Testing
         #expect(try judged(Self.inspection(a: .waiting(3), b: .missing)) == sent)
         #expect(try judged(Self.inspection(b: .unknown("gone"))) == "refused CANNOT_ASK")
         #expect(try judged(Self.inspection(trouble: "no broker")) == "refused CANNOT_ASK")
-        #expect(try judged(Self.inspection(silent: ["w1"])) == "refused SILENT_WORKER")
+        let message = Inspection.Silent(worker: "w1", mayRun: false)
+        #expect(try judged(Self.inspection(silent: [message])) == "refused SILENT_WORKER")
+        #expect(try judged(Self.inspection(silent: [message]), force: true) == sent)
+        #expect(try judged(Inspection(silent: ["v": []], queues: ["q-b": .waiting(0)])) == "refused CANNOT_ASK")
         // What a worker has is found by the workflow that it names, even under an id that the record does not know.
         let held = Inspection.Holding(worker: "w1", taskID: "new", workflowID: "w", step: "b")
         #expect(try judged(Self.inspection(held: [held])) == "not_stuck RUNNING")
         #expect(try judged(Self.inspection(held: [held]), force: true) == "not_stuck RUNNING")
         let other = Inspection.Holding(worker: "w1", taskID: "new", workflowID: "v", step: "b")
         #expect(try judged(Self.inspection(held: [other])) == sent)
+    }
+
+    /// Where no message can be on its way, only who may be at an attempt that has begun is waited for.
+    @Test func whoseSilenceCounts() throws {
+        let record = try Self.record([.failure], stored: "FAILURE", lock: Self.start + .seconds(61))
+        func judged(mayRun: Bool) throws -> String {
+            let silent = Inspection.Silent(worker: "w1", mayRun: mayRun)
+            return Self.verdict(try Self.rule().judge(record, Self.inspection(silent: [silent])))
+        }
+        #expect(try judged(mayRun: false) == "adopt LOCKED keep")
+        #expect(try judged(mayRun: true) == "refused SILENT_WORKER")
+    }
+
+    /// What the workers are asked about, by what the record tells.
+    @Test func whereSomethingMayBe() throws {
+        func subject(_ a: [TaskStatus], _ b: [TaskStatus] = [], worker: String? = "w1") throws -> Inspection.Subject {
+            var workflow = try Self.record(a, b).workflow
+            for step in workflow.steps.indices {
+                for attempt in workflow.steps[step].attempts.indices {
+                    workflow.steps[step].attempts[attempt].worker = worker
+                }
+            }
+            return Inspection.Subject(workflow)
+        }
+        let both: Set<String?> = ["q-a", "q-b"]
+        #expect(try subject([]) == .init(queues: both, begun: .nothing))
+        #expect(try subject([.started]) == .init(queues: both, workers: ["w1"], begun: .by("w1")))
+        #expect(try subject([.started], worker: nil) == .init(queues: both, begun: .bySomebody))
+        #expect(try subject([.revoked]) == .init(queues: both, workers: ["w1"], begun: .by("w1")))
+        #expect(try subject([.failure]) == .init(queues: both, begun: .nothing), "what has failed is over")
+        // Its worker sends the next step.
+        #expect(try subject([.success]) == .init(queues: both, begun: .by("w1")))
+        #expect(try subject([.success], worker: nil) == .init(queues: both, begun: .bySomebody))
+        #expect(try subject([.success], [.retry]) == .init(queues: both, workers: ["w1"], begun: .by("w1")))
+        #expect(try subject([.success], [.success]) == .init(queues: [], begun: .nothing))
     }
 
     /// One with a lock that runs all the same: only by force, and then its attempt is stopped first.
@@ -159,7 +197,7 @@ import Testing
 
         (workflow, transition) = adopt(try Self.record([.started]), .stopAndRestart)
         #expect(workflow.steps[0].current?.revocation?.reason == .restart && workflow.liveAttempts.count == 1)
-        #expect(transition.effects == [.revoke("00", of: "w")])
+        #expect(transition.effects == [.revoke("00", of: "w", queue: "q-a")])
         workflow.observe(.revoked(detail: "", at: Self.now), of: "00", in: &transition)
         #expect(workflow.steps[0].attempts.count == 2 && workflow.steps[0].current?.id == "new")
     }

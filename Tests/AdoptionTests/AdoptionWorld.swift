@@ -12,8 +12,9 @@ import RhythmWire
 import Synchronization
 import Testing
 
-/// A broker, a database, a server and the original library with its workers, all of one version of Celery. One for each
-/// version, shared by all tests of this module; each test has workflows and a queue of its own.
+/// A broker, a database, a server and the original library with its workers, all of one version of Celery, and a worker of
+/// another application that answers nothing. One for each version, shared by all tests of this module; each test has
+/// workflows and a queue of its own.
 final class AdoptionWorld: Sendable {
     private static let worlds = Mutex<[CeleryWorker.Version: Task<AdoptionWorld, any Error>]>([:])
 
@@ -35,14 +36,18 @@ final class AdoptionWorld: Sendable {
     let engine: EngineService
     private let server: Server
     private let worker: CeleryWorker
+    private let foreign: CeleryWorker
 
     /// The queues of the common worker.
     static let queues = (1...12).map { "queue\($0)" }
 
     private init(_ version: CeleryWorker.Version) async throws {
         self.version = version
-        celery = try await CeleryWorld()
+        let celery = try await CeleryWorld()
+        self.celery = celery
+        async let other = CeleryWorker(.foreign(broker: celery.broker.address, name: "foreign"))
         worker = try await celery.startWorker(version, name: "common", queues: Self.queues, concurrency: 3)
+        foreign = try await other
         let pool = try MongoPool(uri: celery.results)
         let runner = try CeleryRunner(Self.configuration(celery))
         engine = EngineService(
@@ -160,8 +165,8 @@ extension AdoptionWorld {
         }
     }
 
-    /// Adopts, again and again while the only obstacle is something that passes by itself: a worker that was killed counts
-    /// as silent for a while.
+    /// Adopts, again and again while the only obstacle is something that passes by itself: a worker that has begun a step
+    /// and was killed counts as silent for a while.
     func adopt(
         _ id: WorkflowID, args: String? = nil, force: Bool = false, dryRun: Bool = false,
         sourceLocation: SourceLocation = #_sourceLocation

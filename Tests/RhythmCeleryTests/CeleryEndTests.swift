@@ -108,19 +108,41 @@ import Testing
         runner.perform([.dispatch(first)])
         _ = try await runner.end(of: first.taskID)
         let running = try dispatch("hold", queue: "another")
-        let silent = try dispatch("ignore", queue: "another")
-        runner.perform([.dispatch(running), .dispatch(silent)])
+        let lost = try dispatch("ignore", queue: "another")
+        runner.perform([.dispatch(running), .dispatch(lost)])
         try await world.marks.waitForRun(of: running.taskID)
         runner.perform([.revoke(running.taskID, of: "w-1")])
         try await runner.expectRevoked(of: running.taskID)
-        guard case .lost = try await runner.end(of: silent.taskID) else {
-            Issue.record("\(runner.ends(of: silent.taskID))")
+        guard case .lost = try await runner.end(of: lost.taskID) else {
+            Issue.record("\(runner.ends(of: lost.taskID))")
             return
         }
+        // Nor does what another life of the server was stopping and no worker has, or what is asked about the library's.
+        let successor = try world.runner { $0.serverID = "successor-\(name)" }
+        let unknown = TaskID.random()
+        successor.start([.revoke(unknown, of: "w-1", queue: "another")])
+        defer { successor.stop() }
+        try await successor.expectRevoked(of: unknown)
+        let silent = try await inspect(successor, queues: ["another", name])
+        #expect(silent == ["another": [], name: ["\(name)@localhost"]])
+
         // One that takes from the queue of an attempt counts, unless it is to be ignored.
         let theirs = try dispatch("nothing", queue: name)
         if settings.contains("pickle") { try await ignores(name, theirs, in: world) }
         try await foreign.stop()
+    }
+
+    /// Whose silence counts for workflows of the library with a step that nobody has begun, by its queue.
+    private func inspect(_ runner: RunnerUnderTest, queues: [String]) async throws -> [String: [String]] {
+        let inspector = try #require(runner.runner as? any AttemptInspector)
+        let subjects = Dictionary(
+            uniqueKeysWithValues: queues.map { (WorkflowID($0), Inspection.Subject(queues: [$0], begun: .nothing)) })
+        let found = await withCheckedContinuation { continuation in
+            inspector.inspect(subjects) { continuation.resume(returning: $0) }
+        }
+        #expect(found.trouble == nil)
+        return Dictionary(
+            uniqueKeysWithValues: found.silent.map { ($0.key.rawValue, $0.value.map(\.worker)) })
     }
 
     private func ignores(_ name: String, _ dispatch: Dispatch, in world: CeleryWorld) async throws {

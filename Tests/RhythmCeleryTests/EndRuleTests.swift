@@ -199,4 +199,26 @@ import Testing
         takers.learn(answer("b"), of: "mute")
         #expect(!mayHave(3, answering))
     }
+
+    /// One that was only busy answers later: what it took itself is not held against those that never do.
+    @Test func suspectsNobodyOfWhatABusyOneTook() {
+        func seen(_ consumers: Int, busyTakes queue: String?) -> Bool {
+            var takers = QueueTakers()
+            takers.saw(consumers: consumers, of: "a", answering: [], mute: ["busy", "mute"])
+            takers.saw(consumers: 1, of: "a", answering: [], mute: ["busy", "mute"])
+            if let queue { takers.learn(answer(queue), of: "busy") }
+            return takers.mayHave("mute", from: "a", consumers: 0, answering: [])
+        }
+        #expect(seen(1, busyTakes: nil), "it may be either of them")
+        #expect(!seen(1, busyTakes: "a"))
+        #expect(seen(1, busyTakes: "b") && seen(2, busyTakes: "a"))
+        // What was seen while others were there stands for itself.
+        var takers = QueueTakers()
+        takers.saw(consumers: 1, of: "a", answering: [], mute: ["mute"])
+        takers.saw(consumers: 1, of: "a", answering: [], mute: ["busy", "mute"])
+        takers.learn(answer("a"), of: "busy")
+        #expect(takers.mayHave("mute", from: "a", consumers: 1, answering: ["busy"]))
+        takers.forget("mute")
+        #expect(!takers.mayHave("mute", from: "a", consumers: 1, answering: ["busy"]))
+    }
 }

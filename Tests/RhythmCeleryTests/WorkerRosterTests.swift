@@ -19,23 +19,22 @@ import Testing
         #expect(roster.standing(of: "w", at: .seconds(4)) == .live)
     }
 
-    /// Documents need not be read often only if every worker that may run something tells of its tasks.
-    @Test func allTellOrNot() {
+    /// Who sends events of its tasks, as far as that has been heard.
+    @Test func tellsOrNot() {
         var roster = WorkerRoster()
-        #expect(!roster.allTellOfTasks(at: .zero), "nobody is known")
+        #expect(!roster.tellsOfTasks("a"), "nobody is known")
         _ = roster.heard("a", at: .zero)
         _ = roster.heard("b", at: .zero)
         same(roster.worked("a", at: .zero), false)
-        #expect(!roster.allTellOfTasks(at: .zero))
+        #expect(roster.tellsOfTasks("a") && !roster.tellsOfTasks("b"))
         roster.tellsOfTasks("b", true)
-        #expect(roster.allTellOfTasks(at: .zero))
         _ = roster.heard("b", at: .seconds(1))
-        #expect(roster.allTellOfTasks(at: .seconds(1)), "a heartbeat changes nothing")
+        #expect(roster.tellsOfTasks("b"), "a heartbeat changes nothing")
         roster.tellsOfTasks("b", false)
-        #expect(!roster.allTellOfTasks(at: .seconds(1)))
+        #expect(!roster.tellsOfTasks("b"))
         roster.leaves("b", at: .seconds(2))
-        #expect(roster.allTellOfTasks(at: .seconds(2)), "who leaves begins nothing")
+        #expect(roster.expected(at: .seconds(2)) == ["a"], "who leaves begins nothing")
         roster.restart(at: .seconds(3))
-        #expect(!roster.allTellOfTasks(at: .seconds(3)), "what was told meanwhile is lost")
+        #expect(!roster.tellsOfTasks("a"), "what was told meanwhile is lost")
     }
 }

@@ -57,7 +57,7 @@ struct ModelRunner: Hashable {
         switch effect {
         case .dispatch(let dispatch):
             if tasks[dispatch.taskID] == nil { tasks[dispatch.taskID] = Task(step: dispatch.step) }
-        case .revoke(let id, of: _, begunBy: _): tasks[id]?.stopAsked = true
+        case .revoke(let id, of: _, begunBy: _, queue: _): tasks[id]?.stopAsked = true
         case .settle(let id): tasks[id]?.forgotten = true
         case .bury, .release: break
         }

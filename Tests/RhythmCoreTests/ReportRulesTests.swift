@@ -34,7 +34,7 @@ import Testing
 
     /// Whoever follows an attempt next is told who has it.
     @Test func whoBeganItIsHandedOn() throws {
-        var rig = try Rig(args: "[1]")
+        var rig = try Rig(args: "[1]") { $0.queue = "q" }
         rig.start()
         let effects = rig.workflow.outstandingEffects
         guard case .dispatch(let dispatch)? = effects.first else {
@@ -43,7 +43,7 @@ import Testing
         }
         #expect(dispatch.worker == "worker-1" && dispatch.startedAt == rig.now && effects.count == 1)
         rig.pause(.now)
-        let revoke = Effect.revoke("1", of: rig.workflow.id, begunBy: "worker-1")
+        let revoke = Effect.revoke("1", of: rig.workflow.id, begunBy: "worker-1", queue: "q")
         #expect(rig.last.effects == [revoke] && rig.workflow.outstandingEffects == [revoke])
     }
 

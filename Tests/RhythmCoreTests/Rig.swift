@@ -110,7 +110,7 @@ struct Rig {
     var dispatched: [Dispatch] { last.effects.compactMap { if case .dispatch(let it) = $0 { it } else { nil } } }
     /// Whom the last act asked to stop.
     var revoked: [TaskID] {
-        last.effects.compactMap { if case .revoke(let it, of: _, begunBy: _) = $0 { it } else { nil } }
+        last.effects.compactMap { if case .revoke(let it, of: _, begunBy: _, queue: _) = $0 { it } else { nil } }
     }
     /// Whom the last act let the runner forget.
     var settled: [TaskID] { last.effects.compactMap { if case .settle(let it) = $0 { it } else { nil } } }

@@ -3,8 +3,8 @@ import RhythmCore
 /// Decides what is wrong with a workflow of the original library, whether it may be touched, and how it goes on. Pure.
 ///
 /// It may be touched when nothing of it moves: nobody has changed it for a while, no worker holds anything of it, every
-/// worker has said so, and no message waits in the queue where a message of it could be. The library learns the id of an
-/// attempt only when the attempt begins, so any message there might be one.
+/// worker that might has said so, and no message waits in the queue where a message of it could be. The library learns
+/// the id of an attempt only when the attempt begins, so any message there might be one.
 struct AdoptionRule {
     /// What was decided.
     enum Verdict {
@@ -98,8 +98,12 @@ struct AdoptionRule {
         _ workflow: Workflow, _ inspection: Inspection, mayBeQueued: Bool
     ) -> (reason: String, detail: String)? {
         if let trouble = inspection.trouble { return ("CANNOT_ASK", "the workers cannot be asked: \(trouble)") }
-        if let silent = inspection.silent.first {
-            return ("SILENT_WORKER", "worker \(silent) does not answer and may have something of it")
+        guard let silent = inspection.silent[workflow.id] else {
+            return ("CANNOT_ASK", "the workers were not asked about it")
+        }
+        // Where no message can be on its way, only what has begun can be with somebody.
+        if let silent = silent.first(where: { mayBeQueued || $0.mayRun }) {
+            return ("SILENT_WORKER", "worker \(silent.worker) does not answer and may have something of it")
         }
         guard mayBeQueued, let step = workflow.pendingStep else { return nil }
         let name = step.spec.queue.map { "queue \($0)" } ?? "the default queue"

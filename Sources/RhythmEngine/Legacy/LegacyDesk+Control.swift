@@ -71,7 +71,7 @@ extension LegacyDesk {
                     "step '\(step.spec.name)' has not begun, and until it has nobody knows its id; try again then"))
         }
         let summary = AttemptSummary(taskID: current.id, task: step.spec.task, step: step.spec.name)
-        runner.perform([.revoke(current.id, of: workflow.id)])
+        runner.perform([.revoke(current.id, of: workflow.id, begunBy: current.worker, queue: step.spec.queue)])
         followPause(of: workflow.id, summary, until: .now + Self.patience, reply)
     }
 
@@ -199,8 +199,12 @@ extension LegacyDesk {
                 : "it is \(workflow.status.rawValue) at step '\(name)', and no worker has it; adopt it instead"
             return reply(Self.receipt(.resume, record, refused: "ACTIVE", message))
         }
-        if let doubt = AdoptionRule.doubt(workflow, inspection, mayBeQueued: record.resumeLock != nil) {
-            return reply(Self.receipt(.resume, record, refused: doubt.reason, doubt.detail))
+        let doubt = AdoptionRule.doubt(workflow, inspection, mayBeQueued: record.resumeLock != nil)
+        if let doubt, !asked.request.force {
+            return reply(
+                Self.receipt(
+                    .resume, record, refused: doubt.reason,
+                    "\(doubt.detail); forced, the step is run again all the same, and may then run twice"))
         }
         if let current = workflow.pendingStep?.current, record.unknownArgs.contains(current.id),
             asked.request.args == nil

@@ -41,9 +41,33 @@ public final class LegacyDesk: Sendable {
             let none = Inspection(trouble: "this server has no broker")
             return queue.async { then(none) }
         }
+        let subjects = Dictionary(workflows.map { ($0.id, Inspection.Subject($0)) }, uniquingKeysWith: { $1 })
+        inspector.inspect(subjects) { [queue] inspection in queue.async { then(inspection) } }
+    }
+}
+
+extension Inspection.Subject {
+    /// What the record of one of the library's tells. Its workers hand one step over to the next: so whoever ran the step
+    /// before the pending one may be at it until the pending one has begun.
+    init(_ workflow: Workflow) {
+        guard let pending = workflow.pendingStep else {
+            self.init(queues: [], begun: .nothing)
+            return
+        }
+        let index = workflow.pendingIndex
         // Also those of later steps: an attempt that turns up may have been that of the pending one.
-        let queues = Set(workflows.flatMap { $0.steps.dropFirst($0.pendingIndex).map(\.spec.queue) })
-        inspector.inspect(queues: queues) { [queue] inspection in queue.async { then(inspection) } }
+        let open = workflow.steps.dropFirst(max(0, index - 1))
+        let last = pending.current ?? (index > 0 ? workflow.steps[index - 1].current : nil)
+        // What has failed is over, and its worker sends nothing after it.
+        let mayRun = pending.attempts.filter { $0.status != .failure && $0.status != .success }
+        let begun: Begun =
+            switch last {
+            case nil: .nothing
+            case .some(let last) where last.status == .failure: .nothing
+            case .some(let last): last.worker.map { .by($0) } ?? .bySomebody
+            }
+        self.init(
+            queues: Set(open.map(\.spec.queue)), workers: Set(mayRun.compactMap(\.worker)), begun: begun)
     }
 }
 

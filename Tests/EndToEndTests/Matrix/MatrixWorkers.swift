@@ -17,14 +17,10 @@ enum MatrixWorkers {
         return try await CeleryWorker(configuration)
     }
 
-    /// A worker of somebody else's on the same virtual host: it speaks pickle, answers no remote control, and has a queue
-    /// of its own. Nil if the combination has none.
+    /// A worker of somebody else's that answers nothing; nil if the combination has none.
     static func startOther(_ combination: Combination, _ world: MatrixWorld) async throws -> CeleryWorker? {
         guard combination.hasOtherApplication else { return nil }
-        var configuration = CeleryWorker.Configuration(
-            .celery57, broker: world.brokerAddress(combination.host), backend: "", queues: ["foreign"],
-            name: "foreign-\(combination.number)")
-        configuration.application = "foreign"
-        return try await CeleryWorker(configuration)
+        return try await CeleryWorker(
+            .foreign(broker: world.brokerAddress(combination.host), name: "foreign-\(combination.number)"))
     }
 }
