@@ -9,6 +9,8 @@ extension CeleryDesk {
     private static let patience: Duration = .seconds(8)
     /// Who asks when so many wait already is answered with nothing but that.
     private static let callersMax = 64
+    /// So many queues are looked at beside those that steps are waiting for.
+    private static let furtherQueuesMax = 100
 
     /// Somebody wants to know how everything is.
     func examine(for caller: Examination.Caller) {
@@ -21,17 +23,27 @@ extension CeleryDesk {
         if examination == nil { beginExamination() }
     }
 
+    /// The queues that our steps use, as far as is known.
+    private func ownQueues(_ callers: [Examination.Caller]) -> Set<String> {
+        let needed = callers.flatMap { $0.needs.map { $0.queue ?? configuration.defaultQueue } }
+        return usedQueues.union(needed).union([configuration.defaultQueue])
+    }
+
     private func beginExamination() {
         let callers = examinees
         examinees = []
-        let queues = Set(callers.flatMap { $0.needs.map { $0.queue ?? configuration.defaultQueue } })
+        let expected = roster.expected(at: now).filter { !configuration.ignoredWorkers.contains($0) }
+        // Those that are known beside the ones that are needed tell of workers that answer nothing whether they are
+        // somebody else's.
+        let known = takers.queues(of: expected).union(ownQueues([]))
+        let queues = ownQueues(callers).union(known.sorted().prefix(Self.furtherQueuesMax))
         var deadline = now + configuration.times.reply
         if !isAcquainted {
             let acquainted = (listeningSince ?? now) + configuration.times.acquaintance
             deadline = max(deadline, min(acquainted + .milliseconds(100), now + Self.patience))
         }
         examination = Examination(
-            for: callers, queues: queues, expected: roster.expected(at: now), begun: now, deadline: deadline)
+            for: callers, queues: queues, expected: expected, begun: now, deadline: deadline)
         results.examine(begun: now)
         for queue in queues { links.examine(queue: queue, begun: now) }
         // The ping goes first and alone, so that its time is that of a worker with nothing else to answer.
@@ -51,6 +63,7 @@ extension CeleryDesk {
 
     /// A worker has answered.
     func answered(_ part: Examination.Part, begun: Duration, _ reply: ControlReply) {
+        if part == .queues { takers.learn(reply.value, of: reply.node) }
         guard examination?.begun == begun else { return }
         examination?.take(part, from: reply.node, reply.value, now: now)
     }
@@ -78,30 +91,21 @@ extension CeleryDesk {
         if !examinees.isEmpty { beginExamination() }
     }
 
-    /// Others account for all consumers of every queue that was looked at.
-    private func isForeign(_ examination: Examination) -> Bool {
-        !examination.queues.isEmpty
-            && examination.queues.allSatisfy { name, found in
-                switch found {
-                case .missing: return true
-                case .found(_, let consumers):
-                    let takers = examination.answers.values.count { answers in
-                        answers.queues?.contains { $0.name == name } ?? false
-                    }
-                    return consumers <= takers
-                case .locked, .unknown: return false
-                }
-            }
-    }
-
     private func evidence(of examination: Examination) -> Diagnosis.Evidence {
+        let answering = Set(examination.answers.filter { $0.value.isThere }.keys)
+        let rule = relevance(
+            answering: answering, consumers: examination.queues.compactMapValues { Self.consumers($0) })
+        let ours = RelevanceRule.Subject(
+            queues: ownQueues(examination.callers).union(takers.queues(of: answering)),
+            seenBy: entries.values.reduce(into: []) { $0.formUnion($1.seenBy) })
         let names = Set(roster.names).union(examination.answers.keys)
         let workers = names.sorted().map { name in
             Diagnosis.Worker(
                 name: name, standing: roster.standing(of: name, at: now), pulse: pulses[name],
                 answers: examination.answers[name] ?? Examination.Answers(),
-                isForeign: isForeign(examination),
-                isNew: !roster.hasAnswered(name) && !isMute(name), isRead: writers.contains(name))
+                isForeign: examination.answers[name]?.isThere != true && !rule.counts(name, for: ours),
+                isNew: !roster.hasAnswered(name) && !isMute(name), hasAnsweredBefore: roster.hasAnswered(name),
+                isRead: writers.contains(name))
         }
         return Diagnosis.Evidence(
             configuration: learnedConfiguration, broker: links.brokerName, links: linkStates, isListening: isListening,

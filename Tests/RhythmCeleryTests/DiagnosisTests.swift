@@ -251,6 +251,33 @@ import Testing
         var ignoring = evidence([foreign])
         ignoring.configuration.ignoredWorkers = ["w1@*"]
         #expect(codes(ignoring).isEmpty)
+        // Killed, not long ago and longer ago: no step of ours waits for it.
+        foreign.standing = .silent(since: .seconds(50))
+        #expect(codes(evidence([foreign])) == ["foreign_worker"])
+        foreign.isForeign = false
+        #expect(codes(evidence([foreign])) == ["worker_silent"])
+    }
+
+    /// One that has answered before does have remote control: it is busy, or was killed a moment ago.
+    @Test func workersThatHaveAnsweredBefore() throws {
+        var busy = worker(Examination.Answers())
+        busy.hasAnsweredBefore = true
+        #expect(codes(evidence([busy])) == ["no_answer"])
+        busy.isForeign = true
+        #expect(codes(evidence([busy])) == ["foreign_worker"])
+    }
+
+    /// A task that no worker knows is told although somebody else's worker keeps its tasks to itself.
+    @Test func unknownTasksBesideWorkersOfOthers() throws {
+        var foreign = worker(Examination.Answers())
+        foreign.name = "foreign@host"
+        let need = TaskNeed(task: "absent", queue: "q2", isDue: true, example: "w")
+        func found(_ other: Diagnosis.Worker) throws -> Bool {
+            codes(evidence([worker(try answers()), other]), [need]).contains("task_unknown")
+        }
+        #expect(try !found(foreign), "it may know it")
+        foreign.isForeign = true
+        #expect(try found(foreign))
     }
 
     @Test func howLongResultsStay() throws {

@@ -109,7 +109,7 @@ extension Diagnosis {
         // A worker that has not told its tasks may have any.
         guard !evidence.workers.isEmpty else { return [] }
         let told = evidence.workers.filter { $0.answers.tasks != nil && $0.answers.queues != nil }
-        let isWhole = told.count == evidence.workers.filter { $0.standing != .dead }.count
+        let isWhole = told.count == evidence.workers.filter { $0.standing != .dead && !$0.isForeign }.count
         return needs.flatMap { need -> [Finding] in
             let name = queue(of: need)
             let takers = told.filter { $0.takes(from: name) }

@@ -40,9 +40,19 @@ extension Diagnosis {
 
     /// It has answered nothing.
     private static func absent(_ worker: Worker, _ evidence: Evidence) -> Finding? {
+        let isIgnored = evidence.configuration.ignoredWorkers.contains(worker.name)
         switch worker.standing {
         case .dead: return nil
         case .leaving: return leaving(worker)
+        case .silent where isIgnored, .live where isIgnored:
+            return Finding(.ok, "worker", worker.subject, "it does not answer, and is ignored (--ignore-worker)")
+        case .silent(let since) where worker.isForeign:
+            return Finding(
+                .notice, "foreign_worker", worker.subject,
+                "nothing was heard of it for \(words(evidence.now - since)); it takes from none of the queues of steps"
+                    + " and of workers that answer",
+                consequence: "it is waited for only by steps of queues that it may take from",
+                remedy: "nothing, unless it ought to run")
         case .silent(let since):
             let lost = evidence.configuration.times.workerLost
             return Finding(
@@ -52,13 +62,10 @@ extension Diagnosis {
                     "a step that it runs is repeated only once it is taken for dead, \(words(lost)) after it was"
                     + " last heard of (--worker-lost-after)",
                 remedy: "start it again under the same name, or see what keeps its machine")
-        case .live where evidence.configuration.ignoredWorkers.contains(worker.name):
-            return Finding(
-                .ok, "worker", worker.subject, "it answers no remote control, and is ignored (--ignore-worker)")
         case .live where worker.isForeign:
             return Finding(
                 .notice, "foreign_worker", worker.subject,
-                "it answers no remote control, and takes from none of the queues that were looked at: others account"
+                "it does not answer, and takes from none of the queues of steps and of workers that do: others account"
                     + " for all of their consumers",
                 consequence: "it is waited for only by steps of queues that it may take from",
                 remedy: "nothing; if it never takes from a queue of yours, --ignore-worker \(worker.name) says so")
@@ -66,6 +73,13 @@ extension Diagnosis {
             return Finding(
                 .notice, "worker_new", worker.subject, "it was heard of only now, and has not answered yet",
                 consequence: "nothing of it is checked", remedy: "ask again in some seconds")
+        case .live where worker.hasAnsweredBefore:
+            return Finding(
+                .warning, "no_answer", worker.subject,
+                "it did not answer within \(words(evidence.configuration.times.reply)), as it has before",
+                consequence: "while that lasts, no step that runs there can be stopped, and nothing of it is checked",
+                remedy: "ask again in some seconds: it may have just ended; a worker of the pool 'solo' answers only"
+                    + " between tasks: use prefork")
         case .live:
             return Finding(
                 .error, "no_remote_control", worker.subject, "it shows signs of life, and answers no remote control",

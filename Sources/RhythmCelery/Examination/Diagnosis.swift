@@ -12,10 +12,12 @@ struct Diagnosis {
         /// Nil if it sends no signs of life.
         var pulse: WorkerPulse?
         var answers: Examination.Answers
-        /// It does not answer, and the consumers of every queue that was looked at are others.
+        /// It does not answer, takes from none of the queues that are of interest, and was not seen to have a step of ours.
         var isForeign = false
         /// It was heard of only now, and has never answered.
         var isNew = false
+        /// It has answered at some time.
+        var hasAnsweredBefore = false
         /// A result of it was read where this server reads.
         var isRead = false
 
