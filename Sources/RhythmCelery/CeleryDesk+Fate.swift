@@ -46,6 +46,7 @@ extension CeleryDesk {
             pulses[node] = nil
             telling.forget(node)
         }
+        askNewcomers()
         askForEventsOfLongAttempts()
         auditEnds()
         guard isListening else { return }

@@ -40,6 +40,10 @@ extension CeleryDesk {
     private static let tellingCheck: Duration = .milliseconds(50)
     /// Between two questions to a worker about its tasks.
     private static let kindsPause: Duration = .seconds(5)
+    /// A worker that is up for less is asked more often.
+    private static let newcomer: Duration = .seconds(10)
+    /// Between two questions to such a one.
+    private static let newcomerPause: Duration = .milliseconds(900)
     /// Tickets that nobody answers any more are dropped by then.
     private static let questionsMax = 1024
 
@@ -222,10 +226,26 @@ extension CeleryDesk {
 
     private func askKinds(_ node: String) {
         if let asked = kindsAsked[node], now - asked < Self.kindsPause { return }
-        kindsAsked[node] = now
-        ask(ControlRequest.registered.to([node]), .kinds)
-        ask(ControlRequest.queues.to([node]), .queues)
-        if !places.knows(node) { ask(ControlRequest.settings.to([node]), .settings) }
+        askKinds([node])
+    }
+
+    private func askKinds(_ nodes: [String]) {
+        for node in nodes { kindsAsked[node] = now }
+        ask(ControlRequest.registered.to(nodes), .kinds)
+        ask(ControlRequest.queues.to(nodes), .queues)
+        let strange = nodes.filter { !places.knows($0) }
+        if !strange.isEmpty { ask(ControlRequest.settings.to(strange), .settings) }
+    }
+
+    /// Asks those again that came up a moment ago: one that greets has no mailbox yet, and what is sent to it then is lost.
+    /// Its first task may keep it from answering, so it is asked before that begins.
+    func askNewcomers() {
+        guard isListening else { return }
+        let nodes = cameUp.keys.filter { node in
+            guard let up = cameUp[node], now - up < Self.newcomer, let asked = kindsAsked[node] else { return false }
+            return now - asked >= Self.newcomerPause && !(kinds.knows(node) && places.knows(node) && takers.knows(node))
+        }
+        if !nodes.isEmpty { askKinds(nodes.sorted()) }
     }
 
     /// A worker is starting, or has a new connection: it is told what it must not run, before it takes tasks.

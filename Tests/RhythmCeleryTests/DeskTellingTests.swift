@@ -130,6 +130,21 @@ import Testing
         #expect(roster.standing(of: "w2", at: now) == .leaving(since: now))
     }
 
+    /// Whoever greets has no mailbox yet, and does not hear what it is asked: it is asked again soon, until it has told.
+    @Test func asksAgainWhoHasJustComeUp() async throws {
+        let links: [Links.Name] = [.control, .events, .mailbox]
+        await desk.process(links.map { .link($0, .ready(again: false)) })
+        let address = ControlRequest.ReplyAddress(exchange: "reply.celery.pidbox", routingKey: "k")
+        await desk.process([.call(.hello(node: "w1", ticket: "t", replyTo: address))])
+        #expect(await desk.settingsQuestions == 1)
+        let deadline = ContinuousClock.now + .seconds(10)
+        while await desk.settingsQuestions < 2 {
+            try #require(ContinuousClock.now < deadline)
+            await desk.process([])
+            await Task.yield()
+        }
+    }
+
     /// Documents may name a worker less than those before them; what was seen first still tells who may have it.
     @Test func remembersWhoBeganAnAttempt() async throws {
         let dispatch = Dispatch(
@@ -252,6 +267,9 @@ import Testing
 extension CeleryDesk {
     /// All workers are to send events.
     fileprivate func wantAll() { askForEvents(of: telling.wantAll()) }
+
+    /// How often some worker was asked for its settings.
+    fileprivate var settingsQuestions: Int { questions.values.count { if case .settings = $0 { true } else { false } } }
 }
 
 extension CeleryDesk {
