@@ -37,6 +37,23 @@ extension RunnerContract {
         #expect(place.marks.runs(of: third.taskID) == 1)
     }
 
+    /// What is deleted by force is told to stop, given up and settled in one go. Nobody hears of its end, and it ends: the
+    /// next one of its queue gets its place.
+    package func endsWhatNobodyWaitsFor() async throws {
+        let runner = try begin()
+        defer { runner.stop() }
+        let first = dispatch(.hold, queue: "narrow")
+        let next = dispatch(.pass, queue: "narrow")
+        runner.perform([.dispatch(first)])
+        try await place.marks.waitForRun(of: first.taskID)
+        runner.perform([.dispatch(next)])
+        let id = first.taskID
+        runner.perform([.revoke(id, of: "w-1"), .bury(id), .settle(id)])
+        runner.runner.purge([id])
+        try await runner.expectSuccess(of: next.taskID, nil)
+        #expect(runner.ends(of: id).isEmpty)
+    }
+
     /// A revoke that comes first is answered, and the attempt never runs.
     package func revokesBeforeDispatch() async throws {
         let runner = try begin()

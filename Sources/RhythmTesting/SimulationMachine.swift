@@ -22,6 +22,7 @@ package final class SimulationMachine: Sendable {
         var attempts: [TaskID: Attempt] = [:]
         /// Revoked before they were ever dispatched: they never run.
         var refused: [TaskID: WorkflowID] = [:]
+        var toldToStop: Set<TaskID> = []
         var settled: Set<TaskID> = []
         var purged: Set<TaskID> = []
         var mailbox: [Report] = []
@@ -43,6 +44,8 @@ package final class SimulationMachine: Sendable {
         }
     }
 
+    /// Those that were told to stop while they lived, whatever became of them since.
+    package var toldToStop: Set<TaskID> { state.withLock { $0.toldToStop } }
     package var settled: Set<TaskID> { state.withLock { $0.settled } }
     package var purged: Set<TaskID> { state.withLock { $0.purged } }
     package var mailCount: Int { state.withLock { $0.mailbox.count } }
@@ -167,7 +170,9 @@ package final class SimulationMachine: Sendable {
 
     private func revoke(_ id: TaskID, _ workflow: WorkflowID, _ state: inout State) {
         if let attempt = state.attempts[id] {
-            if attempt.isLive { state.attempts[id]?.stopAsked = true } else { tellEnd(of: id, attempt, &state) }
+            guard attempt.isLive else { return tellEnd(of: id, attempt, &state) }
+            state.attempts[id]?.stopAsked = true
+            state.toldToStop.insert(id)
             return
         }
         state.refused[id] = workflow

@@ -62,6 +62,11 @@ import Testing
         try await check(version) { try await $0.withdrawsWhatWaits() }
     }
 
+    @Test(arguments: CeleryWorker.Version.oldestAndNewest)
+    func endsWhatNobodyWaitsFor(_ version: CeleryWorker.Version) async throws {
+        try await check(version) { try await $0.endsWhatNobodyWaitsFor() }
+    }
+
     @Test(arguments: CeleryWorker.Version.allCases)
     func revokesBeforeDispatch(_ version: CeleryWorker.Version) async throws {
         try await check(version) { try await $0.revokesBeforeDispatch() }

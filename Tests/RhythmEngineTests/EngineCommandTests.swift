@@ -152,13 +152,18 @@ import Testing
     }
 
     /// Who deletes by force is not kept waiting by what cannot be stopped; that goes on being stopped.
-    @Test func deleteByForceWaitsForNobody() throws {
+    @Test(arguments: [false, true]) func deleteByForceWaitsForNobody(inOneGo: Bool) throws {
         let rig = try EngineRig()
         let workflow = try rig.start()
         let task = rig.running[0]
-        #expect(try rig.ask(.delete(workflow.id, cancelFirst: true)).isGone == false)
-        #expect(try rig.ask(.delete(workflow.id, cancelFirst: false, force: true)).isGone == true)
+        if !inOneGo {
+            #expect(try rig.ask(.delete(workflow.id, cancelFirst: true)).isGone == false)
+            #expect(rig.machine.attempts.first?.1.stopAsked == true)
+        }
+        #expect(try rig.ask(.delete(workflow.id, cancelFirst: inOneGo, force: true)).isGone == true)
         #expect(rig.disk.image.workflows.isEmpty && rig.engine.activeCount == 0)
+        // The machine forgets what is buried, but not that it was to stop it.
+        #expect(rig.machine.toldToStop == [task])
         #expect(rig.machine.settled.contains(task))
     }
 

@@ -62,6 +62,10 @@ import Testing
         try await check(kind) { try await $0.withdrawsWhatWaits() }
     }
 
+    @Test(arguments: Kind.allCases) func endsWhatNobodyWaitsFor(_ kind: Kind) async throws {
+        try await check(kind) { try await $0.endsWhatNobodyWaitsFor() }
+    }
+
     @Test(arguments: Kind.allCases) func revokesBeforeDispatch(_ kind: Kind) async throws {
         try await check(kind) { try await $0.revokesBeforeDispatch() }
     }
