@@ -20,7 +20,9 @@ final class Watch: OutgoingStream {
     private var firstQueued: Cursor?
     private var lastQueued: Cursor?
     private var owesBookmark = false
-    private var owesLimit = false
+    /// Whether the client has been told, as the last thing of that kind, that something is left out.
+    private var toldThatCut = false
+    private var owesLimit: Bool { request.tellLimit && (leftOut > 0) != toldThatCut }
     /// Whether it is known what its filter means, in the store too.
     enum Looking {
         case underWay
@@ -33,8 +35,7 @@ final class Watch: OutgoingStream {
     /// Workflows that its filter means and that it has no place for, as far as they were counted.
     var leftOut = 0 {
         didSet {
-            guard request.tellLimit, (leftOut == 0) != (oldValue == 0), !isOver else { return }
-            owesLimit = true
+            guard owesLimit, !isOver else { return }
             connection.readyStreams.add(self)
             server.markDirty(connection)
         }
@@ -118,7 +119,7 @@ final class Watch: OutgoingStream {
             if firstQueued != nil { return true }
         }
         if owesLimit {
-            owesLimit = false
+            toldThatCut = leftOut > 0
             let most = UInt32(clamping: server.hub.maxWorkflows)
             connection.send(
                 .watchEvent(.limited(maxWorkflows: most, leftOut: UInt64(leftOut))), call: callID)
@@ -146,7 +147,8 @@ final class Watch: OutgoingStream {
             if leftOut > 0, !lookIsScheduled, cursors.values.contains(where: \.isDone) {
                 server.hub.lookLater(for: self)
             }
-            guard looking == .done, leftOut == 0 else { return }
+            // That nothing is left out any more is told before the end, by whose turn to send it is.
+            guard looking == .done, leftOut == 0, !owesLimit else { return }
         }
         guard request.untilDone, cursors.values.allSatisfy(\.isDone) else { return }
         call.connection.complete(call)

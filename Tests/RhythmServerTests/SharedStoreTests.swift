@@ -243,7 +243,29 @@ extension ServerTests {
                 #expect(log.end == .some(nil))
                 let unfinished = try await peer.list(ListQuery(filter: WorkflowFilter(statuses: [.pending, .started])))
                 #expect(unfinished.isEmpty, "it ended while \(unfinished) were not done")
-                #expect(tells ? log.limits.first == 5 : log.limits.isEmpty, "\(log.limits)")
+                #expect(log.limits == (tells ? [5, 0] : []))
+            }
+        }
+
+        /// What was left out has ended by itself, so that nothing else is to be sent when that is found.
+        @Test func thatNothingIsLeftOutIsToldBeforeTheEnd() async throws {
+            try await Rig.with {
+                $0.maxWatchedWorkflows = 1
+            } _: { rig in
+                let peer = try await rig.peer()
+                let shown = try await peer.start(Rig.gated(id: "shown")).id
+                let left = try await peer.start(Rig.gated(id: "left")).id
+                try await peer.until(left, is: .started)
+                let log = try await WatchLog(
+                    peer,
+                    WatchProgress(filter: WorkflowFilter(appID: "tests"), untilDone: true, tellLimit: true))
+                try await log.until("one has no place") { $0.told.count == 1 && $0.limits == [1] }
+                #expect(log.told[shown] != nil)
+                rig.gates.succeed(left, "one")
+                try await peer.until(left, is: .success)
+                rig.gates.succeed(shown, "one")
+                try await log.untilEnd()
+                #expect(log.end == .some(nil) && log.limits == [1, 0])
             }
         }
     }
