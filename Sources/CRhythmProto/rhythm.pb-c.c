@@ -4680,7 +4680,7 @@ const ProtobufCMessageDescriptor rhythm__version_wait__descriptor =
   (ProtobufCMessageInit) rhythm__version_wait__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rhythm__get_status_reply__field_descriptors[2] =
+static const ProtobufCFieldDescriptor rhythm__get_status_reply__field_descriptors[3] =
 {
   {
     "workflow",
@@ -4706,15 +4706,28 @@ static const ProtobufCFieldDescriptor rhythm__get_status_reply__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "stale_ms",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rhythm__GetStatusReply, stale_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rhythm__get_status_reply__field_indices_by_name[] = {
   1,   /* field[1] = follower */
+  2,   /* field[2] = stale_ms */
   0,   /* field[0] = workflow */
 };
 static const ProtobufCIntRange rhythm__get_status_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor rhythm__get_status_reply__descriptor =
 {
@@ -4724,7 +4737,7 @@ const ProtobufCMessageDescriptor rhythm__get_status_reply__descriptor =
   "Rhythm__GetStatusReply",
   "rhythm.v1",
   sizeof(Rhythm__GetStatusReply),
-  2,
+  3,
   rhythm__get_status_reply__field_descriptors,
   rhythm__get_status_reply__field_indices_by_name,
   1,  rhythm__get_status_reply__number_ranges,

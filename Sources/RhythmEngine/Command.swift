@@ -148,6 +148,8 @@ public struct Publication: Sendable {
     public internal(set) var deleted: [WorkflowID] = []
     /// Workflows that another server took over from this one: what is known of them here is no longer the latest.
     public internal(set) var released: [WorkflowID] = []
+    /// The store could not be asked what became of what was released.
+    var storeIsAway = false
     /// What other servers changed; see ``EngineService/take(_:)``.
     public var foreign: [ForeignChange] = []
     /// It comes from another server, which has told everybody.

@@ -38,6 +38,7 @@ extension Engine {
     func holdOff(_ inputs: [Input]) {
         let failure = RhythmError(awayError)
         var publication = Publication()
+        publication.storeIsAway = true
         for input in inputs {
             switch input {
             case .command(_, _, let reply): reply(.failure(failure))

@@ -141,6 +141,10 @@ public final class EngineService: Sendable {
     /// A workflow that is not settled, from memory; nil for any other, which ``reader`` may know.
     public func active(_ id: WorkflowID) -> Workflow? { board.workflow(id) }
 
+    /// The same, or what was last known of one that another server took over while the store could not be asked: that may
+    /// be old. Forgotten as soon as the store answers.
+    public func lastKnown(_ id: WorkflowID) -> Workflow? { board.lastKnown(id) }
+
     /// A workflow, from memory if it is active, else from the store. May block on a disk.
     public func workflow(_ id: WorkflowID) throws(StoreError) -> Workflow? {
         if let workflow = board.workflow(id) { return workflow }

@@ -71,6 +71,10 @@ extension EngineService {
         return .behind
     }
 
+    /// How old what this server knows may be: since then the store has taken no sign of life. Nil if nothing is known of the
+    /// way to it.
+    public var storeSilence: Duration? { link.flatMap { silence(of: $0) } }
+
     private func silence(of link: any StoreLink) -> Duration? { link.lastProof.map { $0.duration(to: .now) } }
 }
 

@@ -6,9 +6,12 @@ import RhythmWire
 ///
 /// What a server knows of workflows that it follows is ahead of the store's. Only when another server has just taken a
 /// command it is behind, for as long as news take from there. Who has seen a later version, or wants to be sure, says so
-/// and costs a read.
+/// and costs a read. One that is cut off from the store tells what it remembers, if it may, and how old that may be.
 extension ServerCore {
     func getStatus(_ get: GetStatus, _ call: Call) {
+        if case .adrift = engine.memory, configuration.allowsStaleReads, get.waitAfterVersion == nil {
+            return remember(get, call)
+        }
         let asksStore = get.withFollower || (get.current && engine.isShared)
         let isFromMemory = isCurrent && get.waitAfterVersion == nil && !asksStore
         if isFromMemory {
@@ -41,6 +44,18 @@ extension ServerCore {
         }
     }
 
+    private func remember(_ get: GetStatus, _ call: Call) {
+        switch remembered(get.workflowID, atLeast: get.atLeastVersion ?? 0, within: call.scope) {
+        case .success(let workflow):
+            call.connection.reply(
+                call, .getStatus(GetStatusReply(workflow: workflow.shown(for: get), staleness: staleness)))
+        case .failure(let error): call.connection.fail(call, error)
+        }
+    }
+
+    /// How old what is remembered may be. More than nothing: by that a client knows that it is remembered.
+    private var staleness: Duration { max(.milliseconds(1), engine.storeSilence ?? .zero) }
+
     /// A long poll: looked at again when the workflow changes, and a last time when its time is over.
     private func waitForStatus(_ get: GetStatus, after: Int64, _ call: Call) {
         // It waits before it looks, so that no change falls in between.
@@ -51,11 +66,13 @@ extension ServerCore {
             now.waitAfterVersion = nil
             getStatus(now, call)
         }
-        find(get.workflowID, within: call.scope) { result in
+        find(get.workflowID, within: call.scope) { [unowned self] result in
             switch result {
             case .success(let workflow):
                 if workflow.version <= after { return }
-                call.connection.reply(call, .getStatus(.init(workflow: workflow.shown(for: get))))
+                var reply = GetStatusReply(workflow: workflow.shown(for: get))
+                if case .adrift = engine.memory { reply.staleness = staleness }
+                call.connection.reply(call, .getStatus(reply))
             case .failure(let error): call.connection.fail(call, error)
             }
         }
@@ -71,10 +88,12 @@ extension ServerCore {
             guard !call.isEnded else { return }
             switch result {
             case .failure(let error): call.connection.fail(call, error)
-            case .success(let (workflow, follower)):
-                let wanted = get.atLeastVersion ?? 0
+            case .success(let found):
+                let (workflow, wanted) = (found.workflow, get.atLeastVersion ?? 0)
                 if workflow.version >= wanted {
-                    let reply = GetStatusReply(workflow: workflow.shown(for: get), follower: follower)
+                    let reply = GetStatusReply(
+                        workflow: workflow.shown(for: get), follower: found.follower,
+                        staleness: found.isRemembered ? staleness : nil)
                     return call.connection.reply(call, .getStatus(reply))
                 }
                 // Nobody else could store it meanwhile.
@@ -89,24 +108,35 @@ extension ServerCore {
         }
     }
 
+    /// A workflow as it was found.
+    struct Found {
+        var workflow: Workflow
+        var follower: Follower?
+        /// The store could not be asked: it may be old.
+        var isRemembered = false
+    }
+
     /// The latest there is of a workflow, from memory if that is as new as the store's; `then` runs on the lane.
     func readFollowed(
         _ id: WorkflowID, withFollower: Bool, within scope: AppScope,
-        then: @escaping (Result<(Workflow, Follower?), RhythmError>) -> Void
+        then: @escaping (Result<Found, RhythmError>) -> Void
     ) {
         guard engine.isShared else {
             let alone = withFollower && engine.active(id) != nil ? follower : nil
-            return find(id, within: scope) { then($0.map { ($0, alone) }) }
+            return find(id, within: scope) { then($0.map { Found(workflow: $0, follower: alone) }) }
         }
         if let stale { return then(.failure(stale)) }
+        if case .adrift = engine.memory {
+            return then(remembered(id, within: scope).map { Found(workflow: $0, isRemembered: true) })
+        }
         let (engine, directory) = (engine, withFollower ? engine.directory : nil)
         let allowsStale = configuration.allowsStaleReads
         read { () throws(StoreError) in
             do throws(StoreError) {
                 return .followed(try engine.reader.load(id), try directory?.follower(of: id))
             } catch {
-                guard allowsStale, error.code == .unavailable, let known = engine.active(id) else { throw error }
-                return .followed(known, nil)
+                guard allowsStale, error.code == .unavailable, let known = engine.lastKnown(id) else { throw error }
+                return .remembered(known)
             }
         } then: { [unowned self] result in
             switch result {
@@ -120,7 +150,9 @@ extension ServerCore {
                 let latest = known.flatMap { $0.version >= stored.version ? $0 : nil } ?? stored
                 var named = follower
                 if named?.serverID == configuration.serverID { named?.isAnswering = true }
-                then(.success((latest, named)))
+                then(.success(Found(workflow: latest, follower: named)))
+            case .remembered(let known) where scope.contains(known.appID):
+                then(.success(Found(workflow: known, isRemembered: true)))
             case .failed(let error): then(.failure(error))
             default:
                 then(

@@ -359,6 +359,7 @@ extension ServerCore {
     /// scope is NOT_FOUND, and takes the way through the store that an unknown id takes.
     func find(_ id: WorkflowID, within scope: AppScope, then: @escaping (Result<Workflow, RhythmError>) -> Void) {
         if let stale { return then(.failure(stale)) }
+        if case .adrift = engine.memory { return then(remembered(id, within: scope)) }
         if isCurrent, let workflow = active(id, within: scope) {
             then(.success(workflow))
             return
@@ -369,7 +370,7 @@ extension ServerCore {
             do throws(StoreError) {
                 return .workflow(try engine.reader.load(id))
             } catch {
-                guard allowsStale, error.code == .unavailable, let known = engine.active(id) else { throw error }
+                guard allowsStale, error.code == .unavailable, let known = engine.lastKnown(id) else { throw error }
                 return .workflow(known)
             }
         } then: { result in
@@ -388,20 +389,33 @@ extension ServerCore {
 
     /// Whether what is in memory may be told as the truth.
     var isCurrent: Bool {
-        switch engine.memory {
-        case .current: true
-        case .behind: false
-        case .adrift: configuration.allowsStaleReads
-        }
+        if case .current = engine.memory { true } else { false }
     }
 
     /// Why nothing can be told of any workflow: what is in memory is old, and the store cannot be asked.
     var stale: RhythmError? {
         guard case .adrift(let why) = engine.memory, !configuration.allowsStaleReads else { return nil }
-        return RhythmError(
+        return staleError("what this server knows may be old: \(why)")
+    }
+
+    private func staleError(_ what: String) -> RhythmError {
+        RhythmError(
             .unavailable, reason: "STALE",
-            "the store cannot be asked, and what this server knows may be old: \(why); ask another server, or again",
-            retryAfter: .seconds(1))
+            "the store cannot be asked, and \(what); ask another server, or again", retryAfter: .seconds(1))
+    }
+
+    /// What was last known of a workflow, for a server that may tell that while the store cannot be asked. It cannot say of
+    /// any workflow that it does not exist.
+    func remembered(
+        _ id: WorkflowID, atLeast version: Int64 = 0, within scope: AppScope
+    ) -> Result<Workflow, RhythmError> {
+        guard let known = engine.lastKnown(id), scope.contains(known.appID) else {
+            return .failure(staleError("this server remembers no workflow '\(id)'"))
+        }
+        guard known.version >= version else {
+            return .failure(staleError("this server remembers version \(known.version) of it, not \(version)"))
+        }
+        return .success(known)
     }
 
     /// Watches must not pass off what is old as the truth by their silence.

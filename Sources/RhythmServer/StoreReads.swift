@@ -33,6 +33,8 @@ enum ReadResult: Sendable {
     case joining([Workflow], leftOut: Int, next: ListCursor?)
     /// A workflow and who follows it.
     case followed(Workflow?, Follower?)
+    /// The store could not be asked: what this server knew.
+    case remembered(Workflow)
     case servers([ServerEntry])
     /// A workflow that another server follows, and its latest transitions.
     case foreign(Workflow, [Event])

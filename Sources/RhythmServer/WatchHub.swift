@@ -225,12 +225,12 @@ extension WatchHub {
                 guard !call.isEnded else { return }
                 switch result {
                 case .failure(let error): call.connection.fail(call, error)
-                case .success(let (workflow, _)) where workflow.version >= version:
-                    begin(cursor, with: workflow, after: version)
-                case .success(let (workflow, _)):
+                case .success(let found) where found.workflow.version >= version:
+                    begin(cursor, with: found.workflow, after: version)
+                case .success(let found):
                     server.timers.schedule(after: wait) { [unowned self] in
                         guard !call.isEnded else { return }
-                        begin(cursor, with: workflow, after: version, wait: wait * 2)
+                        begin(cursor, with: found.workflow, after: version, wait: wait * 2)
                     }
                 }
             }

@@ -30,6 +30,12 @@ import Testing
         #expect(!text.contains("\u{1B}"))
     }
 
+    @Test func whatIsOldIsSaid() throws {
+        let view = StatusView(
+            try CLISamples.running(), staleness: .seconds(75), now: CLISamples.now, style: .plain)
+        #expect(view.render().contains("Old       the server cannot ask the store: this is what it knew 1m15s ago\n"))
+    }
+
     @Test func whoFollowsAWorkflow() {
         var follower = Follower(
             serverID: "36b598c1-6a2e-4d0e-9a11-0c1d2e3f4a5b", addresses: ["10.0.0.1:7744"], silence: .seconds(2),

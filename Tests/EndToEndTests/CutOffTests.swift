@@ -152,17 +152,29 @@ import FoundationNetworking
 
     @Test("with --stale-reads allow reads are answered from memory, and the server says what they are worth")
     func staleReadsAllowed() async throws {
-        try await with(options: ["--stale-reads", "allow"]) { _, first, _, database, _ in
-            let client = try first.client()
+        try await with(options: ["--stale-reads", "allow"]) { _, first, second, database, _ in
+            let (client, other) = (try first.client(), try second.client())
             let id = try await client.start(FleetWorld.spec(steps: 1, task: "hold")).workflow.id
             _ = try await client.wait(for: id) { $0.steps[0].current?.status == .started }
             database.fail(.cut)
             try await waitUntil("its lease has run out", seconds: 20) {
                 try await client.serverInfo().isFollowing == false
             }
-            await withKnownIssue("what was let go of with the lease is no longer in memory", isIntermittent: true) {
-                let seen = try await client.status(id, timeout: .seconds(15))
-                #expect(seen.status == .started)
+            // The other one takes it over, and says so to the first one, which lets go of it.
+            try await waitUntil("the other follows it", seconds: 30) {
+                try await other.statusWithFollower(id).follower?.isAnswering == true
+            }
+            _ = try await other.pause(id)
+            try await waitUntil("the first one has let go of it", seconds: 20) {
+                try await client.serverInfo().followedWorkflows == 0
+            }
+            let remembered = try await client.statusWithFollower(id, timeout: .seconds(15))
+            #expect(remembered.workflow.status == .started)
+            #expect(try #require(remembered.staleness) > .seconds(4), "as old as its last sign of life")
+            database.heal()
+            try await waitUntil("it tells the truth again", seconds: 20) {
+                let found = try await client.statusWithFollower(id, timeout: .seconds(15))
+                return found.workflow.status == .revoked && found.staleness == nil
             }
         }
     }

@@ -54,17 +54,20 @@ import Testing
         let store = LinkedStore(SimulationStore(disk), Link())
         let commits = store.commits
         let ids = Record<Int>()
+        let published = Record<Publication>()
         let engine = Engine(
             store: store, runner: SimulationRunner(SimulationMachine(SimulationJournal())), clock: SimulationClock(),
             makeID: {
                 ids.add(0)
                 return "id-\(ids.all.count)"
-            }, publish: { _ in }, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
-            linger: .zero)
+            }, publish: { published.add($0) },
+            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), linger: .zero)
         try engine.start { _ in }
         let started = ask(engine, [.start(EngineRig.spec(), requestID: "")])
         let workflow = try #require(started.first?.get().workflow)
         let task = try #require(workflow.steps[0].current?.id)
+        let other = try #require(
+            ask(engine, [.start(EngineRig.spec(), requestID: "")]).first?.get().workflow)
         _ = commits.take()
         disk.fail([.refuse(.unavailable)])
         // The first one finds out.
@@ -82,7 +85,11 @@ import Testing
             answers.allSatisfy {
                 $0.error?.reason == "STORE_UNAVAILABLE" && $0.error?.effect == RhythmError.Effect.none
             })
-        #expect(commits.all.isEmpty && disk.image.workflows.count == 1)
+        #expect(commits.all.isEmpty && disk.image.workflows.count == 2)
+        // What others do to a workflow cannot be looked up: it is let go of, and what was known is remembered.
+        _ = published.take()
+        engine.process([.changedElsewhere(other.id)])
+        #expect(published.all.map(\.released) == [[other.id]] && published.all.map(\.storeIsAway) == [true])
         engine.storeAnswers()
         engine.process([])
         #expect(engine.storeTrouble == nil && !engine.isHeldOff)

@@ -2,6 +2,7 @@ import RhythmClient
 import RhythmCore
 import RhythmEngine
 import RhythmServer
+import RhythmTesting
 import RhythmWire
 import Synchronization
 import Testing
@@ -154,6 +155,58 @@ extension ServerTests {
                 let log = try await WatchLog(peer, WatchProgress(filter: WorkflowFilter(appID: "many")))
                 try await log.until("all are there") { $0.told.count == count }
                 #expect(log.told.values.allSatisfy { $0.snapshots.count == 1 })
+            }
+        }
+
+        /// Cut off from the store and from the other server, it tells what it remembers, if it may, and what that is worth.
+        @Test(arguments: [false, true]) func whatIsRememberedIsMarked(isAllowed: Bool) async throws {
+            try await Pair.with {
+                $0.allowsStaleReads = isAllowed
+            } _: { pair in
+                let peer = try await pair.first.peer()
+                let id = try await peer.start(Rig.gated()).id
+                try await peer.until(id, is: .started)
+                func ask(_ get: GetStatus) async throws -> Result<GetStatusReply, RhythmError> {
+                    switch try await peer.next(of: try await peer.begin(.getStatus(get))) {
+                    case .reply(.getStatus(let reply)): .success(reply)
+                    case .status(let error?): .failure(error)
+                    case let other: throw RawPeer.Trouble.unexpected(other)
+                    }
+                }
+                let before = try await ask(GetStatus(workflowID: id)).get()
+                #expect(before.staleness == nil)
+                pair.disk.disk.isAway = true
+                pair.first.engine.hearsPeers(trouble: "the broker is away")
+                // Somebody has to find out.
+                _ = try await peer.failure(of: peer.begin(.pauseWorkflow(PauseWorkflow(workflowID: id))))
+                try await eventually("it knows that it is cut off") {
+                    if case .adrift = pair.first.engine.memory { true } else { false }
+                }
+                let version = before.workflow.version
+                for get in [
+                    GetStatus(workflowID: id), GetStatus(workflowID: id, current: true, withFollower: true),
+                    GetStatus(workflowID: id, atLeastVersion: version),
+                    GetStatus(workflowID: id, waitAfterVersion: version - 1),
+                ] {
+                    switch try await ask(get) {
+                    case .success(let reply):
+                        #expect(isAllowed && reply.workflow.version == version && reply.staleness != nil, "\(get)")
+                    case .failure(let error): #expect(!isAllowed && error.reason == "STALE", "\(get): \(error)")
+                    }
+                }
+                // What it does not remember it cannot answer for.
+                for get in [GetStatus(workflowID: "other"), GetStatus(workflowID: id, atLeastVersion: version + 1)] {
+                    guard case .failure(let error) = try await ask(get) else {
+                        Issue.record("\(get) was answered")
+                        continue
+                    }
+                    #expect(error.code == .unavailable && error.reason == "STALE")
+                }
+                pair.disk.disk.heal()
+                pair.first.engine.hearsPeers(trouble: nil)
+                try await eventually("it tells the truth again") {
+                    try await ask(GetStatus(workflowID: id)).map { $0.staleness == nil } == .success(true)
+                }
             }
         }
 

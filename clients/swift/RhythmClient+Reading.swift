@@ -64,16 +64,19 @@ extension RhythmClient {
     }
 
     /// The record of a workflow as the store has it, and the server that follows it; nil if nothing more is to be done.
+    ///
+    /// A server that cannot ask the store and was told to answer all the same (`--stale-reads allow`) tells what it
+    /// remembers; `staleness` says then how old that may be, and is nil else.
     public func statusWithFollower(
         _ id: WorkflowID, previousAttempts: Bool = false, omitResults: Bool = false, timeout: Duration? = nil
-    ) async throws(RhythmError) -> (workflow: Workflow, follower: Follower?) {
+    ) async throws(RhythmError) -> (workflow: Workflow, follower: Follower?, staleness: Duration?) {
         let request = GetStatus(
             workflowID: id, includePreviousAttempts: previousAttempts, omitResults: omitResults, current: true,
             withFollower: true)
         guard case .getStatus(let reply) = try await call(.getStatus(request), timeout: timeout) else {
             throw Self.unexpected
         }
-        return (reply.workflow, reply.follower)
+        return (reply.workflow, reply.follower, reply.staleness)
     }
 
     /// A page of workflows. Pass ``/RhythmCore/ListPage/next`` as the query's cursor to get the next one.

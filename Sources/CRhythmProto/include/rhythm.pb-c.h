@@ -1406,10 +1406,15 @@ struct  Rhythm__GetStatusReply
    * If it was asked for, and the workflow is followed: it is not, once nothing more is to be done for it.
    */
   Rhythm__Follower *follower;
+  /*
+   * Not 0: the server cannot ask its store and tells what it remembers, as it was told to with --stale-reads allow. So
+   * long ago the store last took a sign of life from it; what happened since is not in here.
+   */
+  uint64_t stale_ms;
 };
 #define RHYTHM__GET_STATUS_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rhythm__get_status_reply__descriptor) \
-    , NULL, NULL }
+    , NULL, NULL, 0 }
 
 
 /*

@@ -100,4 +100,4 @@ extension DrainReply: WireCoded {
     }
 }
 
-private func milliseconds(_ count: UInt64) -> Duration { .milliseconds(Int64(clamping: count)) }
+func milliseconds(_ count: UInt64) -> Duration { .milliseconds(Int64(clamping: count)) }

@@ -32,14 +32,16 @@ extension GetStatus: WireCoded {
 extension GetStatusReply: WireCoded {
     init(from c: UnsafeMutablePointer<Rhythm__GetStatusReply>) throws(FieldError) {
         self.init(
-            workflow: try required(c.pointee.workflow, "workflow"), follower: try nested(c.pointee.follower, "follower")
-        )
+            workflow: try required(c.pointee.workflow, "workflow"),
+            follower: try nested(c.pointee.follower, "follower"),
+            staleness: c.pointee.stale_ms == 0 ? nil : milliseconds(c.pointee.stale_ms))
     }
 
     func write(in arena: Arena) -> UnsafeMutablePointer<Rhythm__GetStatusReply> {
         let c = arena.make(rhythm__get_status_reply__init)
         c.pointee.workflow = workflow.write(in: arena)
         c.pointee.follower = follower?.write(in: arena)
+        c.pointee.stale_ms = UInt64(clamping: staleness?.wireMilliseconds ?? 0)
         return c
     }
 }

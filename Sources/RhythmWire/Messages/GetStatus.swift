@@ -34,11 +34,14 @@ package struct GetStatusReply: Sendable, Hashable {
     package var workflow: Workflow
     /// The server that follows it, if that was asked for and there is one.
     package var follower: Follower?
+    /// The server could not ask its store: this is what it remembers, and so old it may be. Nil for what is true.
+    package var staleness: Duration?
 
     /// Makes an answer.
-    package init(workflow: Workflow, follower: Follower? = nil) {
+    package init(workflow: Workflow, follower: Follower? = nil, staleness: Duration? = nil) {
         self.workflow = workflow
         self.follower = follower
+        self.staleness = staleness
     }
 
     /// Makes the answer to a request: leaves out what it did not ask for.

@@ -24,7 +24,7 @@ final class Pair: Sendable {
         let tells = Mutex(true)
         private let listening = Mutex<[Endpoint]>([])
 
-        init(_ name: String, _ disk: FleetDisk) {
+        init(_ name: String, _ disk: FleetDisk, _ change: (inout ServerConfiguration) -> Void) {
             self.name = name
             let runner = InProcessRunner(worker: name)
             gates.register(with: runner)
@@ -35,6 +35,7 @@ final class Pair: Sendable {
             configuration.endpoints = [.tcp(host: "127.0.0.1", port: 0)]
             configuration.serverID = name
             configuration.maxConnectionsPerAddress = 1000
+            change(&configuration)
             server = Server(
                 configuration: configuration, logger: Logger(label: "server") { _ in SwiftLogNoOpLogHandler() })
         }
@@ -66,8 +67,10 @@ final class Pair: Sendable {
         }
     }
 
-    static func with(_ body: (Pair) async throws -> Void) async throws {
-        let pair = Pair()
+    static func with(
+        _ change: (inout ServerConfiguration) -> Void = { _ in }, _ body: (Pair) async throws -> Void
+    ) async throws {
+        let pair = Pair(change)
         try await pair.first.start()
         try await pair.second.start()
         pair.first.tell(pair.second)
@@ -80,10 +83,10 @@ final class Pair: Sendable {
         await pair.stop()
     }
 
-    private init() {
+    private init(_ change: (inout ServerConfiguration) -> Void) {
         disk = FleetDisk(clock: SimulationClock())
-        first = Member("first", disk)
-        second = Member("second", disk)
+        first = Member("first", disk, change)
+        second = Member("second", disk, change)
     }
 
     private func stop() async {

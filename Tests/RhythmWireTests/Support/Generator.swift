@@ -340,7 +340,10 @@ extension Generator {
         case 2: return .resumeWorkflow(commandReply())
         case 3: return .cancelWorkflow(commandReply())
         case 4: return .deleteWorkflow(pick(DeleteReply.self))
-        case 5, 6: return .getStatus(GetStatusReply(workflow: workflow(), follower: maybe { $0.follower() }))
+        case 5, 6:
+            return .getStatus(
+                GetStatusReply(
+                    workflow: workflow(), follower: maybe { $0.follower() }, staleness: maybe { $0.duration() }))
         case 7:
             return .listWorkflows(
                 ListReply(

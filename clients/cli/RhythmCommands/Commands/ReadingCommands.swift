@@ -24,13 +24,15 @@ struct StatusCommand: AsyncParsableCommand {
     func run() async throws {
         let client = try server.client()
         let id = try await client.workflow(id)
-        let (workflow, follower) = try await client.statusWithFollower(
+        let (workflow, follower, staleness) = try await client.statusWithFollower(
             id, previousAttempts: allAttempts, omitResults: !server.json)
         let terminal = Terminal.standard
         if server.json {
-            terminal.line(workflow.embellished(previousTaskRuns: allAttempts).adding(follower).prettyText)
+            let json = workflow.embellished(previousTaskRuns: allAttempts)
+            terminal.line(json.adding(follower).adding(staleness: staleness).prettyText)
         } else {
-            let view = StatusView(workflow, follower: follower, now: Terminal.now(), style: terminal.style)
+            let view = StatusView(
+                workflow, follower: follower, staleness: staleness, now: Terminal.now(), style: terminal.style)
             terminal.out(view.render())
         }
         let status = ExitStatus(workflow.status)

@@ -21,14 +21,17 @@ struct WhyCommand: AsyncParsableCommand {
 
     func run() async throws {
         let client = try server.client()
-        let (workflow, follower) = try await client.statusWithFollower(try await client.workflow(id), omitResults: true)
+        let (workflow, follower, staleness) = try await client.statusWithFollower(
+            try await client.workflow(id), omitResults: true)
         let explanation = Explanation(workflow, now: Terminal.now())
         let terminal = Terminal.standard
         if server.json {
-            terminal.line(explanation.json(of: workflow).adding(follower).prettyText)
+            terminal.line(
+                explanation.json(of: workflow).adding(follower).adding(staleness: staleness).prettyText)
         } else {
             terminal.line(explanation.text)
             if let trouble = follower.flatMap({ FollowerView.trouble($0) }) { terminal.line(trouble) }
+            if let staleness { terminal.line("But " + FollowerView.stale(staleness) + ".") }
             if let next = explanation.next { terminal.line("Next: \(next)") }
         }
     }

@@ -13,6 +13,11 @@ package enum FollowerView {
         return "It is followed by \(name(follower)), \(state)."
     }
 
+    /// What an answer is worth whose server could not ask the store.
+    package static func stale(_ staleness: Duration) -> String {
+        "the server cannot ask the store: this is what it knew \(Phrases.duration(staleness)) ago"
+    }
+
     private static func name(_ follower: Follower) -> String {
         let id = Phrases.short(WorkflowID(follower.serverID)).printable
         guard let address = follower.addresses.first else { return "server \(id)" }
@@ -34,6 +39,15 @@ extension JSONValue {
     func adding(_ follower: Follower?) -> JSONValue {
         guard case .object(var members) = self else { return self }
         members.append(.init("followed_by", follower.map(\.json) ?? .null))
+        return .object(members)
+    }
+}
+
+extension JSONValue {
+    /// The same object with `stale_sec`, if the server could not ask the store.
+    func adding(staleness: Duration?) -> JSONValue {
+        guard let staleness, case .object(var members) = self else { return self }
+        members.append(.init("stale_sec", .float(staleness.inSeconds)))
         return .object(members)
     }
 }

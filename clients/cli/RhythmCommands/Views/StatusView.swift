@@ -7,12 +7,16 @@ package struct StatusView: Sendable {
 
     private let workflow: Workflow
     private let follower: Follower?
+    private let staleness: Duration?
     private let now: Timestamp
     private let style: Style
 
-    package init(_ workflow: Workflow, follower: Follower? = nil, now: Timestamp, style: Style) {
+    package init(
+        _ workflow: Workflow, follower: Follower? = nil, staleness: Duration? = nil, now: Timestamp, style: Style
+    ) {
         self.workflow = workflow
         self.follower = follower
+        self.staleness = staleness
         self.now = now
         self.style = style
     }
@@ -43,6 +47,7 @@ package struct StatusView: Sendable {
         }
         // Where one server has everything to itself there is nothing to tell.
         if let follower, follower.lease != nil { rows.append(("Followed", FollowerView.line(follower))) }
+        if let staleness { rows.append(("Old", FollowerView.stale(staleness))) }
         return rows.map { "\($0.0.padded(to: 9)) \($0.1)\n" }.joined()
     }
 
