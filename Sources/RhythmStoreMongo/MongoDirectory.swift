@@ -80,20 +80,4 @@ extension ServerLeases {
                 properties: ServerProperties(document["properties"]?.documentValue))
         }
     }
-
-    /// A server that would break the workflows of others must not begin; the first one that begins decides.
-    func refuseDangerousSettings() throws(StoreError) {
-        let all = try seen()
-        guard let own = all.first(where: { $0.id == serverID }) else { return }
-        for other in all where other.id != serverID && other.silence < other.duration {
-            let differences = own.properties.settings.differences(from: other.properties.settings)
-            guard let first = differences.first, first.isDangerous else { continue }
-            let where_ = other.properties.addresses.first.map { " at \($0)" } ?? ""
-            throw StoreError(
-                .inUse,
-                "\(pool.description): server '\(other.id)'\(where_) has another setting of \(first.name):"
-                    + " '\(first.theirs)', not '\(first.ours)'. With both, \(first.consequence). Give both the same, or"
-                    + " start with --different-settings allow")
-        }
-    }
 }

@@ -93,9 +93,8 @@ package final class MongoStore: SharedStore {
         self.documentLimit = (documentLimit ?? offered.maximumDocumentSize) - Self.documentReserve
         try leases.checkSchema(mayBeConverted: true)
         leases.publish(properties.document)
-        try leases.begin()
+        try leases.begin(allowsOtherSettings: allowsOtherSettings)
         do throws(StoreError) {
-            if mode == .shared, !allowsOtherSettings { try leases.refuseDangerousSettings() }
             try Conversion(pool: pool, collections: collections, leases: leases).run()
             storeID = try leases.checkSchema()
             try collections.prepare(pool)

@@ -23,6 +23,8 @@ package final class ServerLeases: StoreLink {
     private struct State {
         var properties = BSONDocument()
         var takesWork = true
+        /// It is not decided yet whether this server may begin.
+        var isStarting = false
         /// Why the lease is not this incarnation's any more.
         var loss: StoreError?
         /// What the database's clock said last, and who wants to know.
@@ -146,32 +148,91 @@ package final class ServerLeases: StoreLink {
             "place": .string(incarnation.place), "takes_work": .bool(takesWork),
         ]
         if let ahead = wallAhead { fields["clock_ahead_ms"] = .int64(ahead.milliseconds) }
-        let properties = state.withLock { $0.properties }
+        let (properties, isStarting) = state.withLock { ($0.properties, $0.isStarting) }
+        fields["starting"] = .bool(isStarting)
         if !properties.isEmpty { fields["properties"] = .document(properties) }
         return ["$currentDate": ["renewed_at": true], "$set": .document(fields)]
     }
 
-    /// Registers this server, or says who has the database.
+    /// Registers this server, or says who has the database. May take as long as a lease lasts: see ``take()``.
     ///
-    /// Each registers first and looks then, so of two that begin at the same moment at least one sees the other. May take
-    /// as long as a lease lasts: see ``take()``.
-    func begin() throws(StoreError) {
+    /// - Parameters:
+    ///   - allowsOtherSettings: Whether it may have settings that do harm beside those of a server that lives.
+    ///   - pause: Told before it says that it has begun, and before it counts that, by tests that do something in between.
+    func begin(
+        allowsOtherSettings: Bool = true, pause: (_ hasSaid: Bool) -> Void = { _ in }
+    ) throws(StoreError) {
+        state.withLock { $0.isStarting = true }
         try take()
-        guard let other = try hindrance() else { return }
-        end()
-        throw StoreError(
-            .inUse,
-            "\(pool.description) is used by server '\(other["_id"]?.stringValue ?? "?")'; stop it, or wait "
-                + "\(duration.components.seconds) s if it has crashed"
-                + (isShared ? "; it does not share the database" : ", or let all servers share the database"))
+        do throws(StoreError) {
+            try join(allowsOtherSettings: allowsOtherSettings, pause)
+        } catch {
+            end()
+            throw error
+        }
+    }
+
+    /// Begins beside the servers that are there, or is refused because of one that has begun.
+    ///
+    /// Of servers that begin at the same moment and do not get along, exactly one is to go on. One that has not begun is in
+    /// nobody's way. Each looks who has begun, says that it has, and counts up how many have, from the number before its
+    /// look: where another was faster with that, it looks again, and sees that one. Whoever counts first goes on.
+    private func join(allowsOtherSettings: Bool, _ pause: (_ hasSaid: Bool) -> Void) throws(StoreError) {
+        while true {
+            let begun = try stored(Self.schemaID)?[Self.begunField]
+            let others = try census().living.filter {
+                $0["_id"]?.stringValue != serverID && $0["starting"]?.boolValue != true
+            }
+            if let refusal = refusal(because: others, allowsOtherSettings: allowsOtherSettings) { throw refusal }
+            pause(false)
+            state.withLock { $0.isStarting = false }
+            try renew()
+            pause(true)
+            let counted = try translating(pool.description) { () throws(MongoError) in
+                try pool.update(
+                    collection, filter: ["_id": .string(Self.schemaID), Self.begunField: begun ?? ["$exists": false]],
+                    update: ["$inc": [Self.begunField: .int64(1)]])
+            }
+            if counted.matched == 1 { return }
+            // Whoever looks now must not be refused because of one that may be refused itself.
+            state.withLock { $0.isStarting = true }
+            try renew()
+        }
+    }
+
+    /// How many servers have begun, beside the form of what is stored.
+    private static let begunField = "servers_begun"
+
+    private func refusal(because others: [BSONDocument], allowsOtherSettings: Bool) -> StoreError? {
+        if let other = others.first(where: isInTheWay) {
+            return StoreError(
+                .inUse,
+                "\(pool.description) is used by server '\(other["_id"]?.stringValue ?? "?")'; stop it, or wait "
+                    + "\(duration.components.seconds) s if it has crashed"
+                    + (isShared ? "; it does not share the database" : ", or let all servers share the database"))
+        }
+        guard isShared, !allowsOtherSettings else { return nil }
+        let own = ServerProperties(state.withLock { $0.properties }).settings
+        for other in others {
+            let theirs = ServerProperties(other["properties"]?.documentValue)
+            guard let first = own.differences(from: theirs.settings).first, first.isDangerous else { continue }
+            let where_ = theirs.addresses.first.map { " at \($0)" } ?? ""
+            return StoreError(
+                .inUse,
+                "\(pool.description): server '\(other["_id"]?.stringValue ?? "?")'\(where_) has another setting of"
+                    + " \(first.name): '\(first.theirs)', not '\(first.ours)'. With both, \(first.consequence). Give both"
+                    + " the same, or start with --different-settings allow")
+        }
+        return nil
     }
 
     /// A living server that does not get along with this one.
     private func hindrance() throws(StoreError) -> BSONDocument? {
-        try census().living.first {
-            $0["_id"]?.stringValue != serverID && (!isShared || $0["shared"]?.boolValue == false)
-        }
+        try census().living.first { $0["_id"]?.stringValue != serverID && isInTheWay($0) }
     }
+
+    /// One of the two wants the database to itself.
+    private func isInTheWay(_ other: BSONDocument) -> Bool { !isShared || other["shared"]?.boolValue == false }
 
     /// Makes the lease of this server's id this incarnation's.
     ///
@@ -219,9 +280,11 @@ package final class ServerLeases: StoreLink {
     /// How often it is looked whether the holder of this server's lease lives (microseconds).
     private static let lookInterval: UInt32 = 200_000
 
-    private func own() throws(StoreError) -> BSONDocument? {
+    private func own() throws(StoreError) -> BSONDocument? { try stored(serverID) }
+
+    private func stored(_ id: String) throws(StoreError) -> BSONDocument? {
         try translating(pool.description) { () throws(MongoError) in
-            try pool.findOne(collection, filter: ["_id": .string(serverID)])
+            try pool.findOne(collection, filter: ["_id": .string(id)])
         }
     }
 
