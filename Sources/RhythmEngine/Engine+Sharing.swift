@@ -13,6 +13,7 @@ extension Engine {
         // Looked at before it is renewed: if it has run out, what is in hand may be another's by now.
         _ = gate?.isOpen
         do throws(StoreError) {
+            shared.standing.followed = active.count
             try shared.renewLease()
             switch storeTrouble?.code {
             case .replaced:
@@ -23,8 +24,12 @@ extension Engine {
             default: if leaseFailed { storeWorks() }
             }
             leaseFailed = false
-            try shareOut(shared, now: now)
-            if shared.takesWork { adopt(try shared.claimOrphans(limit: Self.claimLimit)) }
+            let others = try shared.others()
+            try shareOut(shared, others, now: now)
+            if shared.takesWork {
+                adopt(try shared.claimOrphans(limit: Self.claimLimit))
+                try evenOut(shared, others)
+            }
         } catch {
             logger.error("the lease was not renewed: \(error)")
             leaseDueAt = now + Self.storeRetryInterval
@@ -34,7 +39,7 @@ extension Engine {
     }
 
     /// Leaves the work to others while this server's runner can begin nothing and theirs can.
-    private func shareOut(_ shared: any SharedStore, now: Timestamp) throws(StoreError) {
+    private func shareOut(_ shared: any SharedStore, _ others: [OtherServer], now: Timestamp) throws(StoreError) {
         guard let trouble = isToDrain ? "it was told to" : runner.trouble else {
             stuckSince = nil
             guard !shared.takesWork else { return }
@@ -46,13 +51,40 @@ extension Engine {
         stuckSince = since
         // Two leases: a broker that is started again need not move everything.
         guard shared.takesWork, isToDrain || now.since(since) >= shared.renewalInterval * 6,
-            try shared.othersTakeWork()
+            others.contains(where: \.standing.takesWork)
         else { return }
         try shared.handOver()
         shared.takesWork = false
         logger.notice(
             "left all work to other servers: \(trouble)", metadata: ["workflows": "\(active.count)"])
         releaseAll()
+    }
+
+    /// Hands some workflows over if others follow far fewer: a server that has come back, or is new, gets its share.
+    private func evenOut(_ shared: any SharedStore, _ others: [OtherServer]) throws(StoreError) {
+        // One that has missed two proofs may be gone, and what it were given would stand still until its lease has run out.
+        let able = others.filter {
+            $0.standing.takesWork && $0.standing.followed != nil && $0.silence < shared.renewalInterval * 2
+        }
+        // While this server does not know what it follows, or can begin nothing, it has no share to speak of.
+        guard stuckSince == nil, storeTrouble == nil, doubtful.isEmpty, heldReports.isEmpty else { return }
+        let counts = able.compactMap(\.standing.followed)
+        let surplus = balance.surplus(own: active.count, others: counts)
+        guard surplus > 0 else { return }
+        let even = BalanceRule.evenShare(own: active.count, others: counts)
+        let receivers = able.filter { $0.standing.followed ?? even < even }.map(\.id)
+        let candidates = active.values.filter { $0.canChangeServers && !lingering.holds($0.id) }.map(\.id).sorted()
+        let given = try shared.handOver(candidates, to: Set(receivers), atMost: surplus)
+        guard !given.isEmpty else { return }
+        logger.notice(
+            "left workflows to servers that follow fewer",
+            metadata: ["count": "\(given.count)", "servers": "\(receivers.sorted().joined(separator: " "))"])
+        var publication = Publication()
+        for id in given {
+            unsavedProgress[id] = nil
+            if let workflow = active[id] { letGo(of: workflow, &publication) }
+        }
+        publish(publication)
     }
 
     /// From now on everything is left to others, as soon as there are any; or not any more.
@@ -94,7 +126,7 @@ extension Engine {
     /// Follows workflows from now on.
     private func adopt(_ workflows: [Workflow]) {
         guard !workflows.isEmpty else { return }
-        logger.notice("took over workflows of a server that is gone", metadata: ["count": "\(workflows.count)"])
+        logger.notice("took over workflows that no living server followed", metadata: ["count": "\(workflows.count)"])
         var publication = Publication()
         var effects: [Effect] = []
         for workflow in workflows {
@@ -155,6 +187,18 @@ extension Engine {
         scheduled[workflow.id] = nil
         runner.perform(workflow.liveAttempts.map { .release(workflow[$0].id) })
         publication.released.append(workflow.id)
+    }
+}
+
+extension Workflow {
+    /// Another server can go on with it at any moment, as well as this one: whatever workers may have of it is known to be
+    /// with them, and none of it is being stopped.
+    var canChangeServers: Bool {
+        !deletesWhenSettled
+            && liveAttempts.allSatisfy { position in
+                let attempt = self[position]
+                return attempt.revocation == nil && (attempt.queuedAt != nil || attempt.startedAt != nil)
+            }
     }
 }
 

@@ -60,6 +60,8 @@ public final class Engine {
     var isToDrain = false
     /// Since when the runner can begin nothing.
     var stuckSince: Timestamp?
+    /// When workflows are handed over to servers that follow far fewer.
+    package var balance = BalanceRule()
     /// Whether attempts may begin; nil if nobody else could have replaced them.
     let gate: AttemptGate?
     /// What other servers do is not heard.

@@ -29,6 +29,8 @@ struct LingeringReports {
         return true
     }
 
+    func holds(_ id: WorkflowID) -> Bool { reports[id] != nil }
+
     /// Takes those of one workflow.
     mutating func take(_ id: WorkflowID) -> [Report] { reports.removeValue(forKey: id)?.reports ?? [] }
 

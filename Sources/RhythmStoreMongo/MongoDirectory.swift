@@ -20,7 +20,7 @@ struct MongoDirectory: ServerDirectory {
             ServerEntry(
                 id: lease.id, addresses: lease.properties.addresses, version: lease.properties.version,
                 host: lease.properties.host, startedAt: lease.properties.startedAt, silence: lease.silence,
-                lease: lease.duration, followed: followed[lease.id] ?? 0, isDraining: !lease.takesWork,
+                lease: lease.duration, followed: followed[lease.id] ?? 0, isDraining: !lease.standing.takesWork,
                 differences: own?.properties.settings.differences(from: lease.properties.settings) ?? [])
         }
     }
@@ -54,7 +54,7 @@ extension ServerLeases {
         var id: String
         var silence: Duration
         var duration: Duration
-        var takesWork: Bool
+        var standing: ServerStanding
         var properties: ServerProperties
     }
 
@@ -63,6 +63,14 @@ extension ServerLeases {
 
     /// The lease of one server; nil if it has none.
     func seen(_ id: String) throws(StoreError) -> Seen? { try seen(["_id": .string(id)]).first }
+
+    /// Servers of before say less.
+    private func standing(in document: BSONDocument) -> ServerStanding {
+        var standing = ServerStanding()
+        standing.takesWork = document["takes_work"]?.boolValue ?? true
+        standing.followed = (document["followed"]?.int64Value).map { Int(clamping: $0) }
+        return standing
+    }
 
     private func seen(_ filter: BSONDocument) throws(StoreError) -> [Seen] {
         let found = try translating(pool.description) { () throws(MongoError) in
@@ -76,7 +84,7 @@ extension ServerLeases {
             return Seen(
                 id: id, silence: .milliseconds(max(0, now - renewed)),
                 duration: .milliseconds(document["duration_ms"]?.int64Value ?? duration.milliseconds),
-                takesWork: document["takes_work"]?.boolValue ?? true,
+                standing: standing(in: document),
                 properties: ServerProperties(document["properties"]?.documentValue))
         }
     }

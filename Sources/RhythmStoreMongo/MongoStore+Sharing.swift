@@ -12,12 +12,12 @@ extension MongoStore {
     }
     package func renewLease() throws(StoreError) { try leases.renew() }
 
-    package var takesWork: Bool {
-        get { leases.takesWork }
-        set { leases.takesWork = newValue }
+    package var standing: ServerStanding {
+        get { leases.standing }
+        set { leases.standing = newValue }
     }
 
-    package func othersTakeWork() throws(StoreError) -> Bool { try leases.othersTakeWork() }
+    package func others() throws(StoreError) -> [OtherServer] { try leases.others() }
 
     /// Who follows what this server stores; no server is named by the empty text.
     var writer: String { takesWork ? serverID : "" }
@@ -29,6 +29,39 @@ extension MongoStore {
                 update: ["$set": ["writer": ""], "$inc": ["revision": .int64(1)]], many: true)
         }
         known = KnownWorkflows()
+    }
+
+    package func handOver(
+        _ candidates: [WorkflowID], to receivers: Set<String>, atMost limit: Int
+    ) throws(StoreError) -> [WorkflowID] {
+        guard limit > 0, !candidates.isEmpty, !receivers.isEmpty else { return [] }
+        // Whoever claims them decides by the same rule.
+        let takers = try leases.liveServersAndTakers().takers
+        var writes: [MongoWrite] = []
+        var ids: [WorkflowID] = []
+        for id in candidates {
+            if ids.count == limit { break }
+            guard let known = known[id], known.writer == serverID, !known.isSettled,
+                let heir = ServerLeases.share(of: id.rawValue, among: takers), receivers.contains(heir)
+            else { continue }
+            ids.append(id)
+            writes.append(
+                .update(
+                    filter: [
+                        "_id": .string(id.rawValue), "writer": .string(serverID), "revision": .int64(known.revision),
+                    ],
+                    update: ["$set": ["writer": ""], "$inc": ["revision": .int64(1)]]))
+        }
+        if ids.isEmpty { return [] }
+        // Whatever comes of it: read again before anything else is done to them.
+        for id in ids { known[id] = nil }
+        _ = try translating(pool.description) { () throws(MongoError) in
+            try pool.bulkWrite(collections.workflows, writes, ordered: false)
+        }
+        let sought = BSONValue.array(ids.map { .string($0.rawValue) })
+        let kept = try mongoReader.find(["_id": ["$in": sought], "writer": .string(serverID)])
+        for document in kept { _ = try remember(document) }
+        return ids.filter { known[$0] == nil }
     }
 
     package func endLease() {

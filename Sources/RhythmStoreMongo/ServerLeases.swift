@@ -22,7 +22,7 @@ package final class ServerLeases: StoreLink {
 
     private struct State {
         var properties = BSONDocument()
-        var takesWork = true
+        var standing = ServerStanding()
         /// It is not decided yet whether this server may begin.
         var isStarting = false
         /// Why the lease is not this incarnation's any more.
@@ -81,16 +81,17 @@ package final class ServerLeases: StoreLink {
     /// When this server last proved that it lives: the time before it asked the database to note it. Nil if it never has.
     package var lastProof: ContinuousClock.Instant? { state.withLock { $0.lastProof } }
 
-    /// Whether this server takes on work; others see it with its next proof.
-    package var takesWork: Bool {
-        get { state.withLock { $0.takesWork } }
-        set { state.withLock { $0.takesWork = newValue } }
+    /// What this server says of itself; others see it with its next proof.
+    package var standing: ServerStanding {
+        get { state.withLock { $0.standing } }
+        set { state.withLock { $0.standing = newValue } }
     }
 
-    /// Whether another server lives that takes on work.
-    package func othersTakeWork() throws(StoreError) -> Bool {
-        try census().living.contains {
-            $0["_id"]?.stringValue != serverID && $0["takes_work"]?.boolValue ?? true
+    /// The other servers that live.
+    func others() throws(StoreError) -> [OtherServer] {
+        try seen().compactMap { lease in
+            guard lease.id != serverID, lease.silence < lease.duration else { return nil }
+            return OtherServer(id: lease.id, standing: lease.standing, silence: lease.silence)
         }
     }
 
@@ -145,8 +146,9 @@ package final class ServerLeases: StoreLink {
         var fields: BSONDocument = [
             "duration_ms": .int64(duration.milliseconds), "shared": .bool(isShared),
             "incarnation": .string(incarnation.id), "home": .string(incarnation.home),
-            "place": .string(incarnation.place), "takes_work": .bool(takesWork),
+            "place": .string(incarnation.place), "takes_work": .bool(standing.takesWork),
         ]
+        if let followed = standing.followed { fields["followed"] = .exact(followed) }
         if let ahead = wallAhead { fields["clock_ahead_ms"] = .int64(ahead.milliseconds) }
         let (properties, isStarting) = state.withLock { ($0.properties, $0.isStarting) }
         fields["starting"] = .bool(isStarting)

@@ -37,6 +37,9 @@ package final class FleetSimulation {
     private let records: Bool
     package private(set) var history: [String] = []
     package private(set) var kills = 0, sleeps = 0, workflows = 0, takeovers = 0
+    /// How many workflows were handed over because others followed fewer.
+    package var handedOver: Int { stores.reduce(0) { $0 + $1.handedOver } }
+    private var stores: [FleetStore] = []
 
     package init(seed: UInt64, records: Bool = false) {
         self.seed = seed
@@ -80,10 +83,14 @@ package final class FleetSimulation {
             server.notices = []
             server.asleepSince = nil
             let (journal, ids, inbox) = (journal, ids, server.inbox)
+            let store = FleetStore(fleet, server: server.name, fuse)
+            stores.append(store)
             let engine = Engine(
-                store: FleetStore(fleet, server: server.name, fuse), runner: server.runner, clock: clock,
+                store: store, runner: server.runner, clock: clock,
                 makeID: { ids.next() }, publish: { if fuse.pass() { journal.append(.published($0)) } },
                 logger: Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() }))
+            // With the few workflows there are, a little more than others is much.
+            engine.balance = BalanceRule(slack: 0, atOnce: 2)
             do {
                 try engine.start { inbox.add($0) }
             } catch {

@@ -13,6 +13,8 @@ package final class FleetDisk: Sendable {
 
     private struct State {
         var leases: [String: Timestamp] = [:]
+        /// What servers said of themselves with their last proof, and when that was.
+        var said: [String: (standing: ServerStanding, at: Timestamp)] = [:]
         var writers: [WorkflowID: String] = [:]
         var revisions: [WorkflowID: Int] = [:]
         /// What becomes of the next writes.
@@ -43,7 +45,39 @@ package final class FleetDisk: Sendable {
 
     package init(clock: SimulationClock) { self.clock = clock }
 
-    func renew(_ server: String) { state.withLock { $0.leases[server] = clock.now() + Self.lease } }
+    func renew(_ server: String, _ standing: ServerStanding) {
+        let now = clock.now()
+        state.withLock { state in
+            state.leases[server] = now + Self.lease
+            state.said[server] = (standing, now)
+        }
+    }
+
+    /// Those that live, but for one.
+    func others(than server: String) -> [OtherServer] {
+        let now = clock.now()
+        return state.withLock { state in
+            state.leases.filter { $0.key != server && $0.value > now }.keys.sorted().map { id in
+                let said = state.said[id]
+                return OtherServer(
+                    id: id, standing: said?.standing ?? ServerStanding(),
+                    silence: said.map { now.since($0.at) } ?? .zero)
+            }
+        }
+    }
+
+    /// To whom a workflow falls that nobody follows, as `server` sees it.
+    func heir(of id: WorkflowID, seenBy server: String, takesWork: Bool = true) -> String? {
+        let takers = others(than: server).filter(\.standing.takesWork).map(\.id) + (takesWork ? [server] : [])
+        return takers.max { (Self.weight($0, id), $0) < (Self.weight($1, id), $1) }
+    }
+
+    private static func weight(_ server: String, _ id: WorkflowID) -> UInt64 {
+        let seed: UInt64 = 0xCBF2_9CE4_8422_2325
+        let hash = (server + "/" + id.rawValue).utf8.reduce(seed) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 }
+        // Its high bits hardly depend on the last bytes.
+        return (hash ^ (hash >> 32)) &* 0xD6E8_FEB8_6659_FD93
+    }
     /// Another process goes by the id of a server and has its lease, or is gone again.
     package func replace(_ server: String, _ isReplaced: Bool = true) {
         state.withLock { state in
@@ -187,12 +221,38 @@ package final class FleetStore: SharedStore {
         if fleet.disk.isAway { throw StoreError(.unavailable, "the simulated store is away") }
         guard fuse.pass() else { return }
         // The other one renews it.
-        fleet.renew(server)
+        fleet.renew(server, standing)
         try checkLease()
     }
 
-    package var takesWork = true
-    package func othersTakeWork() -> Bool { fleet.servers.contains { $0 != server } }
+    package var standing = ServerStanding()
+    package func others() throws(StoreError) -> [OtherServer] {
+        if fleet.disk.isAway { throw StoreError(.unavailable, "the simulated store is away") }
+        return fleet.others(than: server)
+    }
+
+    package func handOver(
+        _ candidates: [WorkflowID], to receivers: Set<String>, atMost limit: Int
+    ) throws(StoreError) -> [WorkflowID] {
+        if fleet.disk.isAway { throw StoreError(.unavailable, "the simulated store is away") }
+        let chosen = candidates.filter { id in
+            isWriter(of: id) && fleet.heir(of: id, seenBy: server).map(receivers.contains) == true
+        }.prefix(limit)
+        guard !chosen.isEmpty, fuse.pass() else { return [] }
+        let loss = fleet.nextLoss()
+        for id in chosen {
+            let (seen, now) = (known[id]?.revision, fleet.revision(of: id))
+            if loss != .forgotten, now.writer == server, now.revision == seen { fleet.leave(id) }
+            known[id] = fleet.revision(of: id)
+        }
+        if loss != nil { throw Self.answerLost }
+        handedOver += chosen.count
+        return chosen.filter { !isWriter(of: $0) }
+    }
+
+    /// How many workflows were left to others one by one.
+    package private(set) var handedOver = 0
+
     package func handOver() {
         for workflow in (try? inner.loadUnsettled()) ?? [] where fleet.revision(of: workflow.id).writer == server {
             fleet.leave(workflow.id)
@@ -206,7 +266,9 @@ package final class FleetStore: SharedStore {
 
     package func claimOrphans(limit: Int) throws(StoreError) -> [Workflow] {
         guard fuse.pass() else { return [] }
-        let orphans = try inner.loadUnsettled().filter { fleet.hasNoLiveWriter($0.id) }.prefix(limit)
+        let orphans = try inner.loadUnsettled().filter { workflow in
+            fleet.hasNoLiveWriter(workflow.id) && fleet.heir(of: workflow.id, seenBy: server) == server
+        }.prefix(limit)
         if orphans.isEmpty { return [] }
         if let loss = fleet.nextLoss() {
             switch loss {

@@ -156,6 +156,43 @@ import Testing
         }
     }
 
+    @Test("a server that comes back is given its share of what others follow; nothing runs twice, and nothing is lost")
+    func sharesBecomeEven() async throws {
+        let world = try await FleetWorld.shared
+        try await world.with(servers: 2, lease: 3) { servers in
+            let first = try servers[0].client()
+            try await servers[1].stop()
+            var ids: [WorkflowID] = []
+            for _ in 0..<30 { ids.append(try await first.start(FleetWorld.spec(steps: 2, task: "hold")).workflow.id) }
+            // Some run, the others wait in the queue behind them.
+            for id in ids {
+                _ = try await first.wait(for: id) { $0.steps[0].current?.queuedAt != nil }
+            }
+            #expect(try await first.serverInfo().followedWorkflows == 30)
+            try await servers[1].start()
+            let begun = ContinuousClock.now
+            try await waitUntil("each follows its share", seconds: 60) {
+                let followed = try await first.servers().map(\.followed)
+                return followed.count == 2 && followed.reduce(0, +) == 30 && followed.allSatisfy { $0 >= 8 }
+            }
+            print("even after \(begun.duration(to: .now)): \(try await first.servers().map(\.followed))")
+            for step in 0..<2 {
+                for id in ids {
+                    let workflow = try await first.wait(for: id, seconds: 60) { $0.steps[step].current != nil }
+                    world.marks.openGate(of: try #require(workflow.steps[step].current?.id))
+                }
+            }
+            for id in ids {
+                let done = try await first.waitUntilDone(id)
+                let attempts = done.steps.flatMap(\.attempts)
+                #expect(done.status == .success && attempts.count == 2)
+                for attempt in attempts { #expect(world.marks.runs(of: attempt.id) == 1) }
+                let last = try await first.status(id, previousAttempts: true, current: true)
+                #expect(last.steps.allSatisfy { $0.attempts.count == 1 }, "nothing was taken for lost")
+            }
+        }
+    }
+
     @Test("settings that do harm together are refused; others are told by all servers")
     func settingsThatDiffer() async throws {
         let world = try await FleetWorld.shared

@@ -76,18 +76,62 @@ public protocol SharedStore: RemoteStore {
     /// Whether this server was the workflow's writer when it was last read or stored here.
     func isWriter(of id: WorkflowID) -> Bool
 
-    /// Whether another server lives that takes on work.
-    func othersTakeWork() throws(StoreError) -> Bool
+    /// The other servers that live.
+    func others() throws(StoreError) -> [OtherServer]
 
-    /// Whether this server takes on work. One that does not follows nothing: what it stores, ``isWriter(of:)`` denies, and
-    /// another server takes it over.
-    var takesWork: Bool { get set }
+    /// What this server says of itself; others hear it with its next proof. While it does not take on work it follows
+    /// nothing: what it stores, ``isWriter(of:)`` denies, and another server takes it over.
+    var standing: ServerStanding { get set }
 
     /// Leaves everything that this server follows to the others.
     func handOver() throws(StoreError)
 
+    /// Leaves some of the workflows that this server follows to others: of the candidates those that would fall to one of
+    /// the receivers, at most `limit`. One that somebody else changes in this moment stays as that one makes it.
+    ///
+    /// - Returns: those that this server does not follow any more.
+    func handOver(
+        _ candidates: [WorkflowID], to receivers: Set<String>, atMost limit: Int
+    ) throws(StoreError) -> [WorkflowID]
+
     /// Ends the lease at once: this server is going to stop.
     func endLease()
+}
+
+extension SharedStore {
+    /// Whether this server takes on work.
+    public var takesWork: Bool {
+        get { standing.takesWork }
+        set { standing.takesWork = newValue }
+    }
+}
+
+/// What a server of a shared store tells the others of itself.
+public struct ServerStanding: Sendable, Hashable {
+    /// Whether it takes over workflows and follows what it is given.
+    public var takesWork = true
+    /// How many workflows it follows; nil if that is not known.
+    public var followed: Int?
+
+    /// That of a server that has just begun.
+    public init() {}
+}
+
+/// Another server of a shared store, as it said last.
+public struct OtherServer: Sendable, Hashable {
+    /// Names it.
+    public var id: String
+    /// What it says of itself.
+    public var standing: ServerStanding
+    /// Since it last proved that it lives.
+    public var silence: Duration
+
+    /// Makes one.
+    public init(id: String, standing: ServerStanding, silence: Duration) {
+        self.id = id
+        self.standing = standing
+        self.silence = silence
+    }
 }
 
 /// Reads from any thread, beside the engine's writes; each call sees one consistent state that was committed.
