@@ -15,7 +15,8 @@ public struct Attempt: Sendable, Hashable {
 
     /// What is known of it.
     public var status: TaskStatus = .pending
-    /// Before this time it is not dispatched (the wait of a retry policy); nil if there is nothing to wait for.
+    /// Before this time it is not dispatched: the wait of a retry policy, or no wait at all if the server that made it could
+    /// give it to no runner and left it to others. Nil if it was dispatched.
     public var notBefore: Timestamp?
     /// When the intent to run it was recorded; from then on a runner may have it. Nil while it waits.
     public var dispatchedAt: Timestamp?
@@ -59,11 +60,14 @@ public struct Attempt: Sendable, Hashable {
     /// A runner may hold it: dispatched and not known to have ended.
     public var isLive: Bool { dispatchedAt != nil && !status.isEnd }
 
-    /// It waits for the delay of a retry policy.
+    /// It waits for the delay of a retry policy, or for a server that can give it to a runner.
     public var isWaiting: Bool { dispatchedAt == nil && !status.isEnd }
 
+    /// It was made by a server that could not give it to a runner, and waits for another one.
+    public var waitsForServer: Bool { isWaiting && notBefore.map { $0 <= createdAt } ?? false }
+
     /// The status as the step shows it: a repetition that waits for its delay reads RETRY.
-    public var shownStatus: TaskStatus { isWaiting && notBefore != nil ? .retry : status }
+    public var shownStatus: TaskStatus { isWaiting && notBefore != nil && !waitsForServer ? .retry : status }
 }
 
 extension Attempt {

@@ -9,20 +9,26 @@ public struct Transition: Sendable {
     public private(set) var effects: [Effect] = []
     /// Attempts that changed and have to be stored.
     public private(set) var touched: Set<AttemptPosition> = []
+    /// Whether no attempt may be given to a runner: what would be is left waiting, and due.
+    public let keepsFromRunners: Bool
+    /// An attempt is due that was kept from a runner: somebody else has to go on with it.
+    public private(set) var leavesAttempt = false
     private let makeTaskID: @Sendable () -> TaskID
 
     /// Starts a change at `now`; `makeTaskID` gives a fresh id for every attempt that it makes.
-    public init(now: Timestamp, makeTaskID: @escaping @Sendable () -> TaskID) {
+    public init(now: Timestamp, keepsFromRunners: Bool = false, makeTaskID: @escaping @Sendable () -> TaskID) {
         self.now = now
+        self.keepsFromRunners = keepsFromRunners
         self.makeTaskID = makeTaskID
     }
 
     /// Nothing happened.
-    public var isEmpty: Bool { events.isEmpty && effects.isEmpty && touched.isEmpty }
+    public var isEmpty: Bool { events.isEmpty && effects.isEmpty && touched.isEmpty && !leavesAttempt }
 
     func newTaskID() -> TaskID { makeTaskID() }
     mutating func add(_ event: Event) { events.append(event) }
     mutating func add(_ effect: Effect) { effects.append(effect) }
+    mutating func leaveAttempt() { leavesAttempt = true }
     mutating func touch(_ position: AttemptPosition) { touched.insert(position) }
 }
 

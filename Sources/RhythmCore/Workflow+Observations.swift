@@ -39,10 +39,11 @@ extension Workflow {
         }
     }
 
-    /// Does what is due by now: dispatches a repetition whose delay is over, revokes an attempt that ran too long.
+    /// Does what is due by now: dispatches an attempt that has waited long enough, revokes one that ran too long.
     public mutating func wakeUp(in transition: inout Transition) {
         guard let due = nextWakeUp, due <= transition.now, let position = currentPosition else { return }
         if self[position].isWaiting {
+            if transition.keepsFromRunners { return transition.leaveAttempt() }
             self[position].notBefore = nil
             self[position].dispatchedAt = transition.now
             announceAttempt(at: position, delay: .zero, in: &transition)

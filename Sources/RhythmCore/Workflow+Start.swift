@@ -110,6 +110,9 @@ extension Workflow {
             kwargs: kwargs, queue: steps[index].spec.queue, createdAt: transition.now)
         if delay > .zero {
             attempt.notBefore = transition.now + delay
+        } else if transition.keepsFromRunners {
+            attempt.notBefore = transition.now
+            transition.leaveAttempt()
         } else {
             attempt.dispatchedAt = transition.now
         }
@@ -124,7 +127,7 @@ extension Workflow {
         if delay > .zero {
             record(
                 .retryScheduled, at: position, detail: "in \(delay.wholeMilliseconds) ms", in: &transition)
-        } else {
+        } else if self[position].dispatchedAt != nil {
             record(.dispatched, at: position, in: &transition)
             transition.add(.dispatch(dispatch(at: position)))
         }

@@ -12,6 +12,8 @@ struct Cycle {
         var effects: [Effect] = []
         /// It becomes ours with this commit.
         var adopts: LegacyStamp?
+        /// An attempt is due that this server cannot begin: another one is to go on with it.
+        var isLeft = false
         /// The command changed something that is no transition: a request to remember, a wish to be deleted.
         var isForcedIn = false
 
@@ -63,7 +65,8 @@ struct Cycle {
         work.workflow = workflow
         work.touched.formUnion(transition.touched)
         work.events += transition.events
-        work.isForcedIn = work.isForcedIn || forced
+        work.isLeft = work.isLeft || transition.leavesAttempt
+        work.isForcedIn = work.isForcedIn || forced || transition.leavesAttempt
         work.effects += transition.effects
         set(work)
     }

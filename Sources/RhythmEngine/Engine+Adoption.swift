@@ -42,7 +42,7 @@ extension Engine {
         guard cycle.works[id] == nil, active[id] == nil, doubtful[id] == nil else {
             return reply(.failure(AdoptionAnswer.changed(id)))
         }
-        var transition = newTransition(cycle)
+        var transition = newTransition(cycle, mayLeave: false)
         workflow.adopt(adoption.plan, detail: adoption.detail, in: &transition)
         var work = Cycle.Work(workflow: workflow, isNew: false)
         work.touched = transition.touched

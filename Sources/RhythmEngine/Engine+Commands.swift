@@ -156,8 +156,8 @@ extension Engine {
         return try find(id, &cycle)
     }
 
-    func newTransition(_ cycle: Cycle) -> Transition {
+    func newTransition(_ cycle: Cycle, mayLeave: Bool = true) -> Transition {
         let makeID = makeID
-        return Transition(now: cycle.now) { TaskID(makeID()) }
+        return Transition(now: cycle.now, keepsFromRunners: mayLeave && leavesAttempts) { TaskID(makeID()) }
     }
 }

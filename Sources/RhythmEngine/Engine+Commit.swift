@@ -22,13 +22,13 @@ extension Engine {
             storeWorks()
         }
         var publication = Publication()
-        var left: [WorkflowID] = []
+        var left: [(id: WorkflowID, ends: [Effect])] = []
         for id in cycle.order {
             guard let work = cycle.works[id] else { continue }
-            if work.needsCommit, shared?.takesWork == false, !work.workflow.isSettled {
-                // It was stored for whoever takes on work, and he does what follows.
+            if work.needsCommit, work.isLeft || shared?.takesWork == false, !work.workflow.isSettled {
+                // It was stored for whoever can go on with it, and he does what follows. What has ended has ended here.
                 publication.changes.append(.init(workflow: work.workflow, events: work.events))
-                left.append(id)
+                left.append((id, work.effects.filter(\.isOfTheEnd)))
                 continue
             }
             cycle.effects += work.effects
@@ -43,9 +43,11 @@ extension Engine {
         for change in batch.changes { unsavedProgress[change.workflow.id] = nil }
         progressDueAt = unsavedProgress.isEmpty ? nil : (progressDueAt ?? cycle.now + Self.progressInterval)
         for id in batch.deletions where !changedElsewhere.contains(id) { forget(id, cycle, &publication) }
-        for id in left {
+        for (id, ends) in left {
+            if !ends.isEmpty { runner.perform(ends) }
             if let known = active[id] { letGo(of: known, &publication) } else { publication.released.append(id) }
         }
+        if !left.isEmpty { tellOfLeaving() }
         if !cycle.effects.isEmpty { runner.perform(cycle.effects) }
         publication.progress = cycle.progressOrder.compactMap { cycle.progress[$0] }
         // Before the answers: whoever got one and looks must see at least what it says.
@@ -69,6 +71,7 @@ extension Engine {
                 var change = WorkflowChange(
                     workflow: work.workflow, isNew: work.isNew, touched: touched, events: work.events)
                 change.adopts = work.adopts
+                change.isLeft = work.isLeft
                 batch.changes.append(change)
             }
         }

@@ -6,10 +6,39 @@ import RhythmCore
 extension Engine {
     /// How many workflows are taken over at once; the others wait for the next time.
     private static let claimLimit = 500
+    /// How often servers look at each other while one of them leaves its work to others.
+    private static let shortInterval = Duration.seconds(1)
+    private static let shortestInterval = Duration.milliseconds(200)
+
+    /// Whether attempts that would be given to the runner now are left to others.
+    var leavesAttempts: Bool {
+        guard let standing = shared?.standing else { return false }
+        return !standing.takesWork || (standing.isStuck && others.contains(where: \.standing.isAble))
+    }
+
+    /// Tells the others at once that this server's runner can begin nothing any more, or can again.
+    func noticeTrouble(now: Timestamp) {
+        guard let shared, leaseDueAt != nil else { return }
+        let isStuck = runner.trouble != nil
+        if !isStuck { runnerDueAt = nil }
+        // One that has just begun may have to connect first.
+        if isStuck, let runnerDueAt, now < runnerDueAt { return }
+        guard isStuck != shared.standing.isStuck else { return }
+        shared.standing.isStuck = isStuck
+        leaseDueAt = now
+    }
+
+    /// Something was left to others, who look for it when they hear of that: soon, but not with each command.
+    func tellOfLeaving() {
+        guard let shared, let due = leaseDueAt else { return }
+        shared.standing.leaves += 1
+        leaseDueAt = min(due, max(clock.now(), lastProofAt + Self.shortestInterval))
+    }
 
     func tendLease(now: Timestamp) {
         guard let shared, let due = leaseDueAt, due <= now else { return }
         leaseDueAt = now + shared.renewalInterval
+        lastProofAt = now
         // Looked at before it is renewed: if it has run out, what is in hand may be another's by now.
         _ = gate?.isOpen
         do throws(StoreError) {
@@ -24,12 +53,12 @@ extension Engine {
             default: if leaseFailed { storeWorks() }
             }
             leaseFailed = false
-            let others = try shared.others()
-            try shareOut(shared, others, now: now)
-            if shared.takesWork {
-                adopt(try shared.claimOrphans(limit: Self.claimLimit))
-                try evenOut(shared, others)
+            others = try shared.others()
+            if !shared.standing.isAble || others.contains(where: { !$0.standing.isAble }) {
+                leaseDueAt = now + min(Self.shortInterval, shared.renewalInterval)
             }
+            try shareOut(shared, now: now)
+            try lookForWork(shared, now: now)
         } catch {
             logger.error("the lease was not renewed: \(error)")
             leaseDueAt = now + Self.storeRetryInterval
@@ -39,7 +68,7 @@ extension Engine {
     }
 
     /// Leaves the work to others while this server's runner can begin nothing and theirs can.
-    private func shareOut(_ shared: any SharedStore, _ others: [OtherServer], now: Timestamp) throws(StoreError) {
+    private func shareOut(_ shared: any SharedStore, now: Timestamp) throws(StoreError) {
         guard let trouble = isToDrain ? "it was told to" : runner.trouble else {
             stuckSince = nil
             guard !shared.takesWork else { return }
@@ -51,23 +80,38 @@ extension Engine {
         stuckSince = since
         // Two leases: a broker that is started again need not move everything.
         guard shared.takesWork, isToDrain || now.since(since) >= shared.renewalInterval * 6,
-            others.contains(where: \.standing.takesWork)
+            others.contains(where: { isToDrain ? $0.standing.takesWork : $0.standing.isAble })
         else { return }
         try shared.handOver()
         shared.takesWork = false
+        tellOfLeaving()
         logger.notice(
             "left all work to other servers: \(trouble)", metadata: ["workflows": "\(active.count)"])
         releaseAll()
     }
 
+    /// Takes over what nobody follows: from time to time, and when somebody has just left something.
+    private func lookForWork(_ shared: any SharedStore, now: Timestamp) throws(StoreError) {
+        guard shared.takesWork else { return }
+        let leaves = Dictionary(uniqueKeysWithValues: others.map { ($0.id, $0.standing.leaves) })
+        let isDue = claimDueAt <= now
+        guard isDue || leaves != leavesSeen else { return }
+        leavesSeen = leaves
+        adopt(try shared.claimOrphans(limit: Self.claimLimit))
+        guard isDue else { return }
+        claimDueAt = now + shared.renewalInterval
+        try evenOut(shared)
+    }
+
     /// Hands some workflows over if others follow far fewer: a server that has come back, or is new, gets its share.
-    private func evenOut(_ shared: any SharedStore, _ others: [OtherServer]) throws(StoreError) {
+    private func evenOut(_ shared: any SharedStore) throws(StoreError) {
         // One that has missed two proofs may be gone, and what it were given would stand still until its lease has run out.
         let able = others.filter {
-            $0.standing.takesWork && $0.standing.followed != nil && $0.silence < shared.renewalInterval * 2
+            $0.standing.isAble && $0.standing.followed != nil && $0.silence < shared.renewalInterval * 2
         }
         // While this server does not know what it follows, or can begin nothing, it has no share to speak of.
-        guard stuckSince == nil, storeTrouble == nil, doubtful.isEmpty, heldReports.isEmpty else { return }
+        guard shared.standing.isAble, stuckSince == nil, storeTrouble == nil, doubtful.isEmpty, heldReports.isEmpty
+        else { return }
         let counts = able.compactMap(\.standing.followed)
         let surplus = balance.surplus(own: active.count, others: counts)
         guard surplus > 0 else { return }
@@ -85,6 +129,7 @@ extension Engine {
             if let workflow = active[id] { letGo(of: workflow, &publication) }
         }
         publish(publication)
+        tellOfLeaving()
     }
 
     /// From now on everything is left to others, as soon as there are any; or not any more.
@@ -203,6 +248,14 @@ extension Workflow {
 }
 
 extension Effect {
+    /// It follows from the end of an attempt, and has to be done by the server that saw the end.
+    var isOfTheEnd: Bool {
+        switch self {
+        case .settle, .bury: true
+        case .dispatch, .revoke, .release: false
+        }
+    }
+
     /// The attempt it concerns.
     var taskID: TaskID? {
         switch self {

@@ -51,6 +51,16 @@ public final class Engine {
     var retryAt: Timestamp?
     /// When to renew the lease of a shared store.
     var leaseDueAt: Timestamp?
+    /// When it was last tried to renew it.
+    var lastProofAt = Timestamp(microseconds: 0)
+    /// When to look for what nobody follows, and whether others follow far fewer.
+    var claimDueAt = Timestamp(microseconds: 0)
+    /// The other servers of a shared store, as they were with the last proof.
+    var others: [OtherServer] = []
+    /// How often each of them had left something when it was looked for last.
+    var leavesSeen: [String: Int] = [:]
+    /// Since when the runner has to be able to begin attempts: until then it may not have come so far.
+    var runnerDueAt: Timestamp?
     /// The store is away: until ``storeAnswers()`` nothing is asked of it. Only for a store of which
     /// ``Store/link`` tells.
     public internal(set) var isHeldOff = false
@@ -112,6 +122,7 @@ public final class Engine {
         if let shared {
             try shared.renewLease()
             leaseDueAt = clock.now() + shared.renewalInterval
+            runnerDueAt = leaseDueAt
         }
         for workflow in try store.loadUnsettled() {
             install(workflow)
@@ -135,6 +146,7 @@ public final class Engine {
         if isHeldOff { return holdOff(inputs) }
         retryAt = nil
         let now = clock.now()
+        noticeTrouble(now: now)
         tendLease(now: now)
         if !isHeldOff { reconcile(now: now) }
         if !isHeldOff { openGate() }

@@ -68,6 +68,8 @@ extension ServerLeases {
     private func standing(in document: BSONDocument) -> ServerStanding {
         var standing = ServerStanding()
         standing.takesWork = document["takes_work"]?.boolValue ?? true
+        standing.isStuck = document["stuck"]?.boolValue ?? false
+        standing.leaves = Int(clamping: document["leaves"]?.int64Value ?? 0)
         standing.followed = (document["followed"]?.int64Value).map { Int(clamping: $0) }
         return standing
     }

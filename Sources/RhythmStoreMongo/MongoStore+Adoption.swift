@@ -55,7 +55,7 @@ extension MongoStore {
             return false
         }
         try accept(draftOf: id, writeID)
-        var outcome = stored(workflow, revision: 2, size: draft.size)
+        var outcome = stored(workflow, by: writer, revision: 2, size: draft.size)
         outcome.isAdopted = true
         outcome.mayHaveRow = true
         known[id] = outcome

@@ -109,19 +109,20 @@ extension MongoStore {
     private func part(of change: WorkflowChange) throws(StoreError) -> Part? {
         let workflow = change.workflow
         let writeID = Int64.random(in: .min ... .max)
+        let writer = change.isLeft ? Self.nobody : writer
         if change.isNew {
             let document = WorkflowDocument.make(
                 change, writer: writer, writeID: writeID, eventsKept: eventsKept)
             let size = document.encodedSize
             guard size <= documentLimit else { throw tooLarge(workflow.id, size) }
-            let outcome = stored(workflow, revision: 1, size: size)
+            let outcome = stored(workflow, by: writer, revision: 1, size: size)
             return Part(id: workflow.id, write: .insert(document), outcome: outcome, workflow: workflow)
         }
         // Every write counts the revision up: naming it names the version too.
         guard let base = known[workflow.id], base.version == workflow.version - Int64(change.events.count) else {
             return nil
         }
-        var outcome = stored(workflow, revision: base.revision + 1, size: 0)
+        var outcome = stored(workflow, by: writer, revision: base.revision + 1, size: 0)
         outcome.mayHaveRow = outcome.mayHaveRow || base.mayHaveRow
         outcome.isAdopted = base.isAdopted
         let fields = WorkflowDocument.mutableFields(workflow, writer: writer)
@@ -142,7 +143,7 @@ extension MongoStore {
     }
 
     /// What is known of a workflow that this server has stored.
-    func stored(_ workflow: Workflow, revision: Int64, size: Int) -> KnownWorkflow {
+    func stored(_ workflow: Workflow, by writer: String, revision: Int64, size: Int) -> KnownWorkflow {
         KnownWorkflow(
             revision: revision, version: workflow.version, writer: writer, size: size,
             isSettled: workflow.isSettled, mayHaveRow: workflow.isSettled, isAdopted: false,

@@ -20,7 +20,8 @@ extension MongoStore {
     package func others() throws(StoreError) -> [OtherServer] { try leases.others() }
 
     /// Who follows what this server stores; no server is named by the empty text.
-    var writer: String { takesWork ? serverID : "" }
+    var writer: String { takesWork ? serverID : Self.nobody }
+    static var nobody: String { "" }
 
     package func handOver() throws(StoreError) {
         _ = try translating(pool.description) { () throws(MongoError) in

@@ -148,6 +148,8 @@ package final class ServerLeases: StoreLink {
             "incarnation": .string(incarnation.id), "home": .string(incarnation.home),
             "place": .string(incarnation.place), "takes_work": .bool(standing.takesWork),
         ]
+        fields["stuck"] = .bool(standing.isStuck)
+        fields["leaves"] = .exact(standing.leaves)
         if let followed = standing.followed { fields["followed"] = .exact(followed) }
         if let ahead = wallAhead { fields["clock_ahead_ms"] = .int64(ahead.milliseconds) }
         let (properties, isStarting) = state.withLock { ($0.properties, $0.isStarting) }
@@ -301,13 +303,16 @@ package final class ServerLeases: StoreLink {
         Set(try census().living.compactMap { $0["_id"]?.stringValue })
     }
 
-    /// The same and this server, and those of them that take on work: nothing is to be left lying for one that does not.
+    /// The same and this server, and those of them that can go on with what is left lying: none of it falls to a server
+    /// that cannot, unless there is no other.
     func liveServersAndTakers() throws(StoreError) -> (live: Set<String>, takers: Set<String>) {
-        let living = try census().living
-        func ids(_ servers: [BSONDocument]) -> Set<String> {
-            Set(servers.compactMap { $0["_id"]?.stringValue }).union([serverID])
+        let others = try others()
+        let own = standing
+        func ids(_ isMeant: (ServerStanding) -> Bool) -> Set<String> {
+            Set(others.filter { isMeant($0.standing) }.map(\.id)).union(isMeant(own) ? [serverID] : [])
         }
-        return (ids(living), ids(living.filter { $0["takes_work"]?.boolValue ?? true }))
+        let able = ids(\.isAble)
+        return (ids { _ in true }, able.isEmpty ? ids(\.takesWork).union([serverID]) : able)
     }
 
     package var clocksOfOthers: [(name: String, ahead: Duration)] {

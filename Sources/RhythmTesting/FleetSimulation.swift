@@ -36,7 +36,9 @@ package final class FleetSimulation {
     private var clients = SimulationClients()
     private let records: Bool
     package private(set) var history: [String] = []
-    package private(set) var kills = 0, sleeps = 0, workflows = 0, takeovers = 0
+    package private(set) var kills = 0, sleeps = 0, workflows = 0, takeovers = 0, troubles = 0
+    /// How many workflows were stored for others to go on with.
+    package var left: Int { stores.reduce(0) { $0 + $1.left } }
     /// How many workflows were handed over because others followed fewer.
     package var handedOver: Int { stores.reduce(0) { $0 + $1.handedOver } }
     private var stores: [FleetStore] = []
@@ -177,6 +179,10 @@ package final class FleetSimulation {
         case 96:
             note("-- \(server.name) \(fleet.isReplaced(server.name) ? "is alone again" : "has a twin")")
             fleet.replace(server.name, !fleet.isReplaced(server.name))
+        case 97:
+            troubles += 1
+            server.runner.isInTrouble.toggle()
+            note("-- the runner of \(server.name) \(server.runner.isInTrouble ? "can begin nothing" : "is well again")")
         default:
             server.fuse.arm(after: Int.random(in: 0...9, using: &random))
             try cycle(server)
@@ -315,6 +321,7 @@ package final class FleetSimulation {
         }
         if last.engine == nil { try boot(last) }
         if last.asleepSince != nil { try sleep(or: last) }
+        last.runner.isInTrouble = false
         deliverLateWrites()
         for _ in 0..<4000 {
             try check()

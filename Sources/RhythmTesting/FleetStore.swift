@@ -67,8 +67,10 @@ package final class FleetDisk: Sendable {
     }
 
     /// To whom a workflow falls that nobody follows, as `server` sees it.
-    func heir(of id: WorkflowID, seenBy server: String, takesWork: Bool = true) -> String? {
-        let takers = others(than: server).filter(\.standing.takesWork).map(\.id) + (takesWork ? [server] : [])
+    func heir(of id: WorkflowID, seenBy server: String, _ standing: ServerStanding) -> String? {
+        let others = others(than: server)
+        var takers = others.filter(\.standing.isAble).map(\.id) + (standing.isAble ? [server] : [])
+        if takers.isEmpty { takers = others.filter(\.standing.takesWork).map(\.id) + [server] }
         return takers.max { (Self.weight($0, id), $0) < (Self.weight($1, id), $1) }
     }
 
@@ -157,7 +159,7 @@ package final class FleetDisk: Sendable {
             try? disk.apply(CommitBatch(deletions: [late.id]))
             forget(late.id)
         } else {
-            _ = write(late.id, by: late.server)
+            _ = write(late.id, by: late.change?.isLeft == true ? "" : late.server)
         }
         return true
     }
@@ -236,7 +238,7 @@ package final class FleetStore: SharedStore {
     ) throws(StoreError) -> [WorkflowID] {
         if fleet.disk.isAway { throw StoreError(.unavailable, "the simulated store is away") }
         let chosen = candidates.filter { id in
-            isWriter(of: id) && fleet.heir(of: id, seenBy: server).map(receivers.contains) == true
+            isWriter(of: id) && fleet.heir(of: id, seenBy: server, standing).map(receivers.contains) == true
         }.prefix(limit)
         guard !chosen.isEmpty, fuse.pass() else { return [] }
         let loss = fleet.nextLoss()
@@ -252,6 +254,8 @@ package final class FleetStore: SharedStore {
 
     /// How many workflows were left to others one by one.
     package private(set) var handedOver = 0
+    /// How many were stored for others to go on with.
+    package private(set) var left = 0
 
     package func handOver() {
         for workflow in (try? inner.loadUnsettled()) ?? [] where fleet.revision(of: workflow.id).writer == server {
@@ -267,7 +271,7 @@ package final class FleetStore: SharedStore {
     package func claimOrphans(limit: Int) throws(StoreError) -> [Workflow] {
         guard fuse.pass() else { return [] }
         let orphans = try inner.loadUnsettled().filter { workflow in
-            fleet.hasNoLiveWriter(workflow.id) && fleet.heir(of: workflow.id, seenBy: server) == server
+            fleet.hasNoLiveWriter(workflow.id) && fleet.heir(of: workflow.id, seenBy: server, standing) == server
         }.prefix(limit)
         if orphans.isEmpty { return [] }
         if let loss = fleet.nextLoss() {
@@ -358,8 +362,10 @@ package final class FleetStore: SharedStore {
     private func noteStored(_ batch: CommitBatch) {
         let image = fleet.disk.image
         for change in batch.changes where image.workflows[change.workflow.id] == change.workflow {
-            let revision = fleet.write(change.workflow.id, by: takesWork ? server : "")
-            if !fuse.isBurnt { known[change.workflow.id] = (takesWork ? server : "", revision) }
+            let writer = takesWork && !change.isLeft ? server : ""
+            if change.isLeft { left += 1 }
+            let revision = fleet.write(change.workflow.id, by: writer)
+            if !fuse.isBurnt { known[change.workflow.id] = (writer, revision) }
         }
         for id in batch.deletions where image.workflows[id] == nil { fleet.forget(id) }
     }

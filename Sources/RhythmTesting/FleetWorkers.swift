@@ -156,6 +156,7 @@ final class FleetRunner: TaskRunner {
         var mail: [(TaskID, Observation)] = []
         /// What was to be done when the process was stopped in the middle; nil while it runs.
         var frozen: [Effect]?
+        var isInTrouble = false
     }
 
     private let workers: FleetWorkers
@@ -168,6 +169,14 @@ final class FleetRunner: TaskRunner {
     }
 
     var logs: (any LogSource)? { nil }
+
+    /// It says that it can begin nothing. What it is given all the same it begins some time.
+    var isInTrouble: Bool {
+        get { state.withLock { $0.isInTrouble } }
+        set { state.withLock { $0.isInTrouble = newValue } }
+    }
+
+    var trouble: String? { isInTrouble ? "the simulated broker is away" : nil }
 
     func start(outstanding: [Effect], report: @escaping @Sendable ([Report]) -> Void) {
         state.withLock { $0.report = report }

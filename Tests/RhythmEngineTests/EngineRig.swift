@@ -51,6 +51,13 @@ final class ProbedStore: Store {
 final class ProbedRunner: TaskRunner {
     private let runner: SimulationRunner
     private let onPerform: @Sendable ([Effect]) -> Void
+    private let troubleNow = Mutex<String?>(nil)
+
+    /// Why it begins nothing, as the test wishes.
+    var trouble: String? {
+        get { troubleNow.withLock { $0 } }
+        set { troubleNow.withLock { $0 = newValue } }
+    }
 
     init(_ runner: SimulationRunner, onPerform: @escaping @Sendable ([Effect]) -> Void) {
         self.runner = runner

@@ -50,7 +50,7 @@ import Testing
 @Suite struct FleetSimulationTests {
     @Test(.enabled(if: SimulationTests.only == nil)) func manyLives() throws {
         let base = UInt64.random(in: 0...UInt64(UInt32.max))
-        var (kills, sleeps, workflows, handedOver) = (0, 0, 0, 0)
+        var (kills, sleeps, workflows, handedOver, left) = (0, 0, 0, 0, 0)
         for index in 0..<UInt64(SimulationTests.count / 2) {
             let life = FleetSimulation(seed: base + index)
             if let problem = life.live(150) {
@@ -65,13 +65,14 @@ import Testing
             sleeps += life.sleeps
             workflows += life.workflows
             handedOver += life.handedOver
+            left += life.left
         }
         print(
             "\(SimulationTests.count / 2) lives of a fleet from seed \(base): \(kills) kills, \(sleeps) sleeps,"
-                + " \(workflows) workflows, \(handedOver) handed over")
+                + " \(workflows) workflows, \(handedOver) handed over, \(left) left")
         // Three, one and seven in a life are usual.
         #expect(
             kills > SimulationTests.count && sleeps > SimulationTests.count / 4 && workflows > SimulationTests.count)
-        #expect(handedOver > 0)
+        #expect(handedOver > 0 && left > 0)
     }
 }

@@ -110,8 +110,15 @@ extension SharedStore {
 public struct ServerStanding: Sendable, Hashable {
     /// Whether it takes over workflows and follows what it is given.
     public var takesWork = true
+    /// It can begin no attempts at present: others are to begin what it is given, and take over in its place.
+    public var isStuck = false
     /// How many workflows it follows; nil if that is not known.
     public var followed: Int?
+    /// How often it has left something to others.
+    public var leaves = 0
+
+    /// Whether it can go on with what others leave.
+    public var isAble: Bool { takesWork && !isStuck }
 
     /// That of a server that has just begun.
     public init() {}
@@ -194,6 +201,8 @@ public struct WorkflowChange: Sendable {
     public var touched: Set<AttemptPosition>
     /// The transitions that led here, in order; empty if only progress changed.
     public var events: [Event]
+    /// Another server is to go on with it: nobody follows it until one takes it over. Only for a shared store.
+    public var isLeft = false
     /// The workflow becomes ours, if it is still as it was read; nil if it is ours. See ``LegacyDocuments``.
     public var adopts: LegacyStamp?
 

@@ -104,6 +104,11 @@ package struct Explanation: Sendable, Hashable {
                 .retrying,
                 "\(name) failed and its worker will try it again (repetition \(attempt.retries)).\(waiting)\(pausing)")
         case .started: self.init(.running, Self.running(name, attempt, now: now) + pausing)
+        case .pending where attempt.waitsForServer:
+            self.init(
+                .dispatching,
+                "\(name) waits for a server that can send it to a worker; the one that it was given to could not.\(pausing)",
+                next: "rhythm server list")
         case .pending where attempt.isWaiting:
             let due = attempt.notBefore.map { " in " + Phrases.duration(max(.zero, $0.since(now))) } ?? ""
             let losses = step.lossesInARow(before: step.attempts.count - 1)
