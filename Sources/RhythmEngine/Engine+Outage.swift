@@ -18,9 +18,11 @@ extension Engine {
 
     /// The store did what it was asked.
     func storeWorks() {
-        guard storeTrouble != nil else { return }
+        guard let trouble = storeTrouble else { return }
         logger.notice("the store works again")
         storeTrouble = nil
+        // Nothing was compared while another one had this server's name.
+        if trouble.code == .replaced { expectLateWrites() }
     }
 
     /// The way to the store, if somebody can look whether it is open.

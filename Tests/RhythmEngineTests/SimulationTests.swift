@@ -48,6 +48,11 @@ import Testing
 
 /// Many simulated lives of several servers over one store; the same variables as for one server.
 @Suite struct FleetSimulationTests {
+    /// Lives in which something went wrong once.
+    @Test(arguments: [9_165_619] as [UInt64]) func earlierLives(seed: UInt64) {
+        #expect(FleetSimulation(seed: seed).live(150) == nil)
+    }
+
     @Test(.enabled(if: SimulationTests.only == nil)) func manyLives() throws {
         let base = UInt64.random(in: 0...UInt64(UInt32.max))
         var (kills, sleeps, workflows, handedOver, left) = (0, 0, 0, 0, 0)
