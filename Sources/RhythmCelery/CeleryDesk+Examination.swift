@@ -109,7 +109,8 @@ extension CeleryDesk {
         }
         return Diagnosis.Evidence(
             configuration: learnedConfiguration, broker: links.brokerName, links: linkStates, isListening: isListening,
-            now: now, workers: workers, queues: examination.queues, results: results.description,
+            now: now, workers: workers, queues: examination.queues, strange: rule.strange,
+            results: results.description,
             resultsDatabase: results.database, database: examination.database)
     }
 }

@@ -132,10 +132,10 @@ extension CeleryDesk {
         census = Census(
             of: ids, revokes: Set(revokes), parts: parts, expected: expected, awaited: expected.subtracting(mute),
             begun: now)
-        // How many take from a queue tells whether a worker that never answers is among them.
+        // How many take from a queue tells whether a worker that never answers is among them, or one that nobody knows.
         censusQueues = Set(
             ids.compactMap { id in
-                entries[id].flatMap { $0.revoke != nil && mute.isEmpty ? nil : $0.queue }
+                entries[id].flatMap { $0.revoke != nil && mute.isEmpty && !$0.begunBy.isEmpty ? nil : $0.queue }
             })
         if lost.contains(where: { mayBeDelayed($0) }) { censusQueues.formUnion(DelayedQueues.all) }
         for queue in censusQueues { links.look(at: queue) }
@@ -201,7 +201,9 @@ extension CeleryDesk {
         evidence.limit = limit(of: entry)
         evidence.delayed = mayBeDelayed(entry) ? DelayedQueues.state { queues[$0]?.state } : .nothing
         evidence.place = results.place
-        evidence.workers.silent = silent(of: entry, finding, by: rule)
+        let subject = subject(entry, finding)
+        evidence.workers.silent = silent(finding, for: subject, by: rule)
+        evidence.hasStranger = rule.stranger(for: subject) != nil
         evidence.leaving = leaving(entry)
         evidence.queueName = entry.queue
         evidence.queue = queues[entry.queue]?.state ?? .unknown("nobody has looked yet")

@@ -16,11 +16,14 @@ extension CeleryDesk {
     ///   - answering: those that have just answered; without them, and without numbers of consumers, only those do not
     ///     count that have told other queues.
     func relevance(answering: Set<String> = [], consumers: [String: Int] = [:]) -> RelevanceRule {
-        RelevanceRule(
+        // One without a connection takes from nothing.
+        let known = roster.expected(at: now).union(answering).filter { !roster.isCutOff($0) }
+        let strange = consumers.filter { takers.strangers(of: $0.key, consumers: $0.value, known: known) > 0 }
+        return RelevanceRule(
             takers: takers, ignored: configuration.ignoredWorkers,
             // Of one that has not told its tasks nobody knows whether their documents tell that they have begun.
             cutOff: Set(roster.names.filter { roster.isCutOff($0) && kinds.knows($0) }), answering: answering,
-            consumers: consumers)
+            consumers: consumers, strange: Set(strange.keys))
     }
 
     /// How many take from a queue, as far as a look at it has told.
@@ -93,22 +96,25 @@ extension CeleryDesk {
         return relevance(answering: census.answered, consumers: looks)
     }
 
-    /// The workers that have not answered a census and count for an attempt: they may have it.
+    /// What a census is about, as far as one attempt is concerned.
     ///
     /// The worker that was seen to begin it decides, once it has answered: all others are told to drop the attempt, too,
     /// so that a copy of its message that the broker has given to one of them again does not begin. While its document
     /// says RETRY, its message may be anywhere.
-    func silent(of entry: CeleryEntry, _ finding: Census.Finding, by rule: RelevanceRule) -> Set<String> {
-        if finding.silent.isEmpty { return [] }
-        var subject = RelevanceRule.Subject(queues: [entry.queue], seenBy: entry.seenBy)
-        subject.isDecided =
-            entry.revoke?.isOurs == true && finding.answered.contains(entry.begunBy)
-            && entry.document?.status != .retry
-        subject.hasNotBegun = hasProvablyNotBegun(entry)
+    func subject(_ entry: CeleryEntry, _ finding: Census.Finding) -> RelevanceRule.Subject {
+        RelevanceRule.Subject(
+            queues: [entry.queue], seenBy: entry.seenBy,
+            isDecided: entry.revoke?.isOurs == true && finding.answered.contains(entry.begunBy)
+                && entry.document?.status != .retry,
+            hasNotBegun: hasProvablyNotBegun(entry))
+    }
+
+    /// The workers that have not answered a census and count for an attempt.
+    func silent(
+        _ finding: Census.Finding, for subject: RelevanceRule.Subject, by rule: RelevanceRule
+    ) -> Set<String> {
         // Who does not answer and is dead by all signs has nothing to say.
-        return finding.silent.filter {
-            roster.standing(of: $0, at: now) != .dead && rule.counts($0, for: subject)
-        }
+        finding.silent.filter { roster.standing(of: $0, at: now) != .dead && rule.counts($0, for: subject) }
     }
 
     /// The workers that said goodbye not long ago and may be finishing an attempt.

@@ -68,6 +68,8 @@ struct Evidence: Hashable, Sendable {
     var runIsOver = false
     /// What the workers said.
     var workers = Census.Finding()
+    /// A worker that nobody has heard of takes from its queue.
+    var hasStranger = false
     /// Workers that said goodbye not long ago.
     var leaving: Set<String> = []
     /// What is known of its queue.
@@ -81,6 +83,7 @@ struct Evidence: Hashable, Sendable {
     var doubt: String? {
         if !isAcquainted { return "the server has only begun to listen to the workers" }
         if let silent = workers.silent.sorted().first { return "worker \(silent) does not answer" }
+        if hasStranger { return "an unknown worker of queue \(queueName) does not answer" }
         guard document != .absent, document != .waiting else { return nil }
         // Workers that never had it write REVOKED, too.
         if document == .revoked, namedWorker.isEmpty, !mayHaveBegun { return nil }

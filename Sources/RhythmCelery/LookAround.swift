@@ -103,29 +103,32 @@ struct LookAround {
         let silent = silent.sorted()
         return Inspection(
             held: answers.values.flatMap { $0.values.joined() },
-            silent: subjects.mapValues { subject in
-                silent.compactMap { judge($0, subject, answered: answered, by: rule) }
-            }, queues: states)
+            silent: subjects.mapValues { judge(silent, $0, answered: answered, by: rule) }, queues: states)
     }
 
-    /// What the silence of a worker leaves open about a workflow; nil if nothing.
+    /// What the silence of workers leaves open about a workflow.
     private func judge(
-        _ worker: String, _ subject: Inspection.Subject, answered: Set<String>, by rule: RelevanceRule
-    ) -> Inspection.Silent? {
+        _ silent: [String], _ subject: Inspection.Subject, answered: Set<String>, by rule: RelevanceRule
+    ) -> [Inspection.Silent] {
         let names = Set(subject.queues.compactMap { queues[$0] })
         // Whatever the record does not know has not begun: tasks of the library's write that down when they do.
         let message = RelevanceRule.Subject(queues: names, hasNotBegun: true)
-        let mayRun =
+        let attempt: RelevanceRule.Subject? =
             switch subject.begun {
-            case .nothing: false
-            case .bySomebody: rule.counts(worker, for: .init(queues: names, seenBy: subject.workers))
+            case .nothing: nil
+            case .bySomebody: .init(queues: names, seenBy: subject.workers)
             case .by(let other):
-                rule.counts(
-                    worker,
-                    for: .init(
-                        queues: names, seenBy: subject.workers.union([other]), isDecided: answered.contains(other)))
+                .init(queues: names, seenBy: subject.workers.union([other]), isDecided: answered.contains(other))
             }
-        guard mayRun || rule.counts(worker, for: message) else { return nil }
-        return Inspection.Silent(worker: worker, mayRun: mayRun)
+        var found = silent.compactMap { worker -> Inspection.Silent? in
+            let mayRun = attempt.map { rule.counts(worker, for: $0) } ?? false
+            guard mayRun || rule.counts(worker, for: message) else { return nil }
+            return Inspection.Silent(who: "worker \(worker)", mayRun: mayRun)
+        }
+        if let queue = rule.stranger(for: message) {
+            let mayRun = attempt.map { rule.stranger(for: $0) != nil } ?? false
+            found.append(Inspection.Silent(who: "an unknown worker of queue \(queue)", mayRun: mayRun))
+        }
+        return found
     }
 }

@@ -11,14 +11,8 @@ struct QueueTakers {
     private var present: [String: Set<String>] = [:]
     /// Everything it has said since it came up: what it took from a queue before it left that, it may still have.
     private var ever: [String: Set<String>] = [:]
-    /// Consumers of a queue that nobody accounted for when it was looked at.
-    private struct Unexplained: Hashable {
-        var consumers: Int
-        /// The workers that were there and did not answer: so many of them took from it.
-        var suspects: Set<String>
-    }
-
-    /// By queue.
+    /// Consumers of a queue that nobody accounted for when it was looked at: workers that do not answer may have taken from
+    /// it. By queue.
     private var unexplained: [String: [Unexplained]] = [:]
     /// So many different findings about a queue are kept apart.
     private static let findingsMax = 8
@@ -29,27 +23,26 @@ struct QueueTakers {
         let names = Set(entries.compactMap { $0["name"]?.stringValue })
         present[worker] = names
         ever[worker, default: []].formUnion(names)
-        clear(worker) { names.contains($0) }
+        reconsider {
+            $0.clear(worker)
+            if names.contains($1) { $0.explain(by: worker) }
+        }
     }
 
-    /// A suspect has said from which queues it takes, or is gone. What it took itself is no longer held against the others.
-    private mutating func clear(_ worker: String, takes: (_ queue: String) -> Bool) {
-        for (queue, findings) in unexplained where findings.contains(where: { $0.suspects.contains(worker) }) {
-            let left = findings.map { finding in
-                var finding = finding
-                if finding.suspects.remove(worker) != nil, takes(queue) { finding.consumers -= 1 }
-                return finding
-            }
-            unexplained[queue] = left.filter { $0.consumers > 0 && !$0.suspects.isEmpty }
+    private mutating func reconsider(_ change: (inout Unexplained, _ queue: String) -> Void) {
+        for queue in unexplained.keys {
+            guard var findings = unexplained[queue] else { continue }
+            for index in findings.indices { change(&findings[index], queue) }
+            findings.removeAll { $0.consumers <= 0 || $0.suspects.isEmpty }
+            unexplained[queue] = findings.isEmpty ? nil : findings
         }
-        unexplained = unexplained.filter { !$0.value.isEmpty }
     }
 
     /// A worker is gone, or begins anew.
     mutating func forget(_ worker: String) {
         present[worker] = nil
         ever[worker] = nil
-        clear(worker) { _ in false }
+        reconsider { finding, _ in finding.clear(worker) }
     }
 
     /// All queues that some workers take from, as they have said.
@@ -67,29 +60,31 @@ struct QueueTakers {
     ///   - mute: those that never do.
     mutating func saw(consumers: Int, of queue: String, answering: Set<String>, mute: Set<String>) {
         guard answering.allSatisfy({ knows($0) }) else { return }
-        let suspects = mute.filter { !knows($0) }
-        let finding = Unexplained(consumers: consumers - takers(of: queue, among: answering), suspects: suspects)
-        guard finding.consumers > 0, !suspects.isEmpty else { return }
+        let takers = takers(of: queue, among: answering)
+        var finding = Unexplained(
+            consumers: consumers - takers.count, suspects: mute.filter { !knows($0) }, explained: takers)
+        guard finding.consumers > 0, !finding.suspects.isEmpty else { return }
         var findings = unexplained[queue] ?? []
-        if findings.contains(where: { $0.suspects == suspects && $0.consumers >= finding.consumers }) { return }
-        findings.removeAll { $0.suspects == suspects }
-        if findings.count >= Self.findingsMax, let last = findings.popLast() {
-            findings.append(
-                Unexplained(
-                    consumers: max(last.consumers, finding.consumers), suspects: last.suspects.union(suspects)))
-        } else {
-            findings.append(finding)
-        }
-        unexplained[queue] = findings
+        if findings.contains(where: { $0.suspects == finding.suspects && $0.consumers > finding.consumers }) { return }
+        findings.removeAll { $0.suspects == finding.suspects }
+        if findings.count >= Self.findingsMax, let last = findings.popLast() { finding.join(last) }
+        unexplained[queue] = findings + [finding]
     }
 
     private func isSuspected(_ worker: String, of queue: String) -> Bool {
         unexplained[queue]?.contains { $0.suspects.contains(worker) } == true
     }
 
-    /// How many of some workers take from a queue now.
-    private func takers(of queue: String, among workers: Set<String>) -> Int {
-        workers.count { present[$0]?.contains(queue) == true }
+    /// Those of some workers that take from a queue now.
+    private func takers(of queue: String, among workers: Set<String>) -> Set<String> {
+        workers.filter { present[$0]?.contains(queue) == true }
+    }
+
+    /// How many take from a queue of whom nobody has heard: a worker without signs of life that has yet to answer.
+    ///
+    /// - Parameter known: all workers that somebody has heard of.
+    func strangers(of queue: String, consumers: Int, known: Set<String>) -> Int {
+        max(0, consumers - known.count { takes($0, from: queue) ?? true })
     }
 
     /// Whether a worker takes from a queue, or has taken from it; nil if it has not said.
@@ -104,6 +99,30 @@ struct QueueTakers {
         if let takes = takes(worker, from: queue) { return takes }
         if isSuspected(worker, of: queue) { return true }
         guard let consumers else { return true }
-        return consumers > takers(of: queue, among: answering)
+        return consumers > takers(of: queue, among: answering).count
+    }
+}
+
+/// What a look at a queue has left open.
+private struct Unexplained: Hashable {
+    /// So many that nobody accounted for.
+    var consumers: Int
+    /// The workers that were there and did not answer: so many of them took from it.
+    var suspects: Set<String>
+    /// The workers that do account for some.
+    var explained: Set<String>
+
+    /// A suspect has said what it takes, or is gone.
+    mutating func clear(_ worker: String) { suspects.remove(worker) }
+
+    /// A worker takes from it and was not among those that accounted for some: it was busy then, or nobody had heard of
+    /// it. One that has come only since is held for an explanation, too, until somebody looks the next time.
+    mutating func explain(by worker: String) { if explained.insert(worker).inserted { consumers -= 1 } }
+
+    /// Takes up an older one.
+    mutating func join(_ other: Unexplained) {
+        consumers = max(consumers, other.consumers)
+        suspects.formUnion(other.suspects)
+        explained.formIntersection(other.explained)
     }
 }

@@ -28,6 +28,13 @@ struct RelevanceRule {
     var answering: Set<String> = []
     /// How many take from a queue, as the broker says; those that were not looked at are absent.
     var consumers: [String: Int] = [:]
+    /// Queues from which workers take of whom nobody has heard: without signs of life, and too busy to answer.
+    var strange: Set<String> = []
+
+    /// The first queue of which an unknown worker may have something of it; nil if there is none.
+    func stranger(for subject: Subject) -> String? {
+        subject.isDecided || strange.isEmpty ? nil : subject.queues.sorted().first { strange.contains($0) }
+    }
 
     /// Whether a worker may have something of it.
     func counts(_ worker: String, for subject: Subject) -> Bool {

@@ -113,7 +113,7 @@ import Testing
         #expect(try judged(Self.inspection(a: .waiting(3), b: .missing)) == sent)
         #expect(try judged(Self.inspection(b: .unknown("gone"))) == "refused CANNOT_ASK")
         #expect(try judged(Self.inspection(trouble: "no broker")) == "refused CANNOT_ASK")
-        let message = Inspection.Silent(worker: "w1", mayRun: false)
+        let message = Inspection.Silent(who: "worker w1", mayRun: false)
         #expect(try judged(Self.inspection(silent: [message])) == "refused SILENT_WORKER")
         #expect(try judged(Self.inspection(silent: [message]), force: true) == sent)
         #expect(try judged(Inspection(silent: ["v": []], queues: ["q-b": .waiting(0)])) == "refused CANNOT_ASK")
@@ -129,7 +129,7 @@ import Testing
     @Test func whoseSilenceCounts() throws {
         let record = try Self.record([.failure], stored: "FAILURE", lock: Self.start + .seconds(61))
         func judged(mayRun: Bool) throws -> String {
-            let silent = Inspection.Silent(worker: "w1", mayRun: mayRun)
+            let silent = Inspection.Silent(who: "worker w1", mayRun: mayRun)
             return Self.verdict(try Self.rule().judge(record, Self.inspection(silent: [silent])))
         }
         #expect(try judged(mayRun: false) == "adopt LOCKED keep")

@@ -124,7 +124,7 @@ import Testing
         defer { successor.stop() }
         try await successor.expectRevoked(of: unknown)
         let silent = try await inspect(successor, queues: ["another", name])
-        #expect(silent == ["another": [], name: ["\(name)@localhost"]])
+        #expect(silent == ["another": [], name: ["worker \(name)@localhost"]])
 
         // One that takes from the queue of an attempt counts, unless it is to be ignored.
         let theirs = try dispatch("nothing", queue: name)
@@ -142,7 +142,7 @@ import Testing
         }
         #expect(found.trouble == nil)
         return Dictionary(
-            uniqueKeysWithValues: found.silent.map { ($0.key.rawValue, $0.value.map(\.worker)) })
+            uniqueKeysWithValues: found.silent.map { ($0.key.rawValue, $0.value.map(\.who)) })
     }
 
     private func ignores(_ name: String, _ dispatch: Dispatch, in world: CeleryWorld) async throws {

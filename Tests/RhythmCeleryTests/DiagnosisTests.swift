@@ -258,6 +258,13 @@ import Testing
         #expect(codes(evidence([foreign])) == ["worker_silent"])
     }
 
+    @Test func workersThatNobodyHasHeardOf() throws {
+        var strange = evidence([worker(try answers())])
+        strange.strange = ["q"]
+        let findings = Diagnosis(evidence: strange, needs: []).findings().filter { $0.severity != .ok }
+        #expect(findings.map(\.code) == ["unknown_worker"] && findings[0].subject == "queue q", "\(findings)")
+    }
+
     /// One that has answered before does have remote control: it is busy, or was killed a moment ago.
     @Test func workersThatHaveAnsweredBefore() throws {
         var busy = worker(Examination.Answers())

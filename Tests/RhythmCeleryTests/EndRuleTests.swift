@@ -212,13 +212,28 @@ import Testing
         #expect(seen(1, busyTakes: nil), "it may be either of them")
         #expect(!seen(1, busyTakes: "a"))
         #expect(seen(1, busyTakes: "b") && seen(2, busyTakes: "a"))
-        // What was seen while others were there stands for itself.
+        // Nor what one took of which nobody had heard by then; the next look shows the one that is there beside it.
         var takers = QueueTakers()
         takers.saw(consumers: 1, of: "a", answering: [], mute: ["mute"])
-        takers.saw(consumers: 1, of: "a", answering: [], mute: ["busy", "mute"])
+        #expect(takers.mayHave("mute", from: "a", consumers: 0, answering: []))
         takers.learn(answer("a"), of: "busy")
-        #expect(takers.mayHave("mute", from: "a", consumers: 1, answering: ["busy"]))
+        #expect(!takers.mayHave("mute", from: "a", consumers: 1, answering: ["busy"]))
+        takers.saw(consumers: 2, of: "a", answering: ["busy"], mute: ["mute"])
+        takers.learn(answer("a"), of: "busy")
+        #expect(takers.mayHave("mute", from: "a", consumers: 0, answering: ["busy"]), "it is explained only once")
         takers.forget("mute")
         #expect(!takers.mayHave("mute", from: "a", consumers: 1, answering: ["busy"]))
+    }
+
+    /// Consumers beyond the workers that are known are somebody's.
+    @Test func countsThoseOfWhomNobodyHasHeard() {
+        var takers = QueueTakers()
+        takers.learn(answer("a"), of: "w1")
+        takers.learn(answer("b"), of: "w2")
+        #expect(takers.strangers(of: "a", consumers: 1, known: ["w1", "w2"]) == 0)
+        #expect(takers.strangers(of: "a", consumers: 3, known: ["w1", "w2"]) == 2)
+        #expect(takers.strangers(of: "a", consumers: 2, known: ["w1", "w2", "mute"]) == 0, "it may be that one's")
+        #expect(takers.strangers(of: "a", consumers: 0, known: ["w1"]) == 0)
+        #expect(takers.strangers(of: "a", consumers: 1, known: []) == 1)
     }
 }

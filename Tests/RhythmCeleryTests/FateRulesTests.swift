@@ -62,6 +62,16 @@ import Testing
         }
     }
 
+    /// Nor is it while somebody takes from its queue of whom nobody has heard.
+    @Test func isUndecidedWhileThereIsAStranger() {
+        var rule = LostRule()
+        let strange = evidence(.absent) { $0.hasStranger = true }
+        same(rule.judge(strange, now: .zero), .undecided("an unknown worker of queue q1 does not answer"))
+        var revoke = RevokeRule(isOurs: true, now: .zero)
+        _ = revoke.judge(strange, now: .zero)
+        #expect(revoke.explanation == "it is being stopped: an unknown worker of queue q1 does not answer")
+    }
+
     /// A worker that shuts down finishes what it runs and gives back what it has not begun.
     @Test func waitsForAWorkerThatLeaves() {
         func verdict(_ document: Evidence.Document, named: String) -> LostRule.Verdict {

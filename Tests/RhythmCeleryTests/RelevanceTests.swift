@@ -46,6 +46,15 @@ import Testing
         #expect(rule.counts("w1", for: decided))
     }
 
+    /// Somebody takes from a queue who has told nothing of himself yet.
+    @Test mutating func whomNobodyHasHeardOf() {
+        rule.strange = ["b", "c"]
+        #expect(rule.stranger(for: .init(queues: ["a", "c", "b"])) == "b")
+        #expect(rule.stranger(for: .init(queues: ["a"])) == nil)
+        #expect(rule.stranger(for: .init(queues: ["b"], hasNotBegun: true)) == "b", "it may be about to begin it")
+        #expect(rule.stranger(for: .init(queues: ["b"], seenBy: ["w1"], isDecided: true)) == nil)
+    }
+
     /// The broker has given back what one without a connection had not begun.
     @Test mutating func whoHasNoConnection() {
         rule.cutOff = ["killed"]
@@ -77,13 +86,17 @@ import Testing
         for part in LookAround.Part.allCases { look.take(part, from: node, .array([])) }
     }
 
+    private var takers: QueueTakers {
+        var takers = QueueTakers()
+        takers.learn(.queues("a", "celery"), of: "w1")
+        takers.learn(.queues("b"), of: "w2")
+        takers.learn(.queues("a", "b"), of: "cut")
+        return takers
+    }
+
     private func silent(_ look: LookAround) -> [WorkflowID: Set<Inspection.Silent>] {
         let inspection = look.inspection { answering, consumers in
-            var rule = RelevanceRule(cutOff: ["cut"], answering: answering, consumers: consumers)
-            rule.takers.learn(.queues("a", "celery"), of: "w1")
-            rule.takers.learn(.queues("b"), of: "w2")
-            rule.takers.learn(.queues("a", "b"), of: "cut")
-            return rule
+            RelevanceRule(takers: takers, cutOff: ["cut"], answering: answering, consumers: consumers)
         }
         return inspection.silent.mapValues { Set($0) }
     }
@@ -112,11 +125,25 @@ import Testing
         #expect(
             silent(look) == [
                 "unsent": [], "runs": [],
-                "unnamed": [.init(worker: "w2", mayRun: true), .init(worker: "cut", mayRun: true)],
-                "default": [.init(worker: "mute", mayRun: true)],
+                "unnamed": [.init(who: "worker w2", mayRun: true), .init(who: "worker cut", mayRun: true)],
+                "default": [.init(who: "worker mute", mayRun: true)],
             ])
         answer(&look, "w2")
-        #expect(silent(look)["unnamed"] == [.init(worker: "cut", mayRun: true)])
+        #expect(silent(look)["unnamed"] == [.init(who: "worker cut", mayRun: true)])
+    }
+
+    /// A worker of which nobody has heard may have any message of its queue, and what has been begun by somebody.
+    @Test func strangersCount() {
+        var look = look()
+        for node in ["w1", "w2"] { answer(&look, node) }
+        let inspection = look.inspection { _, _ in RelevanceRule(takers: takers, strange: ["a", "b"]) }
+        let silent = inspection.silent.mapValues { $0.filter { $0.who.hasPrefix("an unknown") } }
+        #expect(
+            silent == [
+                "unsent": [.init(who: "an unknown worker of queue a", mayRun: false)],
+                "runs": [.init(who: "an unknown worker of queue a", mayRun: false)],
+                "unnamed": [.init(who: "an unknown worker of queue b", mayRun: true)], "default": [],
+            ])
     }
 
     /// While the one that is known to have begun it is silent, it counts, and so does everybody who may have got it since.
@@ -126,11 +153,13 @@ import Testing
         look.saw(queue: "a", .waiting(0), consumers: 2)
         #expect(
             silent(look)["runs"] == [
-                .init(worker: "w1", mayRun: true), .init(worker: "cut", mayRun: true),
-                .init(worker: "mute", mayRun: true),
+                .init(who: "worker w1", mayRun: true), .init(who: "worker cut", mayRun: true),
+                .init(who: "worker mute", mayRun: true),
             ])
         #expect(
-            silent(look)["unsent"] == [.init(worker: "w1", mayRun: false), .init(worker: "mute", mayRun: false)])
+            silent(look)["unsent"] == [
+                .init(who: "worker w1", mayRun: false), .init(who: "worker mute", mayRun: false),
+            ])
     }
 }
 
@@ -180,7 +209,7 @@ import Testing
         #expect(answer.withLock { $0 } == nil, "nobody has looked at the queue")
         await desk.process([.queue("a", .found(ready: 0, consumers: consumers))])
         let found = try #require(answer.withLock { $0 })
-        #expect(found.silent == ["w": consumers == 1 ? [] : [.init(worker: "foreign", mayRun: true)]])
+        #expect(found.silent == ["w": consumers == 1 ? [] : [.init(who: "worker foreign", mayRun: true)]])
         #expect(found.trouble == nil && found.queues == ["a": .waiting(0)])
     }
 
@@ -193,6 +222,20 @@ import Testing
         finding.silent = ["foreign"]
         finding.answered = ["ours"]
         #expect(await desk.silent(of: entry, finding, consumers: consumers) == (consumers == 1 ? [] : ["foreign"]))
+    }
+
+    /// Consumers beyond all workers that are known are those of somebody who has yet to answer; not of one without a
+    /// connection.
+    @Test func unknownWorkers() async throws {
+        let desk = desk
+        func strange(_ consumers: Int) async -> Set<String> {
+            await desk.relevance(answering: ["ours"], consumers: ["a": consumers]).strange
+        }
+        #expect(await strange(2) == [], "it may be the foreign one's")
+        #expect(await strange(3) == ["a"])
+        await desk.process([.mailbox("foreign", .missing)])
+        #expect(await strange(2) == ["a"])
+        #expect(await strange(1) == [])
     }
 
     /// Workers that cannot be asked to send events count only where they may begin something of ours.
@@ -214,7 +257,9 @@ import Testing
 extension CeleryDesk {
     /// The rule with what has just been seen of queue `a`.
     fileprivate func silent(of entry: CeleryEntry, _ finding: Census.Finding, consumers: Int) -> Set<String> {
-        silent(of: entry, finding, by: relevance(answering: finding.answered, consumers: ["a": consumers]))
+        silent(
+            finding, for: subject(entry, finding),
+            by: relevance(answering: finding.answered, consumers: ["a": consumers]))
     }
 
     fileprivate func askAllForEvents() { askForEvents(of: telling.wantAll()) }

@@ -187,6 +187,37 @@ import Testing
         try await worker.stop()
     }
 
+    /// One with a single process that is busy since before the server began, and gives no sign of life, is known by nothing
+    /// but its consumer. What it may have is neither lost nor stopped.
+    @Test func waitsForAWorkerThatNobodyHasHeardOf() async throws {
+        let world = try await world()
+        let worker = try await world.startWorker(
+            .celery57, name: "unheard", queues: ["unheard"], settings: ["TRACK_STARTED": "0", "RESULT_EXTENDED": "0"],
+            arguments: ["--pool", "solo", "--without-heartbeat", "--without-mingle", "--without-gossip"])
+        let first = try world.runner()
+        first.start([])
+        let running = try dispatch("hold", queue: "unheard")
+        first.perform([.dispatch(running)])
+        try await world.marks.waitForRun(of: running.taskID)
+        first.stop()
+
+        let runner = try world.runner { $0.serverID = "unheard" }
+        var again = running
+        again.isRepeated = true
+        again.queuedAt = .wallClock
+        runner.start([.dispatch(again)])
+        defer { runner.stop() }
+        let reason = "an unknown worker of queue unheard does not answer"
+        try await runner.wait { _ in waits(runner, running.taskID).last == reason }
+        runner.perform([.revoke(running.taskID, of: "w-1", queue: "unheard")])
+        try await runner.wait { _ in waits(runner, running.taskID).last == "it is being stopped: " + reason }
+        #expect(runner.ends(of: running.taskID).isEmpty, "\(runner.ends(of: running.taskID))")
+        world.marks.openGate(of: running.taskID)
+        try await runner.expectSuccess(of: running.taskID, #"["held"]"#)
+        #expect(world.marks.runs(of: running.taskID) == 1)
+        try await worker.stop()
+    }
+
     /// One that hangs for so long that the broker closes its connection counts as dead after `workerLost`: another runs
     /// its step. When it wakes up it finishes what it had; that changes nothing any more.
     @Test func givesUpAHangingWorkerWithoutConnection() async throws {

@@ -28,6 +28,15 @@ extension Diagnosis {
                     remedy: "task_queue_max_priority = 10 in every worker; the queue must be deleted before, as the"
                         + " arguments of a queue cannot change"))
         }
+        for name in evidence.strange {
+            findings.append(
+                Finding(
+                    .warning, "unknown_worker", "queue \(name)", "more take from it than the workers that are known",
+                    consequence: "a step of it that is to be stopped, or that may be lost, waits for whoever that is",
+                    remedy: "a worker without heartbeats is known once it is not busy; one that cannot be heard needs"
+                        + " control_exchange = '\(evidence.configuration.controlExchange)'; nothing but workers may take"
+                        + " from a queue of steps"))
+        }
         return findings + routeFindings
     }
 

@@ -38,6 +38,8 @@ struct Diagnosis {
         var now: Duration
         var workers: [Worker]
         var queues: [String: QueueInspection]
+        /// Those from which more take than the workers that are known.
+        var strange: Set<String> = []
         /// The address of the results, without the password.
         var results: String
         var resultsDatabase: String

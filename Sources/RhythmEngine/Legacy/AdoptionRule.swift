@@ -103,7 +103,7 @@ struct AdoptionRule {
         }
         // Where no message can be on its way, only what has begun can be with somebody.
         if let silent = silent.first(where: { mayBeQueued || $0.mayRun }) {
-            return ("SILENT_WORKER", "worker \(silent.worker) does not answer and may have something of it")
+            return ("SILENT_WORKER", "\(silent.who) does not answer and may have something of it")
         }
         guard mayBeQueued, let step = workflow.pendingStep else { return nil }
         let name = step.spec.queue.map { "queue \($0)" } ?? "the default queue"

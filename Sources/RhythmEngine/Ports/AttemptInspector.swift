@@ -59,14 +59,14 @@ public struct Inspection: Sendable {
 
     /// A worker that should have answered and did not, and may have something of a workflow.
     public struct Silent: Sendable, Hashable {
-        /// Who does not answer.
-        public var worker: String
+        /// Who does not answer, for people: `worker w1@host`.
+        public var who: String
         /// It may be at an attempt that the record knows. If not, it can only have taken a message that has not begun.
         public var mayRun: Bool
 
         /// Makes one.
-        public init(worker: String, mayRun: Bool) {
-            self.worker = worker
+        public init(who: String, mayRun: Bool) {
+            self.who = who
             self.mayRun = mayRun
         }
     }
