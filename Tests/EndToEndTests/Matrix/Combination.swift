@@ -62,7 +62,13 @@ struct Combination: Sendable, CustomStringConvertible {
     var hasOtherApplication: Bool { isOn("other_app") }
     var hasOtherCollection: Bool { self["collection"] == "other" }
     var keepsArguments: Bool { isOn("result_extended") }
-    var acknowledgesLate: Bool { isOn("acks") }
+
+    /// Celery itself runs again what a killed worker had begun. That of one process sends no acknowledgement before its task
+    /// is over, whatever the setting.
+    var repeatsWhatWasLost: Bool { isOn("acks") || self["pool"] == "solo" }
+    /// A success stays stored when the worker is told to stop the task. Workers of 5.6.3 write REVOKED over it if they hear
+    /// of that only then, as one of one process does.
+    var keepsLateSuccess: Bool { self["celery"] != "5.6.3" || self["pool"] != "solo" }
 
     /// A worker can end a running task of a process of its own; of the other pools only the task itself can.
     var canKill: Bool { self["pool"] == "prefork" }
@@ -79,7 +85,7 @@ struct Combination: Sendable, CustomStringConvertible {
     var settings: [String: String] {
         var settings = [
             "TRACK_STARTED": isOn("track_started") ? "1" : "0", "RESULT_EXTENDED": keepsArguments ? "1" : "0",
-            "ACKS_LATE": acknowledgesLate ? "1" : "0",
+            "ACKS_LATE": isOn("acks") ? "1" : "0",
         ]
         if isOn("priorities") { settings["MAX_PRIORITY"] = "10" }
         if self["queue"] == "quorum" { settings["QUEUE_TYPE"] = "quorum" }

@@ -7,7 +7,7 @@ import RhythmTesting
 
 extension MatrixStory {
     /// Two tasks lose their worker. With messages acknowledged at the begin they are lost, which the policy of one
-    /// repeats; with late ones Celery runs them again itself.
+    /// repeats; else Celery runs them again itself.
     func loss(_ worker: CeleryWorker) async throws {
         let lost = try await start("lost", [Self.step("s0", "hold"), Self.step("s1", "forward")])
         try await until("s0 has not begun", seconds: 45) { run(of: "lost", "s0") != nil }
@@ -36,14 +36,14 @@ extension MatrixStory {
         try await wait("done after its worker's end, although its policy says again", again, seconds: 120) { workflow in
             openGates(of: "again", except: worker)
             // A worker with one place may have taken this one first.
-            if combination.acknowledgesLate { openGates(of: "lost", except: worker) }
+            if combination.repeatsWhatWasLost { openGates(of: "lost", except: worker) }
             return workflow.status == .success
         }
         let end = try await wait("done after its worker's end", lost, seconds: 90) { workflow in
-            if combination.acknowledgesLate { openGates(of: "lost", except: worker) }
+            if combination.repeatsWhatWasLost { openGates(of: "lost", except: worker) }
             return workflow.isSettled
         }
-        if combination.acknowledgesLate {
+        if combination.repeatsWhatWasLost {
             try demand(end.status == .success, "Celery ran it again: \(Self.shown(end))")
         } else {
             try demand(
@@ -85,7 +85,7 @@ extension MatrixStory {
     /// acknowledgement Celery runs it again, and it is not stuck.
     private func adopted(_ id: WorkflowID, _ worker: CeleryWorker) async {
         do {
-            if !combination.acknowledgesLate {
+            if !combination.repeatsWhatWasLost {
                 clerk.ask("stuck", "resume")
                 let outcome = try await adopt(id)
                 try demand(
