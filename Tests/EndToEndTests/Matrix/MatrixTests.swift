@@ -43,14 +43,19 @@ import Testing
         for outcome in outcomes where !outcome.isRight { Issue.record("\(outcome.text)") }
     }
 
-    @Test("the combinations cover all pairs of settings that can be had, and the few of them two versions")
+    @Test("the combinations cover all pairs of settings that can be had, and the few of them all versions")
     func coverage() {
         let covered = Combination.all.reduce(into: Set()) { $0.formUnion(Pairwise.pairs(of: $1.row)) }
         #expect(covered == Set(Combination.matrix.pairs))
         #expect(Combination.all.allSatisfy { Combination.matrix.isPossible($0.row) })
         #expect(Combination.all.count <= 24, "\(Combination.all.count)")
-        #expect(Set(Combination.selection.map(\.version)) == [.celery52, .celery56])
-        #expect(Combination.selection.count == 3)
+        let selection = Combination.selection
+        #expect(Set(selection.map(\.version)) == Set(CeleryWorker.Version.allCases))
+        // What they are chosen for, should the rows ever be others.
+        #expect(selection.count == 4 && !selection.contains { $0.isRateLimited })
+        #expect(selection.contains { $0.hasOtherApplication && $0.isOnMongo && !$0.repeatsWhatWasLost })
+        #expect(Set(selection.map { $0["pool"] }) == ["prefork", "threads", "solo"])
+        #expect(Set(selection.map { $0["acks"] }) == ["early", "late"])
     }
 
     private static func printTable(_ outcomes: [MatrixOutcome]) {
