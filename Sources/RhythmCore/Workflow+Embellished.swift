@@ -2,8 +2,8 @@ extension Workflow {
     /// The workflow as one JSON object, for programs that read the output of the command line.
     ///
     /// Every key of the object that the Python library `sca-rhythm` returns from `get_embellished_workflow` is here
-    /// with the same value, so its readers can stay, but for `resume_lock`, which is not set here; `labels`, `args`,
-    /// `kwargs`, `version`, `started_at`, `ended_at`, `paused` and `cancelled` are added, and to each step `not_begun`,
+    /// with the same value, so its readers can stay, but for `resume_lock`, which is not set here, and the `_id` of an
+    /// attempt that waits to be sent, which readers of the database do not see; `labels`, `args`, `kwargs`, `version`, `started_at`, `ended_at`, `paused` and `cancelled` are added, and to each step `not_begun`,
     /// the attempts that the library does not know of. Dates are ISO 8601 in UTC with a `Z`.
     /// - Parameter previousTaskRuns: also give the attempts before the last one of each step.
     public func embellished(previousTaskRuns: Bool = false) -> JSONValue {

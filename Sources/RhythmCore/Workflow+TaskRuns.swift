@@ -3,7 +3,8 @@
 /// The library lists the runs that have begun, asks Celery's result document of the last one for the step's status, and
 /// knows no other truth. So where that would tell something else than the record does, another run stands at the end.
 public struct TaskRun: Sendable, Hashable {
-    /// The attempt's id, or one that nothing else has.
+    /// The attempt's id, or one that nothing else has: no more than a worker's word may stand under the id of an attempt
+    /// that has yet to be sent, or it would be taken for one.
     public var id: String
     /// Nil if there is none: the workflow is held before its next attempt was made.
     public var attempt: Attempt?
@@ -32,9 +33,11 @@ extension Workflow {
         }
         // What the last run says is over, and nothing is known yet of what comes next; or nothing has begun.
         if runs.isEmpty && word == nil { return [] }
+        let sent = current.flatMap { $0.isWaiting ? nil : $0 }
+        let number = current?.number ?? step.attempts.count + 1
         runs.append(
             TaskRun(
-                id: current?.id.rawValue ?? "rhythm:none:\(id):\(index)", attempt: current,
+                id: sent?.id.rawValue ?? "rhythm:none:\(id):\(index):\(number)", attempt: current,
                 at: current.map { $0.dispatchedAt ?? $0.createdAt } ?? updatedAt, standIn: word, isKnown: word != nil))
         return runs
     }

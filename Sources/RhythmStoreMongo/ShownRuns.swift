@@ -11,7 +11,8 @@ enum ShownRuns {
     }
 
     /// Makes a result document say what only this server knows; nil if there is nothing of the kind. What a worker stored
-    /// as a success stays.
+    /// as a success stays, and an attempt that has yet to be sent has none: whoever follows it would take that for a
+    /// worker's (``TaskRun/id``).
     static func standIn(for workflow: Workflow) -> MongoWrite? {
         let index = min(workflow.pendingIndex, workflow.steps.count - 1)
         guard index >= 0, let run = workflow.taskRuns(ofStep: index).last, let word = run.standIn
@@ -19,13 +20,15 @@ enum ShownRuns {
         let step = workflow.steps[index].spec
         let attempt = run.attempt
         let revoked = Failure(type: "TaskRevokedError", message: "terminated", module: "celery.exceptions")
-        let failure = word == .revoked ? revoked : attempt?.failure ?? revoked
+        // A step that waits to be repeated has failed before.
+        let known = word == .retry ? workflow.steps[index].attempts.dropLast().last?.failure : attempt?.failure
+        let failure = word == .revoked ? revoked : known ?? revoked
         var set: BSONDocument = [
             "status": .string(word.rawValue), "result": .string(failure.embellished.compactText),
             "traceback": failure.traceback.isEmpty ? .null : .string(failure.traceback),
         ]
-        // Celery's own reader wants the field, whatever is in it.
-        set.append("date_done", word.isEnd ? .date(attempt?.endedAt ?? workflow.updatedAt) : .null)
+        // Of a word that is no end, too: without a date Celery's own clean-up would leave it for ever.
+        set.append("date_done", .date(attempt?.endedAt ?? workflow.updatedAt))
         let injected = JSONValue.object([
             .init("workflow_id", .string(workflow.id.rawValue)), .init("step", .string(step.name)),
             .init("app_id", .string(workflow.appID)),

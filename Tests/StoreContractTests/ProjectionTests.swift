@@ -145,6 +145,46 @@ import Testing
         }
     }
 
+    /// An attempt that has yet to be sent has no document among Celery's results: whoever follows it then would take that
+    /// for its worker's word.
+    @Test mutating func nothingStandsInForWhatIsSentLater() throws {
+        let store = try fixture.openMongo()
+        var spec = spec()
+        spec.steps[0].retry = RetryPolicy(maxAttempts: 3, backoff: .seconds(60))
+        let start = samples.start(spec)
+        #expect(try store.commit(CommitBatch(changes: [start])) == [])
+        var workflow = start.workflow
+        func commit(_ transition: Transition) throws {
+            let change = WorkflowChange(
+                workflow: workflow, isNew: false, touched: transition.touched, events: transition.events)
+            #expect(try store.commit(CommitBatch(changes: [change])) == [])
+            store.afterwork.settle()
+        }
+        func lastRun() throws -> String {
+            let step = try projection(workflow.id)?["steps"]?.arrayValue?.first?.documentValue
+            return step?["task_runs"]?.arrayValue?.last?.documentValue?["task_id"]?.stringValue ?? ""
+        }
+        var transition = samples.transition()
+        let first = workflow.steps[0].attempts[0].id
+        workflow.observe(
+            .failed(Failure(type: "Boom", message: "it broke"), at: transition.now), of: first, in: &transition)
+        try commit(transition)
+        let second = workflow.steps[0].attempts[1]
+        #expect(second.isWaiting && workflow.steps[0].status == .retry)
+        let results = try fixture.pool.find("celery_taskmeta", filter: [:])
+        #expect(results.count == 1 && results.first?["status"] == "RETRY", "\(results)")
+        #expect(results.first?["_id"] != .string(second.id.rawValue))
+        #expect(try results.first?["_id"] == .string(lastRun()), "it is what readers are told to look for")
+        #expect(results.first?["result"]?.stringValue?.contains("Boom") == true)
+        #expect(results.first?["date_done"]?.dateMilliseconds != nil, "Celery cleans it up")
+        transition = Transition(now: transition.now + .seconds(100)) { "x" }
+        workflow.wakeUp(in: &transition)
+        #expect(workflow.steps[0].attempts[1].isLive)
+        try commit(transition)
+        #expect(try lastRun() == second.id.rawValue)
+        #expect(try fixture.pool.count("celery_taskmeta") == 1)
+    }
+
     /// A late projection of one server does not go back behind that of another.
     @Test mutating func nothingGoesBack() throws {
         let a = try fixture.openShared("a")
