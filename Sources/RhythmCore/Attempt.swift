@@ -102,12 +102,20 @@ public struct Failure: Error, Sendable, Hashable {
     }
 
     /// No worker had the attempt any more.
-    static func lost(_ message: String) -> Failure {
-        Failure(type: "WorkerLostError", message: message, module: "rhythm")
+    /// - Parameter mayHaveBegun: Nobody can say whether a worker had begun it.
+    static func lost(_ message: String, mayHaveBegun: Bool = false) -> Failure {
+        Failure(
+            type: "WorkerLostError", message: message, module: mayHaveBegun ? doubtfulModule : "rhythm")
     }
 
-    /// It is one that ``lost(_:)`` made; workers have an error of that name in a module of theirs.
-    var isLoss: Bool { type == "WorkerLostError" && module == "rhythm" }
+    /// A mark that every store keeps: nothing else of the record tells such a loss from another.
+    private static let doubtfulModule = "rhythm.doubtful"
+
+    /// It is one that ``lost(_:mayHaveBegun:)`` made; workers have an error of that name in a module of theirs.
+    var isLoss: Bool { type == "WorkerLostError" && (module == "rhythm" || module == Self.doubtfulModule) }
+
+    /// A loss of which nobody can say whether a worker had begun the attempt.
+    var isDoubtfulLoss: Bool { isLoss && module == Self.doubtfulModule }
 }
 
 /// Why and when an attempt was asked to stop.

@@ -5,7 +5,7 @@ extension Workflow {
     mutating func lose(
         _ position: AttemptPosition, detail: String, mayHaveBegun: Bool, at: Timestamp, in transition: inout Transition
     ) {
-        let failure = Failure.lost(detail)
+        let failure = Failure.lost(detail, mayHaveBegun: mayHaveBegun)
         transition.add(.bury(self[position].id))
         let hasBegun = mayHaveBegun || self[position].startedAt != nil || self[position].retries > 0
         if hasBegun || self[position].revocation?.reason == .timeout {
@@ -54,9 +54,10 @@ extension StepSpec {
 }
 
 extension Attempt {
-    /// It was lost before any worker had begun it.
+    /// It was lost before any worker had begun it, while nobody wanted it to stop: only then it is sent again.
     public var wasLostBeforeItBegan: Bool {
-        status == .failure && failure?.isLoss == true && startedAt == nil && retries == 0
+        guard status == .failure, let failure, failure.isLoss, !failure.isDoubtfulLoss else { return false }
+        return startedAt == nil && retries == 0 && revocation == nil
     }
 }
 

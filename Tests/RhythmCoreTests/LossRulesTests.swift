@@ -88,6 +88,22 @@ import Testing
         #expect(rig.last.effects.contains(.bury("1")))
     }
 
+    /// And does not count as one that was sent for nothing, once it is resumed.
+    @Test(arguments: ["may have begun", "start timeout"]) func whatWasNotSentAgainDoesNotCount(_ how: String) throws {
+        var rig = try Rig { if how == "start timeout" { $0.startTimeout = .seconds(1_000) } }
+        if how == "start timeout" {
+            try rig.sleepUntilWakeUp()
+            #expect(rig.revoked == ["1"])
+            lose(&rig)
+        } else {
+            lose(&rig, mayHaveBegun: true)
+        }
+        #expect(rig.status == .failure && rig.current?.wasLostBeforeItBegan == false)
+        try rig.resume()
+        #expect(rig.workflow.steps[0].lossesInARow(before: 1) == 0)
+        if how == "may have begun" { #expect(try loseAll(&rig) == [.zero, .seconds(15), .seconds(60)]) }
+    }
+
     /// A restart, which has nothing but the record, goes on counting.
     @Test func theRecordCounts() throws {
         var rig = try Rig()
