@@ -19,7 +19,8 @@ enum LegacyWorkflow {
         let specs = steps(document).map { spec($0, workflow: id, appID: appID) }
         let created = time(document["created_at"])
         let fallback = created ?? Timestamp(microseconds: 0)
-        let attempts = zip(steps(document), specs).map { readAttempts($0, $1, results: results, begun: fallback) }
+        let read = zip(steps(document), specs).map { readAttempts($0, $1, results: results, begun: fallback) }
+        let attempts = completed(read, by: document["_status"]?.stringValue) { results[$0.id.rawValue] != nil }
         let first = attempts.first?.first
         var workflow = Workflow(
             id: id,
@@ -89,6 +90,34 @@ enum LegacyWorkflow {
             attempt.superseded = index < runs.count - 1
             if let result { take(result, into: &attempt) }
             return attempt
+        }
+    }
+
+    /// Celery forgets results after a day, unless it is told otherwise; how the workflow ended its own document still
+    /// says. A failure only if none is there that is older: what is missing is not forgotten then, but has yet to come.
+    private static func completed(
+        _ steps: [[Attempt]], by stored: String?, isKnown: (Attempt) -> Bool
+    ) -> [[Attempt]] {
+        guard let word = stored.flatMap({ WorkflowStatus(rawValue: $0) }), LegacySelection.certain.contains(word),
+            let last = steps.lastIndex(where: { !$0.isEmpty })
+        else { return steps }
+        let forgotten = Failure(type: "ResultForgotten", message: "its result is not stored any more", module: "rhythm")
+        let isToCome = steps.joined().dropLast().contains(where: isKnown)
+        return steps.enumerated().map { index, attempts in
+            attempts.map { attempt in
+                if isKnown(attempt) { return attempt }
+                var attempt = attempt
+                let decides = index == last && !attempt.superseded && word == .failure
+                if decides && isToCome { return attempt }
+                if decides || attempt.superseded {
+                    attempt.status = .failure
+                    attempt.failure = forgotten
+                } else {
+                    attempt.status = .success
+                    attempt.result = .null
+                }
+                return attempt
+            }
         }
     }
 

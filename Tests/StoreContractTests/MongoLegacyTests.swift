@@ -219,6 +219,46 @@ import Testing
         }
     }
 
+    /// Celery forgets results after a day. How a workflow ended its document says, in lists as everywhere else; nothing is
+    /// made up for what has yet to come.
+    @Test(
+        arguments: [
+            ("SUCCESS", [], [.success, .success], .success), ("FAILURE", [], [.success, .failure], .failure),
+            ("SUCCESS", ["SUCCESS"], [.success, .success], .success),
+            ("FAILURE", ["SUCCESS"], [.success, .pending], .started),
+            ("FAILURE", ["SUCCESS", "FAILURE"], [.success, .failure], .failure),
+            ("STARTED", [], [.pending, .pending], .pending), ("REVOKED", [], [.pending, .pending], .pending),
+        ] as [(String, [String], [TaskStatus], WorkflowStatus)])
+    func resultsThatAreForgotten(
+        _ stored: String, _ results: [String], _ steps: [TaskStatus], _ status: WorkflowStatus
+    ) throws {
+        func run(_ id: String) -> BSONValue { ["date_start": .date(milliseconds: 7), "task_id": .string(id)] }
+        try fixture.pool.insert(
+            "workflow_meta",
+            [
+                "_id": "w", "created_at": .date(milliseconds: 5), "name": "n", "app_id": "a",
+                "_status": .string(stored),
+                "steps": [
+                    ["name": "s", "task": "t", "task_runs": [run("0")]],
+                    ["name": "z", "task": "t", "task_runs": [run("1")]],
+                ],
+            ])
+        for (index, word) in results.enumerated() {
+            try fixture.pool.insert(
+                "celery_taskmeta", ["_id": .string("\(index)"), "status": .string(word), "result": "[1]"])
+        }
+        let reader = try #require(store.reader as? MongoReader)
+        let record = try #require(try reader.records(["w"]).first)
+        for workflow in [try store.reader.load("w"), record.workflow] {
+            #expect(workflow?.steps.map(\.status) == steps)
+            #expect(workflow?.status == status)
+            #expect(workflow?.isSettled == status.isDone)
+        }
+        // What a step got from one whose result nobody knows is not known either.
+        if results.isEmpty { #expect(record.unknownArgs.count == 2) }
+        if status.isDone { #expect(try reader.delete(record)) }
+    }
+
     /// Ended at each of its writes, an adoption has been done or not: never half, and never for ever under way.
     @Test(arguments: 1...3) func anAdoptionThatIsCutOff(_ write: Int) throws {
         try insertRunning()
