@@ -100,7 +100,9 @@ extension MongoStore {
         let unknown = (changed + batch.deletions).filter { known[$0] == nil }
         if unknown.isEmpty { return }
         let documents = try mongoReader.find(["_id": ["$in": .array(unknown.map { .string($0.rawValue) })]])
-        for document in documents where try !isDraft(document) { _ = try remember(document) }
+        for document in documents {
+            if let record = try settled(document) { _ = try remember(record) }
+        }
     }
 
     /// The write of a change; nil if the workflow to be changed is not there, or not at the version it was made from.

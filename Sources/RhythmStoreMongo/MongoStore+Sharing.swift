@@ -142,7 +142,7 @@ extension MongoStore {
         func left(_ open: WorkflowDocument.Openness, _ further: BSONDocument) -> BSONDocument {
             BSONDocument([.init("open", open.bson)] + further.elements + whose.elements)
         }
-        for draft in try mongoReader.find(left(.draft, [:])) { _ = try isDraft(draft) }
+        for draft in try mongoReader.find(left(.draft, [:])) { _ = try settled(draft) }
         let settled = try mongoReader.find(left(.behindRow, ["settled": true]), projection: ["_id": 1])
         afterwork.read(settled.compactMap { $0["_id"]?.stringValue.map { WorkflowID($0) } })
     }

@@ -49,6 +49,8 @@ package final class MongoStore: SharedStore {
     var known = KnownWorkflows()
     /// Ids that documents of the Python library have, as far as somebody has asked for them.
     var taken: Set<WorkflowID> = []
+    /// Told after each step of an adoption, by tests in which somebody else does something then.
+    var adoptionHasCome: (AdoptionStep) throws(StoreError) -> Void = { _ in }
 
     /// Opens the database of a pool: checks who uses it and in what form, and makes missing indexes.
     ///
@@ -125,8 +127,11 @@ package final class MongoStore: SharedStore {
             if try mongoReader.isLegacy(id) { taken.insert(id) } else { taken.remove(id) }
             return nil
         }
-        if try isDraft(document) { return nil }
-        return try remember(document)
+        guard let record = try settled(document) else {
+            taken.insert(id)
+            return nil
+        }
+        return try remember(record)
     }
 
     package func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID? {

@@ -271,7 +271,7 @@ import Testing
         let pool = try MongoPool(uri: address)
         try fixture.close()
         let cut = try MongoStore(pool: pool, serverID: "cut off", mode: .shared)
-        let words = [["update", "rhythm_workflows", "running"], ["update", "workflow_meta", "draft"]]
+        let words = [["insert", "rhythm_workflows", "running"], ["update", "workflow_meta", "draft"]]
         proxy.cut(
             at: write == 3 ? .beforeItsAnswer : .beforeItArrives, ofMessageWith: words[min(write - 1, 1)])
         let error = #expect(throws: StoreError.self) { try cut.commit(CommitBatch(changes: [change])) }
