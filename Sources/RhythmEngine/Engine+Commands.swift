@@ -55,7 +55,7 @@ extension Engine {
             }
             return .started(earlier, replayed: true)
         }
-        if let id = spec.id, try find(id, &cycle) != nil {
+        if let id = spec.id, try find(id, &cycle) != nil || store.isTaken(id) {
             throw RhythmError(
                 .alreadyExists, reason: "ID_IN_USE", "there is a workflow '\(id)' already; choose another id",
                 field: "id")

@@ -134,6 +134,9 @@ package final class MongoStore: SharedStore {
         return try remember(record)
     }
 
+    /// As ``load(_:)`` found it.
+    package func isTaken(_ id: WorkflowID) -> Bool { taken.contains(id) }
+
     package func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID? {
         if requestID.isEmpty { return nil }
         let found = try mongoReader.find(["request": .string(requestID)], projection: ["_id": 1], limit: 1)

@@ -118,6 +118,37 @@ import Testing
         #expect(try sender.load(id)?.status == .revoked)
     }
 
+    /// The id of a workflow of the Python library is taken, and so is one that is being adopted.
+    @Test(arguments: ["theirs", "draft"]) func theIDOfAnother(_ state: String) throws {
+        let store = try fixture.openShared("a")
+        let engine = try makeEngine(store)
+        try fixture.pool.insert(
+            "workflow_meta",
+            ["_id": "old", "created_at": .date(milliseconds: 5), "_status": "PENDING", "steps": [["name": "s"]]])
+        let answer = Mutex<RhythmError?>(nil)
+        let start = {
+            var spec = spec
+            spec.id = "old"
+            engine.process([
+                .command(.start(spec, requestID: "")) { result in
+                    if case .failure(let error) = result { answer.withLock { $0 = error } }
+                }
+            ])
+        }
+        if state == "draft" {
+            let other = try fixture.openShared("b")
+            let record = try #require(try (other.reader as? MongoReader)?.records(["old"]).first)
+            var change = WorkflowChange(workflow: record.workflow, isNew: false, touched: [], events: record.history)
+            change.adopts = record.stamp
+            other.adoptionHasCome = { step in if step == .stored { start() } }
+            #expect(try other.commit(CommitBatch(changes: [change])) == [])
+        } else {
+            start()
+        }
+        let error = answer.withLock { $0 }
+        #expect(error?.code == .alreadyExists && error?.reason == "ID_IN_USE", "\(String(describing: error))")
+    }
+
     /// A record that somebody damaged holds up nobody else's: not when a server starts, not when it takes over what a
     /// dead one left, not when it compares.
     @Test(arguments: ["start", "claim", "comparison"]) func whatCannotBeReadIsLeftOut(_ occasion: String) throws {

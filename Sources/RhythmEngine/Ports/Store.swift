@@ -15,6 +15,10 @@ public protocol Store: AnyObject {
     /// One workflow with all attempts; nil if there is none.
     func load(_ id: WorkflowID) throws(StoreError) -> Workflow?
 
+    /// Whether nobody can start a workflow of this id although ``load(_:)``, which was just asked for it, knows none:
+    /// another orchestrator has one.
+    func isTaken(_ id: WorkflowID) -> Bool
+
     /// The workflow that was started with this request id; nil if there is none.
     func workflow(forRequest requestID: String) throws(StoreError) -> WorkflowID?
 
@@ -42,6 +46,8 @@ public protocol Store: AnyObject {
 }
 
 extension Store {
+    /// All workflows that it holds are its own.
+    public func isTaken(_ id: WorkflowID) -> Bool { false }
     /// A store without a name of its own, for one server.
     public var storeID: String { "" }
     /// Nobody, as far as it knows.
