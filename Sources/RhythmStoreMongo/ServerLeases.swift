@@ -375,9 +375,13 @@ package final class ServerLeases: StoreLink {
 
     /// By how much this machine's clock is ahead of the database's; nil if that was never measured.
     private var wallAhead: Duration? {
-        state.withLock { $0.time }.map { sample in
-            Timestamp.wallClock.since(sample.time) - .microseconds(SteadyClock.boot() - sample.boot)
-        }
+        state.withLock { $0.time }.map { Self.ahead(.wallClock, of: $0, boot: SteadyClock.boot()) }
+    }
+
+    /// By how much a clock is ahead of the one of a sample, if it shows this time so long after the start; negative if
+    /// it is behind.
+    static func ahead(_ wall: Timestamp, of sample: SteadyClock.Sample, boot: Int64) -> Duration {
+        .microseconds(wall.microseconds) - .microseconds(sample.time.microseconds) - .microseconds(boot - sample.boot)
     }
 
     /// Of a server that does not tell its own.

@@ -248,6 +248,18 @@ import Testing
         #expect(a.isWriter(of: given.id))
     }
 
+    /// A clock that is behind is as wrong as one that is ahead.
+    @Test func clocksThatAreBehind() {
+        let sample = SteadyClock.Sample(
+            time: Timestamp(microseconds: 1_800_000_000_000_000), boot: 5_000_000, uncertainty: .zero)
+        func ahead(_ wall: Int64) -> Duration {
+            ServerLeases.ahead(Timestamp(microseconds: wall), of: sample, boot: 6_000_000)
+        }
+        #expect(ahead(1_800_000_001_000_000) == .zero)
+        #expect(ahead(1_800_000_601_000_000) == .seconds(600))
+        #expect(ahead(1_799_999_401_000_000) == .seconds(-600))
+    }
+
     /// What is said of a server stands beside its lease.
     @Test func aServerSaysSomethingAboutItself() throws {
         let store = try fixture.openShared("s")
