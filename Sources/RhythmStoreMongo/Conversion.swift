@@ -175,8 +175,9 @@ struct Conversion {
             if workflow.isSettled {
                 record["open"] = nil
                 rows.append(
+                    // Not over a newer one: a server that has converted it may have gone on with it.
                     .replace(
-                        filter: ["_id": .string(workflow.id.rawValue)],
+                        filter: ["_id": .string(workflow.id.rawValue), "revision": ["$lte": .int64(revision)]],
                         with: RowDocument.make(workflow, revision: revision), upsert: true))
             }
             records.append(.insert(record))

@@ -146,6 +146,17 @@ import Testing
         try check(try fixture.openMongo())
     }
 
+    /// A server that stood still while another one converted does not put an older row in the place of a newer one.
+    @Test func aNewerRowStays() throws {
+        let settled = try #require(workflows.values.map(\.workflow).first { $0.isSettled })
+        var row = RowDocument.make(settled, revision: 1_000)
+        row["status"] = "PENDING"
+        try fixture.pool.insert("rhythm_lists", row)
+        try conversion("late").run()
+        let stored = try fixture.pool.findOne("rhythm_lists", filter: ["_id": .string(settled.id.rawValue)])
+        #expect(stored == row)
+    }
+
     /// One record that cannot be read keeps nobody from the others, and is not mistaken for anything else.
     @Test func whatCannotBeReadStays() throws {
         let id = try #require(workflows.keys.min())
