@@ -12,7 +12,14 @@ package final class MongoReader: StoreReader {
     let collections: MongoCollections
     let afterwork: Afterwork
 
-    init(pool: MongoPool, results: MongoPool, collections: MongoCollections, afterwork: Afterwork) {
+    /// Told between the reads of a list, by tests in which somebody writes then.
+    private let betweenReads: @Sendable () throws(StoreError) -> Void
+
+    init(
+        pool: MongoPool, results: MongoPool, collections: MongoCollections, afterwork: Afterwork,
+        betweenReads: @escaping @Sendable () throws(StoreError) -> Void = {}
+    ) {
+        self.betweenReads = betweenReads
         self.afterwork = afterwork
         self.pool = pool
         self.results = results
@@ -72,12 +79,24 @@ package final class MongoReader: StoreReader {
 
     package func list(_ query: ListQuery) throws(StoreError) -> ListPage {
         let limit = min(max(1, query.limit), ListQuery.maximumLimit)
+        func records(_ further: BSONDocument) throws(StoreError) -> [ListEntry] {
+            try entries(
+                try find(
+                    ListSelection.filter(query, further: further), projection: WorkflowDocument.summaryFields,
+                    sort: ListSelection.order(query), limit: limit + 1), query)
+        }
         // In this order: a workflow that settles meanwhile is found twice, not never.
-        let open = try entries(
-            try find(
-                ListSelection.filter(query, further: ["open": WorkflowDocument.isOpen]),
-                projection: WorkflowDocument.summaryFields, sort: ListSelection.order(query), limit: limit + 1), query)
+        var open = try records(["open": WorkflowDocument.isOpen])
+        try betweenReads()
         let superseded = try openWithRow()
+        // And one that came back from its end meanwhile, whose row does not count any more, is read again.
+        let known = Set(open.map { BSONValue.string($0.row.id.rawValue) })
+        let resumed = superseded.filter { !known.contains($0) }
+        if !resumed.isEmpty {
+            open = merge([open, try records(["$and": [["_id": ["$in": .array(resumed)]]]])]) {
+                query.ascending ? $0.place < $1.place : $1.place < $0.place
+            }
+        }
         let rows = try entries(
             try find(
                 collections.lists, ListSelection.filter(query, further: Self.noneOf(superseded)),
@@ -108,7 +127,17 @@ package final class MongoReader: StoreReader {
                 superseded.insert(id)
             }
         }
-        superseded.formUnion(try openWithRow())
+        try betweenReads()
+        let known = Set(open.compactMap { $0["_id"] })
+        let resumed = Set(try openWithRow()).subtracting(known)
+        if !resumed.isEmpty {
+            let again = try find(
+                ["$and": [.document(match), ["_id": ["$in": .array(Array(resumed))]]]], projection: ["status": 1])
+            for status in again.compactMap({ $0["status"]?.stringValue.flatMap { WorkflowStatus(rawValue: $0) } }) {
+                counts[status, default: 0] += 1
+            }
+            superseded.formUnion(resumed)
+        }
         for (status, count) in try count(
             collections.lists, BSONDocument(match.elements + Self.noneOf(Array(superseded)).elements))
         {

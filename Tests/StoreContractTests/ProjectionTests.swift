@@ -185,6 +185,46 @@ import Testing
         #expect(try fixture.pool.count("celery_taskmeta") == 1)
     }
 
+    /// A workflow that comes back from its end while a list is read is in it, once and as it is now.
+    @Test mutating func resumedWhileAListIsRead() throws {
+        let store = try fixture.openMongo()
+        let workflow = try make(store, done: 2)
+        let other = try make(store, done: 2)
+        store.afterwork.settle()
+        #expect(try fixture.pool.count("rhythm_lists") == 2)
+        var resumed = workflow
+        var transition = samples.transition()
+        _ = try resumed.resume(from: "s", force: true, in: &transition)
+        let change = WorkflowChange(
+            workflow: resumed, isNew: false, touched: transition.touched, events: transition.events)
+        for isCount in [false, true] {
+            let (id, pool) = (workflow.id, fixture.pool)
+            // As if it were settled still.
+            let reader = MongoReader(
+                pool: pool, results: pool, collections: MongoCollections(), afterwork: store.afterwork
+            ) { () throws(StoreError) in
+                try translating("") { () throws(MongoError) in
+                    _ = try pool.update(
+                        "rhythm_workflows", filter: ["_id": .string(id.rawValue)],
+                        update: ["$set": ["open": WorkflowDocument.Openness.behindRow.bson]])
+                }
+            }
+            if !isCount {
+                #expect(try store.load(workflow.id) == workflow)
+                #expect(try store.commit(CommitBatch(changes: [change])) == [])
+            }
+            _ = try pool.update(
+                "rhythm_workflows", filter: ["_id": .string(id.rawValue)], update: ["$unset": ["open": ""]])
+            if isCount {
+                #expect(try reader.counts(WorkflowFilter()) == [resumed.status: 1, .success: 1])
+            } else {
+                let rows = try reader.list(ListQuery()).rows
+                #expect(Set(rows.map(\.id)) == [workflow.id, other.id] && rows.count == 2)
+                #expect(rows.first { $0.id == id }?.status == resumed.status)
+            }
+        }
+    }
+
     /// A late projection of one server does not go back behind that of another.
     @Test mutating func nothingGoesBack() throws {
         let a = try fixture.openShared("a")
