@@ -17,13 +17,21 @@ extension Afterwork {
                 try pool.update(collections.servers, filter: Self.form, update: ["$set": ["projected": false]])
                 return
             }
-            let form = try pool.findOne(collections.servers, filter: Self.form)
-            guard form?["projected"]?.boolValue == false else { return }
+            guard try isMarkedIncomplete() else { return }
             state.withLock { state in
                 state.caughtUp = ""
                 schedule(&state)
             }
         }
+    }
+
+    /// Whether workflows may have no projection because there were none for a while.
+    func areIncomplete() throws(StoreError) -> Bool {
+        try translating(pool.description) { () throws(MongoError) in try isMarkedIncomplete() }
+    }
+
+    private func isMarkedIncomplete() throws(MongoError) -> Bool {
+        try pool.findOne(collections.servers, filter: Self.form)?["projected"]?.boolValue == false
     }
 
     /// The next ones. On the queue.

@@ -41,7 +41,12 @@ extension Afterwork {
     }
 
     /// Compares the settled workflows that changed last, and has those written again that are not as they should be.
-    func examine(limit: Int) throws(StoreError) {
+    ///
+    /// - Returns: whether that could be; not while projections that were not written for a while are made, here or by
+    ///   another server: what is missing is nobody's fault then.
+    func examine(limit: Int) throws(StoreError) -> Bool {
+        if state.withLock({ $0.caughtUp != nil }) { return false }
+        if try areIncomplete() { return false }
         let rows = try translating(pool.description) { () throws(MongoError) in
             try pool.find(
                 collections.lists, projection: ["revision": 1, "status": 1, "updated_us": 1],
@@ -77,6 +82,7 @@ extension Afterwork {
                 act(on: WatchedProjections.judge(found[id], expected), id)
             }
         }
+        return true
     }
 
     /// Workflows to whose documents somebody else wrote, since this server started.

@@ -36,6 +36,14 @@ final class Afterwork: Sendable {
         /// Projections that somebody else has written to.
         var mends: Set<WorkflowID> = []
         var foreign = ForeignWrites()
+        /// Deleted; what was made of them may have been written anew meanwhile.
+        var gone: Set<WorkflowID> = []
+        /// Somebody was told that these cannot be written as they are.
+        var refused: Set<String> = []
+        /// What is to be written to Celery's results.
+        var standIns: [MongoWrite] = []
+        /// They did not answer soon the last time: nobody waits for them.
+        var resultsAreSlow = false
         /// Somebody was told that Celery's results cannot be written to.
         var toldOfResults = false
         /// Up to this id projections were caught up with; nil if there is no need to.
@@ -43,6 +51,16 @@ final class Afterwork: Sendable {
         /// When to look at projections next, and when for records that were left open.
         var checkDue = ContinuousClock.now
         var leftDue = ContinuousClock.now + Afterwork.leftInterval
+
+        /// Nothing more is to be written of these.
+        mutating func forget(_ ids: [WorkflowID]) {
+            for id in ids {
+                works[id] = nil
+                unread.remove(id)
+                mends.remove(id)
+                watched.forget(id)
+            }
+        }
     }
 
     /// How long a state may change before it is written. Together with ``interval`` well under the second within which
@@ -58,6 +76,11 @@ final class Afterwork: Sendable {
     private static let retryInterval = DispatchTimeInterval.seconds(1)
     /// How many workflows are written at once.
     private static let batch = 200
+    /// How long a projection waits for the results that it names, and whoever wants all to be written.
+    static let resultsPatience = DispatchTimeInterval.milliseconds(300)
+    private static let longResultsPatience = DispatchTimeInterval.seconds(2)
+    /// Of how many workflows it is known that they were told of.
+    static let refusedKept = 1_000
 
     let pool: MongoPool
     /// Where Celery's result documents are.
@@ -68,6 +91,9 @@ final class Afterwork: Sendable {
     let state = Mutex(State())
     let logger = Logger(label: "rhythm.store")
     private let queue = DispatchQueue(label: "rhythm.store.afterwork", qos: .utility)
+    /// Another database may keep the results, and be silent.
+    let resultsQueue = DispatchQueue(label: "rhythm.store.results", qos: .utility)
+    let resultsWork = DispatchGroup()
 
     init(pool: MongoPool, results: MongoPool, collections: MongoCollections, serverID: String, projects: Bool) {
         self.serverID = serverID
@@ -98,33 +124,62 @@ final class Afterwork: Sendable {
         }
     }
 
-    /// Deletes what was made of records that are about to be deleted. Nothing of it is written after that.
+    /// Deletes what was made of records that are about to be deleted. On the caller's thread, which must not wait for
+    /// what is being written at this moment: what that brings back, ``removeAgain(_:)`` deletes.
     func remove(_ ids: [WorkflowID]) throws(StoreError) {
+        state.withLock { $0.forget(ids) }
+        try delete(ids)
+    }
+
+    /// The records are deleted. What was written of them meanwhile, here or by another server, goes too: soon, and
+    /// behind whatever is being written.
+    func removeAgain(_ ids: [WorkflowID]) {
+        if ids.isEmpty { return }
+        state.withLock { state in
+            state.forget(ids)
+            state.gone.formUnion(ids)
+            schedule(&state)
+        }
+    }
+
+    private func delete(_ ids: [WorkflowID]) throws(StoreError) {
         let list = BSONValue.array(ids.map { .string($0.rawValue) })
-        let removed = queue.sync { () -> Result<Void, StoreError> in
-            state.withLock { state in
-                for id in ids {
-                    state.works[id] = nil
-                    state.unread.remove(id)
-                    state.watched.forget(id)
-                }
+        try translating(pool.description) { () throws(MongoError) in
+            _ = try pool.bulkWrite(
+                collections.lists, [.delete(filter: ["_id": ["$in": list]], many: true)], ordered: true,
+                isDerived: true)
+            _ = try pool.bulkWrite(
+                collections.library,
+                [
+                    .delete(
+                        filter: ["_id": ["$in": list], "rhythm.schema": .int64(WorkflowDocument.schema)],
+                        many: true)
+                ], ordered: true, isDerived: true)
+        }
+    }
+
+    /// - Returns: whether it could.
+    private func removeGone() -> Bool {
+        while true {
+            let ids = state.withLock { state -> [WorkflowID] in
+                let ids = Array(state.gone.prefix(Self.batch))
+                state.gone.subtract(ids)
+                return ids
             }
-            return Result { () throws(StoreError) in
-                try translating(pool.description) { () throws(MongoError) in
-                    _ = try pool.bulkWrite(
-                        collections.lists, [.delete(filter: ["_id": ["$in": list]], many: true)], ordered: true,
-                        isDerived: true)
-                    _ = try pool.bulkWrite(
-                        collections.library,
-                        [
-                            .delete(
-                                filter: ["_id": ["$in": list], "rhythm.schema": .int64(WorkflowDocument.schema)],
-                                many: true)
-                        ], ordered: true, isDerived: true)
-                }
+            if ids.isEmpty { return true }
+            do throws(StoreError) {
+                // Somebody may have started another one of the same id.
+                let present = try present(ids)
+                let gone = ids.filter { !present.contains($0) }
+                if gone.isEmpty { continue }
+                try delete(gone)
+                state.withLock { $0.forget(gone) }
+            } catch {
+                state.withLock { $0.gone.formUnion(ids) }
+                logger.debug("what was made of deleted workflows is still there: \(error)")
+                return false
             }
         }
-        try removed.get()
     }
 
     /// Writes what is left, if the database lets it, and nothing more after that.
@@ -133,6 +188,7 @@ final class Afterwork: Sendable {
             flush(all: true)
             state.withLock { $0.isFinished = true }
         }
+        _ = resultsWork.wait(timeout: .now() + Self.longResultsPatience)
     }
 
     /// Writes everything that was noted before, unless the database was away a moment ago: then it would only be waited
@@ -141,6 +197,7 @@ final class Afterwork: Sendable {
         queue.sync {
             if state.withLock({ !$0.isInTrouble }) { _ = flush(all: true) }
         }
+        _ = resultsWork.wait(timeout: .now() + Self.longResultsPatience)
     }
 
     func schedule(_ state: inout State, after interval: DispatchTimeInterval = Afterwork.interval) {
@@ -157,9 +214,8 @@ final class Afterwork: Sendable {
             catchUp()
         }
         state.withLock { state in
-            if isDone && state.works.isEmpty && state.unread.isEmpty && state.watched.isEmpty && state.caughtUp == nil {
-                return
-            }
+            let isIdle = state.works.isEmpty && state.unread.isEmpty && state.gone.isEmpty && state.watched.isEmpty
+            if isDone && isIdle && state.caughtUp == nil { return }
             schedule(&state, after: isDone ? Self.interval : Self.retryInterval)
         }
     }
@@ -213,7 +269,7 @@ final class Afterwork: Sendable {
             }
             state.withLock { $0.isInTrouble = false }
         }
-        return true
+        return removeGone()
     }
 
     /// Puts back what could not be written.
@@ -249,113 +305,5 @@ final class Afterwork: Sendable {
                 return nil
             }
         }
-    }
-
-    // MARK: Writing
-
-    private func write(_ works: [Work]) throws(StoreError) {
-        if works.isEmpty { return }
-        if projects { try project(works) }
-        let settled = works.filter(\.workflow.isSettled)
-        if settled.isEmpty { return }
-        try list(settled)
-        let closed = try bulk(
-            collections.workflows,
-            settled.map { work in
-                .update(
-                    filter: [
-                        "_id": .string(work.workflow.id.rawValue), "revision": .int64(work.revision), "settled": true,
-                    ],
-                    update: ["$unset": ["open": ""]])
-            })
-        if closed.matched < settled.count { try clear(settled) }
-    }
-
-    /// Writes their rows. Nearly all are new, and to insert is cheaper than to replace what may be there.
-    private func list(_ settled: [Work]) throws(StoreError) {
-        let rows = settled.map { RowDocument.make($0.workflow, revision: $0.revision) }
-        let inserted = try bulk(collections.lists, rows.map { .insert($0) })
-        if inserted.refusals.isEmpty { return }
-        _ = try bulk(
-            collections.lists,
-            inserted.refusals.map { refusal in
-                // Not over a newer one of another server's.
-                .replace(
-                    filter: [
-                        "_id": .string(settled[refusal.index].workflow.id.rawValue),
-                        "revision": ["$lte": .int64(settled[refusal.index].revision)],
-                    ],
-                    with: rows[refusal.index], upsert: true)
-            })
-    }
-
-    /// Some records are no longer what these were made of: what belongs to none any more goes.
-    private func clear(_ works: [Work]) throws(StoreError) {
-        let present = try present(works.map(\.workflow.id))
-        let gone = works.filter { !present.contains($0.workflow.id) }
-        if gone.isEmpty { return }
-        _ = try bulk(
-            collections.lists,
-            gone.map { .delete(filter: ["_id": .string($0.workflow.id.rawValue), "revision": .int64($0.revision)]) })
-        _ = try bulk(
-            collections.library,
-            gone.map { .delete(filter: ["_id": .string($0.workflow.id.rawValue), "rhythm.at": .int64($0.revision)]) })
-        state.withLock { state in for work in gone { state.watched.forget(work.workflow.id) } }
-    }
-
-    private func project(_ works: [Work]) throws(StoreError) {
-        standIn(for: works)
-        let mends = state.withLock { state in
-            let mends = state.mends.intersection(works.map(\.workflow.id))
-            state.mends.subtract(mends)
-            return mends
-        }
-        let result = try bulk(
-            collections.library,
-            works.map { work in
-                ProjectionDocument.write(
-                    work.workflow, revision: work.revision, isAdopted: work.isAdopted,
-                    mends: mends.contains(work.workflow.id))
-            })
-        // A duplicate: there is a newer one, or a document of the library's.
-        let refused = Set(result.refusals.map(\.index))
-        state.withLock { state in
-            for (index, work) in works.enumerated() where !refused.contains(index) { state.watched.expect(work) }
-        }
-    }
-
-    /// Ends that only this server knows, in Celery's results. Without them readers see another status, and no more than
-    /// that: a user who may not write there has all the rest.
-    private func standIn(for works: [Work]) {
-        let writes = works.compactMap { ShownRuns.standIn(for: $0.workflow) }
-        if writes.isEmpty { return }
-        var trouble: String?
-        do throws(MongoError) {
-            let result = try results.bulkWrite(collections.results, writes, ordered: false, isDerived: true)
-            // A duplicate says the same already, or is a success.
-            trouble = result.refusals.first { $0.error.kind != .duplicateKey }.map { "\($0.error)" }
-        } catch { trouble = "\(error)" }
-        guard let trouble,
-            state.withLock({ state in
-                defer { state.toldOfResults = true }
-                return !state.toldOfResults
-            })
-        else { return }
-        logger.warning(
-            """
-            ends that only this server knows could not be written to \(collections.results) of \(results.description), \
-            so readers of the original library see another status of such workflows: \(trouble)
-            """)
-    }
-
-    /// - Throws: ``StoreError`` unless all was done or refused as a duplicate.
-    private func bulk(_ collection: String, _ writes: [MongoWrite]) throws(StoreError) -> MongoBulkResult {
-        let result = try translating(pool.description) { () throws(MongoError) in
-            try pool.bulkWrite(collection, writes, ordered: false, isDerived: true)
-        }
-        for refusal in result.refusals where refusal.error.kind != .duplicateKey {
-            throw StoreError(refusal.error, at: pool.description)
-        }
-        return result
     }
 }

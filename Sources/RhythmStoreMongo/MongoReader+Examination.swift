@@ -8,8 +8,9 @@ extension MongoReader: ExaminableReader {
 
     package func examine() -> [Finding] {
         guard afterwork.projects else { return [] }
+        let isCompared: Bool
         do throws(StoreError) {
-            try afterwork.examine(limit: Self.examined)
+            isCompared = try afterwork.examine(limit: Self.examined)
         } catch {
             return [
                 Finding(
@@ -22,7 +23,10 @@ extension MongoReader: ExaminableReader {
             return [
                 Finding(
                     .ok, "projection", "store",
-                    "\(collections.library) says what the records say, as far as they were compared")
+                    isCompared
+                        ? "\(collections.library) says what the records say, as far as they were compared"
+                        : "\(collections.library) gets what was not written there for a while; until that is done"
+                            + " nothing is compared")
             ]
         }
         return [

@@ -34,8 +34,13 @@ extension MongoStore {
                 refused.append(change.workflow.id)
             }
         }
-        parts += try deletions(of: batch)
-        refused += try send(parts)
+        let deletions = try deletions(of: batch)
+        parts += deletions.parts
+        refused += deletions.refused
+        let missed = try send(parts)
+        refused += missed
+        // Somebody may have written anew what was removed while the records were still there.
+        afterwork.removeAgain(deletions.parts.map(\.id).filter { !missed.contains($0) })
         for draft in drafts {
             do throws(StoreError) {
                 if try !adopt(draft) { refused.append(draft.workflow.id) }
@@ -60,34 +65,43 @@ extension MongoStore {
     }
 
     /// The writes that delete records. What was made of them is deleted before: while a record is there, whatever is
-    /// missing is made again.
-    private func deletions(of batch: CommitBatch) throws(StoreError) -> [Part] {
-        var parts: [Part] = []
-        var opening: [MongoWrite] = []
+    /// missing is made again. And before that the records are opened, so that whoever killed this server in between
+    /// leaves none without its row; that also tells which of them are still what they were when they were read.
+    ///
+    /// - Returns: and those that are not.
+    private func deletions(of batch: CommitBatch) throws(StoreError) -> (parts: [Part], refused: [WorkflowID]) {
         // It was looked for, and what is not there, or is the Python library's, is none of ours.
-        let ids = batch.deletions.filter { known[$0] != nil }
-        if ids.isEmpty { return [] }
+        let sought = batch.deletions.compactMap { id in known[id].map { (id: id, revision: $0.revision) } }
+        if sought.isEmpty { return ([], []) }
         let writeID = Int64.random(in: .min ... .max)
-        for id in ids {
-            guard let found = known[id] else { continue }
-            guard found.mayHaveRow else {
-                parts.append(Part(id: id, write: .delete(filter: Self.filter(id, found.revision)), outcome: nil))
-                continue
-            }
-            let open: BSONDocument = ["open": WorkflowDocument.Openness.behindRow.bson, "write_id": .int64(writeID)]
-            opening.append(
-                .update(
-                    filter: Self.filter(id, found.revision),
-                    update: ["$set": .document(open), "$inc": ["revision": .int64(1)]]))
-            let filter: BSONDocument = ["_id": .string(id.rawValue), "write_id": .int64(writeID)]
-            parts.append(Part(id: id, write: .delete(filter: filter), outcome: nil))
+        let open: BSONDocument = ["open": WorkflowDocument.Openness.behindRow.bson, "write_id": .int64(writeID)]
+        let opening = sought.map { id, revision in
+            MongoWrite.update(
+                filter: Self.filter(id, revision),
+                update: ["$set": .document(open), "$inc": ["revision": .int64(1)]])
         }
-        for id in ids { known[id] = nil }
-        _ = try translating(pool.description) { () throws(MongoError) in
+        for (id, _) in sought { known[id] = nil }
+        let opened = try translating(pool.description) { () throws(MongoError) in
             try pool.bulkWrite(collections.workflows, opening, ordered: false)
         }
+        var ids = sought.map(\.id)
+        var changed: [WorkflowID] = []
+        if opened.matched < ids.count {
+            let found = try mongoReader.find(
+                ["_id": ["$in": .array(ids.map { .string($0.rawValue) })]], projection: ["write_id": 1])
+            let stored = Dictionary(
+                found.map { ($0["_id"]?.stringValue ?? "", $0["write_id"]?.int64Value) },
+                uniquingKeysWith: { first, _ in first })
+            changed = ids.filter { id in stored[id.rawValue].map { $0 != writeID } ?? false }
+            ids.removeAll { changed.contains($0) }
+        }
+        if ids.isEmpty { return ([], changed) }
         try afterwork.remove(ids)
-        return parts
+        let parts = ids.map { id in
+            let filter: BSONDocument = ["_id": .string(id.rawValue), "write_id": .int64(writeID)]
+            return Part(id: id, write: .delete(filter: filter), outcome: nil)
+        }
+        return (parts, changed)
     }
 
     private static func filter(_ id: WorkflowID, _ revision: Int64) -> BSONDocument {

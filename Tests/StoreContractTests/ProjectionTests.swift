@@ -20,8 +20,8 @@ import Testing
     }
 
     /// A workflow with so many steps done, in the store.
-    private mutating func make(_ store: MongoStore, done: Int) throws -> Workflow {
-        let start = samples.start(spec())
+    private mutating func make(_ store: MongoStore, done: Int, _ spec: WorkflowSpec? = nil) throws -> Workflow {
+        let start = samples.start(spec ?? self.spec())
         #expect(try store.commit(CommitBatch(changes: [start])) == [])
         var workflow = start.workflow
         for index in 0..<done {
@@ -88,10 +88,14 @@ import Testing
         #expect(try store.reader.list(ListQuery()).rows.count == 1)
         store.close()
         store = try MongoStore(pool: fixture.pool, serverID: "s")
+        // What is missing until then nobody has deleted.
+        let findings = (store.reader as? MongoReader)?.examine()
+        #expect(findings?.map(\.code) == ["projection"], "\(String(describing: findings))")
         try wait("it is shown") { try projection(done.id)?["_status"] == "SUCCESS" }
         try wait("it is noted that there are all") {
             try fixture.pool.findOne("rhythm_servers", filter: ["_id": ":schema"])?["projected"] == nil
         }
+        #expect(store.afterwork.foreignWrites.isEmpty)
     }
 
     /// Whatever somebody else writes is written over, told once, and never gets into the record.
@@ -145,6 +149,98 @@ import Testing
         }
     }
 
+    /// What one server still has to write of a workflow that another one has deleted leaves nothing either.
+    @Test(arguments: [0, 2]) mutating func writtenAfterADeletion(_ done: Int) throws {
+        let a = try fixture.openShared("a")
+        let b = try fixture.openShared("b")
+        let workflow = try make(a, done: done)
+        let revision = try #require(
+            try fixture.pool.findOne("rhythm_workflows", filter: ["_id": .string(workflow.id.rawValue)])?["revision"]?
+                .int64Value)
+        #expect(try b.load(workflow.id) == workflow)
+        #expect(try b.commit(CommitBatch(deletions: [workflow.id])) == [])
+        b.afterwork.settle()
+        a.afterwork.note(workflow, revision: revision, isAdopted: false)
+        a.afterwork.settle()
+        for collection in ["rhythm_workflows", "rhythm_lists", "workflow_meta"] {
+            #expect(try fixture.pool.count(collection) == 0, "\(collection)")
+        }
+    }
+
+    /// The same while the record is still there, so that whoever writes sees nothing wrong.
+    @Test(arguments: [0, 2]) mutating func writtenDuringADeletion(_ done: Int) throws {
+        let store = try fixture.openMongo()
+        let other = try MongoStore(pool: fixture.pool, serverID: fixture.serverID)
+        let workflow = try make(store, done: done)
+        store.afterwork.settle()
+        let filter: BSONDocument = ["_id": .string(workflow.id.rawValue)]
+        let record = try fixture.pool.findOne("rhythm_workflows", filter: filter)
+        let revision = try #require(record?["revision"]?.int64Value)
+        try store.afterwork.remove([workflow.id])
+        other.afterwork.note(workflow, revision: revision, isAdopted: false)
+        other.afterwork.settle()
+        #expect(try fixture.pool.count("workflow_meta") == 1)
+        _ = try fixture.pool.delete("rhythm_workflows", filter: filter)
+        store.afterwork.removeAgain([workflow.id])
+        store.afterwork.settle()
+        for collection in ["rhythm_lists", "workflow_meta"] {
+            #expect(try fixture.pool.count(collection) == 0, "\(collection)")
+        }
+    }
+
+    /// A deletion that comes too late takes nothing of what somebody else has made of the workflow.
+    @Test mutating func aDeletionThatIsRefused() throws {
+        let a = try fixture.openShared("a")
+        let b = try fixture.openShared("b")
+        var workflow = try make(a, done: 2)
+        let other = try make(a, done: 2)
+        a.afterwork.settle()
+        for collection in ["rhythm_lists", "workflow_meta"] { #expect(try fixture.pool.count(collection) == 2) }
+        workflow = try #require(try b.load(workflow.id))
+        workflow.requests.append(
+            AppliedRequest(
+                id: "r",
+                receipt: Receipt(
+                    command: .pause, accepted: true, already: false, reason: "", message: "", revokedStep: nil,
+                    quiesced: true, status: .success, version: workflow.version)))
+        let silent = WorkflowChange(workflow: workflow, isNew: false, touched: [], events: [])
+        #expect(try b.commit(CommitBatch(changes: [silent])) == [])
+        #expect(try a.commit(CommitBatch(deletions: [workflow.id, other.id])) == [workflow.id])
+        for collection in ["rhythm_workflows", "rhythm_lists", "workflow_meta"] {
+            #expect(
+                try fixture.pool.find(collection, filter: [:]).map { $0["_id"] } == [.string(workflow.id.rawValue)],
+                "\(collection)")
+        }
+    }
+
+    /// A database that does not take one document as it is gets all the others, and says it once.
+    @Test(arguments: ["workflow_meta", "rhythm_lists"]) mutating func refusals(_ collection: String) throws {
+        _ = try fixture.pool.writeCommand([
+            "create": .string(collection), "validator": ["name": ["$ne": "bad"]],
+        ])
+        let store = try fixture.openMongo()
+        var odd = spec()
+        odd.name = "bad"
+        let bad = try make(store, done: 2, odd)
+        let good = try make(store, done: 2)
+        store.afterwork.settle()
+        let later = try make(store, done: 1)
+        store.afterwork.settle()
+        func ids(_ collection: String, _ filter: BSONDocument = [:]) throws -> Set<BSONValue?> {
+            Set(try fixture.pool.find(collection, filter: filter).map { $0["_id"] })
+        }
+        func id(_ workflow: Workflow) -> BSONValue? { .string(workflow.id.rawValue) }
+        let isProjection = collection == "workflow_meta"
+        #expect(try ids("workflow_meta") == (isProjection ? [id(good), id(later)] : [id(bad), id(good), id(later)]))
+        #expect(try ids("rhythm_lists") == (isProjection ? [id(bad), id(good)] : [id(good)]))
+        // What has no row stays open, and is found in lists all the same.
+        let open = try ids("rhythm_workflows", ["open": ["$exists": true]])
+        #expect(open == (isProjection ? [id(later)] : [id(bad), id(later)]))
+        #expect(try store.reader.list(ListQuery()).rows.count == 3)
+        #expect(store.afterwork.state.withLock { $0.works.isEmpty && $0.unread.isEmpty && !$0.isInTrouble })
+        #expect(store.afterwork.state.withLock { $0.refused.count } == 1)
+    }
+
     /// An attempt that has yet to be sent has no document among Celery's results: whoever follows it then would take that
     /// for its worker's word.
     @Test mutating func nothingStandsInForWhatIsSentLater() throws {
@@ -183,6 +279,30 @@ import Testing
         try commit(transition)
         #expect(try lastRun() == second.id.rawValue)
         #expect(try fixture.pool.count("celery_taskmeta") == 1)
+    }
+
+    /// Celery's results may be in a database that does not answer: nobody waits for them.
+    @Test mutating func resultsThatDoNotAnswer() throws {
+        let silent = try MongoServer(.standalone)
+        silent.freeze()
+        defer { silent.thaw() }
+        let results = try MongoPool(uri: silent.address("r", options: "serverSelectionTimeoutMS=60000"))
+        let store = try MongoStore(pool: fixture.pool, serverID: "s", results: results)
+        let start = samples.start(spec())
+        #expect(try store.commit(CommitBatch(changes: [start])) == [])
+        var workflow = start.workflow
+        var transition = samples.transition()
+        _ = workflow.pause(.now, in: &transition)
+        workflow.observe(
+            .revoked(detail: "", at: transition.now), of: workflow.steps[0].attempts[0].id, in: &transition)
+        let change = WorkflowChange(
+            workflow: workflow, isNew: false, touched: transition.touched, events: transition.events)
+        #expect(try store.commit(CommitBatch(changes: [change])) == [])
+        try wait("it is shown") { try projection(workflow.id)?["_status"] == "REVOKED" }
+        let begun = ContinuousClock.now
+        #expect(try store.commit(CommitBatch(deletions: [workflow.id])) == [])
+        #expect(begun.duration(to: .now) < .seconds(5))
+        #expect(try projection(workflow.id) == nil)
     }
 
     /// A workflow that comes back from its end while a list is read is in it, once and as it is now.
