@@ -128,6 +128,7 @@ extension Engine {
         if isHeldOff { throw RhythmError(awayError) }
         do throws(StoreError) {
             let stored = try store.load(id)
+            storeReads()
             guard let shared else { return stored }
             if let known {
                 // The same version, but with what was reported since it was stored.
@@ -137,7 +138,7 @@ extension Engine {
             if stored != nil { cycle.readAnew.insert(id) }
             return stored
         } catch {
-            if !error.concernsOneRecord { storeFailed(error) }
+            if !error.concernsOneRecord { storeFailed(error, reading: true) }
             throw RhythmError(error)
         }
     }
@@ -149,7 +150,7 @@ extension Engine {
         do throws(StoreError) {
             id = try store.workflow(forRequest: requestID)
         } catch {
-            storeFailed(error)
+            storeFailed(error, reading: true)
             throw RhythmError(error)
         }
         guard let id else { return nil }

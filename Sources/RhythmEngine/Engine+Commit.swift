@@ -144,18 +144,30 @@ extension Engine {
     /// Reads again what may or may not have been stored, then performs what may not have been performed and tells what
     /// nobody was told. All of that is stored already, so it is done at once, whatever becomes of this cycle.
     func settleDoubts(now: Timestamp) {
+        unreadableDueAt = nil
         for (id, doubt) in doubtful.sorted(by: { $0.key < $1.key }) {
+            if let due = doubt.dueAt, due > now {
+                unreadableDueAt = min(due, unreadableDueAt ?? due)
+                continue
+            }
             let found: Workflow?
             var events: [Event] = []
             do throws(StoreError) {
                 found = try store.load(id)
                 if found != nil { events = try store.reader.events(of: id, after: doubt.known, limit: .max) }
             } catch {
-                retryAt = now + Self.storeRetryInterval
-                if error.concernsOneRecord { continue }
-                storeFailed(error)
-                return
+                guard error.concernsOneRecord else {
+                    retryAt = now + Self.storeRetryInterval
+                    storeFailed(error, reading: true)
+                    return
+                }
+                // Nothing else waits for it.
+                let due = now + Self.storeRetryInterval
+                doubtful[id]?.dueAt = due
+                unreadableDueAt = min(due, unreadableDueAt ?? due)
+                continue
             }
+            storeReads()
             doubtful[id] = nil
             unsavedProgress[id] = nil
             var publication = Publication()
@@ -214,6 +226,13 @@ struct Doubt {
     let known: Int64
     /// Its attempts, to be purged should it turn out to be deleted.
     let tasks: [TaskID]
+    /// When to read it again, if that failed because of the record itself.
+    var dueAt: Timestamp?
+    /// Its attempts were let go of.
+    var isReleased = false
+
+    /// The store answers, and yet nobody knows what is stored of it.
+    var isUnreadable: Bool { dueAt != nil }
 
     init(_ workflow: Workflow, events: [Event]) {
         known = workflow.version - Int64(events.count)

@@ -8,8 +8,11 @@ import RhythmCore
 /// by ``storeAnswers()``.
 extension Engine {
     /// The store did not do what it was asked, and the trouble is not one record's.
-    func storeFailed(_ error: StoreError) {
+    ///
+    /// - Parameter reading: It was asked to read: then a read is enough to prove that it is well again.
+    func storeFailed(_ error: StoreError, reading: Bool = false) {
         if storeTrouble == nil { logger.error("the store refuses: \(error)") }
+        troubleIsOfReading = reading && (storeTrouble == nil || troubleIsOfReading)
         storeTrouble = error
         if error.code == .unavailable, storeLink != nil { isHeldOff = true }
         gate?.close()
@@ -25,6 +28,14 @@ extension Engine {
         if trouble.code == .replaced { expectLateWrites() }
     }
 
+    /// Nothing waits to be stored that would show whether the store takes it: then any write of it shows enough.
+    var nothingIsHeld: Bool { heldReports.isEmpty && doubtful.isEmpty && unsavedProgress.isEmpty }
+
+    /// The store has read what it was asked for. What it says of writes is proved by writes alone.
+    func storeReads() {
+        if troubleIsOfReading { storeWorks() }
+    }
+
     /// The way to the store, if somebody can look whether it is open.
     var storeLink: (any StoreLink)? { store.link }
 
@@ -33,7 +44,12 @@ extension Engine {
     public func storeAnswers() {
         isHeldOff = false
         retryAt = nil
-        if shared != nil { leaseDueAt = clock.now() }
+        // A shared store proves it by the lease, which is renewed now; of any other there may be nothing to be asked.
+        if shared != nil {
+            leaseDueAt = clock.now()
+        } else if storeTrouble?.code == .unavailable {
+            storeWorks()
+        }
     }
 
     /// Refuses and keeps what comes while the store is away.
@@ -48,7 +64,10 @@ extension Engine {
             case .report(let report): heldReports.append(report)
             case .changedElsewhere(let id):
                 // Whoever changed it follows it now. If not, it is found out when the store is back.
-                if let known = active[id] { letGo(of: known, &publication) }
+                guard let known = active[id] else { continue }
+                // Else there would be something to be stored for ever.
+                unsavedProgress[id] = nil
+                letGo(of: known, &publication)
             }
         }
         if heldReports.count > 1_000 { heldReports = Self.worthKeeping(heldReports) }

@@ -52,26 +52,40 @@ extension Engine {
         }
         do throws(StoreError) { try compare(with: remote) } catch {
             logger.error("what is stored could not be compared: \(error)")
-            if error.concernsOneRecord { expectLateWrites() } else { storeFailed(error) }
+            if error.concernsOneRecord { expectLateWrites() } else { storeFailed(error, reading: true) }
         }
     }
 
     /// Attempts may begin again, if nothing but this server's ignorance is in the way.
     func openGate() {
-        guard let gate, let remote, !gate.isOpen, storeTrouble == nil else { return }
+        guard let gate, let remote, !gate.isOpen, storeTrouble == nil || troubleIsOfReading else { return }
         if let link = store.link, let last = link.lastProof, last.duration(to: .now) >= link.proofLasts { return }
         do throws(StoreError) {
             try compare(with: remote)
-            if storeTrouble == nil, doubtful.isEmpty { gate.open() }
+            if storeTrouble == nil, doubtful.values.allSatisfy(\.isUnreadable) {
+                releaseUnreadable()
+                gate.open()
+            }
         } catch {
             logger.error("what is stored could not be compared: \(error)")
-            if !error.concernsOneRecord { storeFailed(error) }
+            if !error.concernsOneRecord { storeFailed(error, reading: true) }
         }
         if !gate.isOpen { retryAt = clock.now() + Self.storeRetryInterval }
     }
 
+    /// Of a workflow whose record cannot be read nobody knows whether its attempts are still the ones that count. They
+    /// must not begin; if it can be read again, what it says then is done.
+    private func releaseUnreadable() {
+        for (id, doubt) in doubtful where !doubt.isReleased {
+            doubtful[id]?.isReleased = true
+            guard let workflow = active[id] else { continue }
+            runner.perform(workflow.liveAttempts.map { .release(workflow[$0].id) })
+        }
+    }
+
     private func compare(with remote: any RemoteStore) throws(StoreError) {
         let stored = try remote.unsettledVersions()
+        storeReads()
         for id in active.keys.filter({ active[$0]?.version != stored[$0] }).sorted() where doubtful[id] == nil {
             refresh(id)
             // It is away again. Each further read would only wait for it, and be repeated later.

@@ -50,7 +50,7 @@ extension Engine {
                 storeTrouble = nil
                 expectLateWrites()
             case .unavailable: storeWorks()
-            default: if leaseFailed { storeWorks() }
+            default: if leaseFailed || nothingIsHeld { storeWorks() }
             }
             leaseFailed = false
             others = try shared.others()
@@ -200,9 +200,17 @@ extension Engine {
             try replace(known, by: stored)
         } catch {
             logger.error("workflow \(id) could not be read again: \(error)")
-            doubtful[id] = Doubt(known, events: [])
-            retryAt = clock.now() + Self.storeRetryInterval
-            if error.concernsOneRecord { expectLateWrites() } else { storeFailed(error) }
+            var doubt = Doubt(known, events: [])
+            let due = clock.now() + Self.storeRetryInterval
+            if error.concernsOneRecord {
+                doubt.dueAt = due
+                unreadableDueAt = min(due, unreadableDueAt ?? due)
+                expectLateWrites()
+            } else {
+                retryAt = due
+                storeFailed(error, reading: true)
+            }
+            doubtful[id] = doubt
         }
     }
 

@@ -49,6 +49,8 @@ public final class Engine {
     /// Workflows whose last commit has an unknown outcome: to be read again before anything else is done to them.
     var doubtful: [WorkflowID: Doubt] = [:]
     var retryAt: Timestamp?
+    /// When to read again what could not be read because of itself.
+    var unreadableDueAt: Timestamp?
     /// When to renew the lease of a shared store.
     var leaseDueAt: Timestamp?
     /// When it was last tried to renew it.
@@ -106,13 +108,15 @@ public final class Engine {
 
     /// Why the store refuses to store; nil while it works.
     public internal(set) var storeTrouble: StoreError?
+    /// That was said of a read.
+    var troubleIsOfReading = false
 
     /// When ``process(_:)`` has to be called at the latest, even without input.
     public var nextWakeUp: Timestamp? {
         if isHeldOff { return nil }
         // While the store refuses, what is due cannot be done: no sooner than the next try.
         let work = retryAt ?? [deadlines.min?.at, progressDueAt, lingering.due].compactMap(\.self).min()
-        return [work, leaseDueAt, reconciliation?.dueAt].compactMap(\.self).min()
+        return [work, unreadableDueAt, leaseDueAt, reconciliation?.dueAt].compactMap(\.self).min()
     }
 
     /// Reads every workflow that is not settled and gives the runner what is outstanding. Called once, first.

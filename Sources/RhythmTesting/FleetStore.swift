@@ -205,6 +205,9 @@ package final class FleetStore: SharedStore {
     private let fuse: SimulationFuse
     /// What this server read or wrote last.
     private var known: [WorkflowID: (writer: String?, revision: Int)] = [:]
+    /// What the read of a record meets, as a test wishes.
+    package var readTrouble: (WorkflowID) -> StoreError? = { _ in nil }
+    package var link: (any StoreLink)?
 
     package init(_ fleet: FleetDisk, server: String, _ fuse: SimulationFuse) {
         self.fleet = fleet
@@ -307,6 +310,7 @@ package final class FleetStore: SharedStore {
     }
 
     package func load(_ id: WorkflowID) throws(StoreError) -> Workflow? {
+        if let trouble = readTrouble(id) { throw trouble }
         let found = try inner.load(id)
         known[id] = fleet.revision(of: id)
         return found

@@ -97,6 +97,146 @@ import Testing
         #expect(ask(engine, [.pause(workflow.id, .now, CommandOptions())]).first?.error == nil)
     }
 
+    private static func makeEngine(
+        _ store: any Store, clock: SimulationClock = SimulationClock(), performed: Record<Effect> = Record()
+    ) throws -> Engine {
+        let ids = Record<Int>()
+        let machine = SimulationMachine(SimulationJournal())
+        let engine = Engine(
+            store: store, runner: ProbedRunner(SimulationRunner(machine)) { $0.forEach(performed.add) }, clock: clock,
+            makeID: {
+                ids.add(0)
+                return "id-\(ids.all.count)"
+            }, publish: { _ in }, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
+            linger: .zero)
+        try engine.start { _ in }
+        return engine
+    }
+
+    /// Nobody asks for anything after a read failed: that the store answers is enough.
+    @Test func anIdleServerIsWellAgain() throws {
+        let disk = SimulationDisk()
+        let engine = try Self.makeEngine(LinkedStore(SimulationStore(disk), Link()))
+        disk.isAway = true
+        #expect(ask(engine, [.pause("unknown", .now, CommandOptions())]).first?.error?.reason == "STORE_UNAVAILABLE")
+        #expect(engine.isHeldOff && engine.storeTrouble?.code == .unavailable)
+        disk.heal()
+        engine.storeAnswers()
+        engine.process([])
+        #expect(engine.storeTrouble == nil && disk.commits == 0)
+    }
+
+    /// What a read met ends with the next read that meets nothing, and attempts may begin again.
+    @Test func aReadThatFailedOnce() throws {
+        let clock = SimulationClock()
+        let store = FleetStore(FleetDisk(clock: clock), server: "s", SimulationFuse())
+        store.link = Link()
+        let engine = try Self.makeEngine(store, clock: clock)
+        let gate = try #require(engine.gate)
+        store.readTrouble = { _ in StoreError(.permission, "not now") }
+        #expect(ask(engine, [.pause("unknown", .now, CommandOptions())]).first?.error?.reason == "STORE_PERMISSION")
+        #expect(engine.storeTrouble?.code == .permission && !gate.isOpen)
+        store.readTrouble = { _ in nil }
+        engine.process([])
+        #expect(engine.storeTrouble == nil && gate.isOpen)
+    }
+
+    /// Nor does a server stand still for ever because what it was refused nobody asks for again: its lease is a write too.
+    @Test func aCommandThatWasRefusedOnce() throws {
+        let clock = SimulationClock()
+        let fleet = FleetDisk(clock: clock)
+        let store = FleetStore(fleet, server: "s", SimulationFuse())
+        store.link = Link()
+        let engine = try Self.makeEngine(store, clock: clock)
+        let gate = try #require(engine.gate)
+        fleet.disk.fail([.refuse(.permission)])
+        #expect(ask(engine, [.start(EngineRig.spec(), requestID: "")]).first?.error?.reason == "STORE_PERMISSION")
+        engine.process([])
+        #expect(engine.storeTrouble?.code == .permission && !gate.isOpen)
+        clock.advance(by: .seconds(6))
+        engine.process([])
+        #expect(engine.storeTrouble == nil && gate.isOpen)
+    }
+
+    /// A full disk is not well because it can be read.
+    @Test func readsSayNothingOfWrites() throws {
+        let disk = SimulationDisk()
+        let engine = try Self.makeEngine(LinkedStore(SimulationStore(disk), Link()))
+        disk.fail([.refuse(.full)])
+        #expect(ask(engine, [.start(EngineRig.spec(), requestID: "")]).first?.error?.reason == "STORE_FULL")
+        #expect(ask(engine, [.pause("unknown", .now, CommandOptions())]).first?.error?.reason == "NO_SUCH_WORKFLOW")
+        #expect(engine.storeTrouble?.code == .full)
+        #expect(ask(engine, [.start(EngineRig.spec(), requestID: "")]).first?.error == nil)
+        #expect(engine.storeTrouble == nil)
+    }
+
+    /// One record that cannot be read keeps no other workflow from going on.
+    @Test func oneUnreadableRecord() throws {
+        let clock = SimulationClock()
+        let store = FleetStore(FleetDisk(clock: clock), server: "s", SimulationFuse())
+        store.link = Link()
+        let performed = Record<Effect>()
+        let engine = try Self.makeEngine(store, clock: clock, performed: performed)
+        let gate = try #require(engine.gate)
+        let bad = try #require(try ask(engine, [.start(EngineRig.spec(), requestID: "")]).first?.get().workflow)
+        let good = try #require(try ask(engine, [.start(EngineRig.spec(), requestID: "")]).first?.get().workflow)
+        let task = try #require(bad.steps[0].current?.id)
+        store.readTrouble = { $0 == bad.id ? StoreError(.corrupt, "it makes no sense") : nil }
+        engine.process([.changedElsewhere(bad.id)])
+        gate.close()
+        _ = performed.take()
+        engine.process([])
+        #expect(gate.isOpen && engine.storeTrouble == nil)
+        #expect(performed.take() == [.release(task)], "it may be another's, or be replaced")
+        #expect(ask(engine, [.pause(bad.id, .now, CommandOptions())]).first?.error != nil)
+        #expect(ask(engine, [.pause(good.id, .now, CommandOptions())]).first?.error == nil)
+        #expect(engine.nextWakeUp.map { $0 > clock.now() } == true, "it is not asked for without a pause")
+        // Somebody has mended it.
+        store.readTrouble = { _ in nil }
+        _ = performed.take()
+        clock.advance(by: .seconds(2))
+        engine.process([])
+        let again = performed.take().compactMap { effect in
+            if case .dispatch(let dispatch) = effect { (dispatch.taskID, dispatch.isRepeated) } else { nil }
+        }
+        #expect(again.map(\.0) == [task] && again.map(\.1) == [true])
+        #expect(ask(engine, [.pause(bad.id, .now, CommandOptions())]).first?.error == nil)
+    }
+
+    /// What another server took over while the store was away leaves nothing to be stored.
+    @Test func takenOverWhileTheStoreWasAway() throws {
+        let clock = SimulationClock()
+        let fleet = FleetDisk(clock: clock)
+        let store = FleetStore(fleet, server: "s", SimulationFuse())
+        store.link = Link()
+        let engine = try Self.makeEngine(store, clock: clock)
+        let workflow = try #require(try ask(engine, [.start(EngineRig.spec(), requestID: "")]).first?.get().workflow)
+        let task = try #require(workflow.steps[0].current?.id)
+        _ = ask(
+            engine, [],
+            reports: [
+                Report(workflowID: workflow.id, taskID: task, .started(at: clock.now(), worker: "w")),
+                Report(
+                    workflowID: workflow.id, taskID: task,
+                    .progress(ProgressReport(done: 1, total: 2, at: clock.now()))),
+            ])
+        _ = ask(
+            engine, [],
+            reports: [
+                Report(
+                    workflowID: workflow.id, taskID: task,
+                    .progress(ProgressReport(done: 2, total: 2, at: clock.now())))
+            ])
+        #expect(engine.progressDueAt != nil)
+        fleet.disk.isAway = true
+        #expect(ask(engine, [.pause("unknown", .now, CommandOptions())]).first?.error?.reason == "STORE_UNAVAILABLE")
+        #expect(engine.isHeldOff)
+        engine.process([.changedElsewhere(workflow.id)])
+        #expect(engine.activeCount == 0)
+        fleet.disk.heal()
+        #expect(engine.unsavedProgress.isEmpty)
+    }
+
     @Test func theGateStaysClosedUntilSomebodyHasCompared() {
         let link = Link()
         let gate = AttemptGate(link)
