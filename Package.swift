@@ -226,7 +226,7 @@ let package = Package(
         .testTarget(
             name: "RhythmdTests",
             dependencies: [
-                "rhythmd", "RhythmAuth", "RhythmCelery", "RhythmServer", "RhythmWire",
+                "rhythmd", "RhythmAuth", "RhythmCelery", "RhythmMongo", "RhythmServer", "RhythmWire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

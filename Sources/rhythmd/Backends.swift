@@ -45,7 +45,7 @@ struct Backends {
             // The driver asks a second time before it says so.
             let pool = try Self.pool(address, "store") { $0.socketTimeout = .seconds(6) }
             let results = try settings.celery.flatMap { celery in
-                celery.results == address ? nil : try Self.pool(celery.results, "results")
+                try Self.results(at: celery.results, beside: pool, at: address)
             }
             // Servers hear of each other through the broker; without one the database has one server.
             var collections = MongoCollections()
@@ -56,6 +56,13 @@ struct Backends {
                 incarnation: incarnation, readers: try Self.pool(address, "store") { $0.socketTimeout = .seconds(15) },
                 properties: try told(), allowsOtherSettings: allowsOtherSettings)
         }
+    }
+
+    /// The way to Celery's results; nil if it is that to the store. One and the same address without a database means
+    /// another one for either.
+    static func results(at address: String, beside store: MongoPool, at storeAddress: String) throws -> MongoPool? {
+        let results = try pool(address, "results") { $0.socketTimeout = .seconds(15) }
+        return address == storeAddress && results.database == store.database ? nil : results
     }
 
     /// With the settings that all servers of the store should have in common.
@@ -105,7 +112,7 @@ struct Backends {
         }
     }
 
-    private static func pool(
+    static func pool(
         _ address: String, _ name: String, _ change: (inout MongoOptions) -> Void = { _ in }
     ) throws -> MongoPool {
         do throws(MongoError) {
