@@ -144,6 +144,17 @@ extension AdoptionWorld {
     }
 }
 
+extension AdoptionWorld {
+    /// Waits until the library sees it so: what is ours it is shown within a second.
+    func wait(
+        forSeen status: String, of id: WorkflowID, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        try await waitUntil("the library does not see \(status)", seconds: 30, sourceLocation: sourceLocation) {
+            try await seen(id) == status
+        }
+    }
+}
+
 // MARK: The server
 
 extension AdoptionWorld {

@@ -37,7 +37,7 @@ struct DefectTests {
         #expect(done.status == .success && done.steps[1].current?.result?.text == "[3]", "\(done)")
         // The step that had succeeded did not run again, and the library's workers sent nothing.
         #expect(done.steps.map(\.attempts.count) == [1, 1])
-        #expect(try await world.seen(id) == "SUCCESS")
+        try await world.wait(forSeen: "SUCCESS", of: id)
         #expect(try await world.adopt(id).reason == "OURS")
         try await healthy.0.stop()
     }
@@ -127,7 +127,7 @@ struct DefectTests {
         let done = try await world.client.status(id)
         #expect(done.status == .success && done.steps[1].current?.result?.text == "[3]", "\(done)")
         // The library sees the attempt again too.
-        #expect(try await world.seen(id) == "SUCCESS")
+        try await world.wait(forSeen: "SUCCESS", of: id)
         try await worker.stop()
     }
 

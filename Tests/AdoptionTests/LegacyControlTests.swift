@@ -112,7 +112,7 @@ struct LegacyControlTests {
         // Each step of it was sent once: no worker handed over by itself.
         let all = done.steps.flatMap(\.attempts).map(\.id)
         #expect(all.dropLast().allSatisfy { world.marks.runs(of: $0) == 1 })
-        #expect(try await world.seen(id) == "SUCCESS")
+        try await world.wait(forSeen: "SUCCESS", of: id)
         let seen = try await log.value
         #expect(seen.problems == [] && seen.lastVersion == done.version, "\(seen)")
     }

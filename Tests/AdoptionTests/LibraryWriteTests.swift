@@ -22,12 +22,18 @@ struct LibraryWriteTests {
         ).workflow.id
     }
 
+    /// The document as the library reads it; nil if there is none.
+    private func seen(_ id: WorkflowID, _ world: AdoptionWorld) async throws -> JSONValue? {
+        let (_, text) = try await world.tryLibrary(["document", id.rawValue])
+        guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("VALUE ") }) else { return nil }
+        return try JSON(parsing: String(line.dropFirst(6))).value
+    }
+
     /// Writes all of it, and looks that nothing has come of it.
     private func check(_ id: WorkflowID, _ world: AdoptionWorld, _ point: String) async throws {
         let before = try await world.client.status(id, previousAttempts: true)
         try await waitUntil("\(point): readers see it", seconds: 30) {
-            let seen = try? await world.library("document", id.rawValue)
-            return seen?["_status"]?.stringValue == before.status.rawValue
+            try await seen(id, world)?["_status"]?.stringValue == before.status.rawValue
         }
         for write in Self.writes {
             let (end, text) = try await world.tryLibrary(["writes", id.rawValue, write])
@@ -36,10 +42,7 @@ struct LibraryWriteTests {
                 #expect(text.contains("\"resumed\": false"), "\(point), \(write): \(text)")
             }
             try await waitUntil("\(point): readers see the truth after '\(write)'", seconds: 30) {
-                guard let (_, text) = try? await world.tryLibrary(["document", id.rawValue]),
-                    let line = text.split(separator: "\n").first(where: { $0.hasPrefix("VALUE ") }),
-                    let seen = try? JSON(parsing: String(line.dropFirst(6))).value
-                else { return false }
+                guard let seen = try await seen(id, world) else { return false }
                 return seen["_status"]?.stringValue == before.status.rawValue
                     && seen["resume_lock"]?.stringValue != nil && !seen.compactText.contains("somebody")
             }
