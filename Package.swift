@@ -209,7 +209,10 @@ let package = Package(
         .testTarget(name: "RhythmTLSTests", dependencies: ["RhythmTLS", "RhythmTesting"], swiftSettings: house),
         .testTarget(
             name: "RhythmPeersTests",
-            dependencies: ["RhythmCore", "RhythmEngine", "RhythmPeers", "RhythmAMQP", "RhythmTesting"],
+            dependencies: [
+                "RhythmCore", "RhythmEngine", "RhythmPeers", "RhythmAMQP", "RhythmInProcessRunner", "RhythmTesting",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: house),
         .testTarget(name: "RhythmWireTests", dependencies: ["RhythmCore", "RhythmWire"], swiftSettings: house),
         .testTarget(

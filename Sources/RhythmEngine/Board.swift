@@ -9,6 +9,8 @@ final class Board: Sendable {
         var lastKnown = LastKnown()
         var trouble: StoreError?
         var peersTrouble: String?
+        var muteBecause: String?
+        var othersAreMute = false
     }
 
     private let state = Mutex(State())
@@ -42,8 +44,17 @@ final class Board: Sendable {
         }
     }
 
+    /// Why other servers do not hear of what this one does; nil if they do.
+    var muteBecause: String? { state.withLock { $0.muteBecause } }
+
+    func setMute(because reason: String?) { state.withLock { $0.muteBecause = reason } }
+
+    /// Another server is not heard.
+    var othersAreMute: Bool { state.withLock { $0.othersAreMute } }
+
     func publish(_ publication: Publication) {
         let observers = state.withLock { state in
+            if let areMute = publication.othersAreMute { state.othersAreMute = areMute }
             for change in publication.changes {
                 state.active[change.workflow.id] = change.workflow.isSettled ? nil : change.workflow
                 state.lastKnown.forget(change.workflow.id)

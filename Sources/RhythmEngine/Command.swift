@@ -156,6 +156,8 @@ public struct Publication: Sendable {
     public private(set) var isNews = false
     /// News of other servers may have been lost.
     public var mayHaveMissed = false
+    /// Whether a server lives that is not heard; nil if that has not changed.
+    var othersAreMute: Bool?
 
     /// Nothing changed.
     public var isEmpty: Bool {

@@ -39,7 +39,7 @@ extension Engine {
     /// Compares what this server has in memory with what is stored, if it is time to.
     func reconcile(now: Timestamp) {
         guard let remote, let due = reconciliation, due.dueAt <= now else { return }
-        if isDeaf {
+        if isDeaf || othersAreMute {
             // What others do to what is followed here is told by nothing else.
             let pause = max(Self.firstPause, .milliseconds(2 * active.count))
             reconciliation = Reconciliation(dueAt: now + pause, pause: Self.firstPause)

@@ -57,6 +57,7 @@ extension Engine {
             if !shared.standing.isAble || others.contains(where: { !$0.standing.isAble }) {
                 leaseDueAt = now + min(Self.shortInterval, shared.renewalInterval)
             }
+            try lookAround()
             try shareOut(shared, now: now)
             try lookForWork(shared, now: now)
         } catch {

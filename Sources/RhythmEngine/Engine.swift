@@ -78,6 +78,8 @@ public final class Engine {
     let gate: AttemptGate?
     /// What other servers do is not heard.
     var isDeaf = false
+    /// There is one that cannot tell what it does.
+    var othersAreMute = false
     /// When to compare memory with the store; nil if no write can be on its way that was given up for lost.
     var reconciliation: Reconciliation?
 

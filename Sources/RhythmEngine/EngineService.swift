@@ -173,6 +173,19 @@ public final class EngineService: Sendable {
         }
     }
 
+    /// Why other servers of a shared store do not hear of what this one does; nil if they do.
+    var muteBecause: String? { board.muteBecause }
+
+    /// Whether a server lives that is not heard.
+    var othersAreMute: Bool { board.othersAreMute }
+
+    /// Other servers that use the same store hear of what this one does, or not, and then why. While they do not, they look
+    /// into the store.
+    public func isHeardByPeers(trouble: String?) {
+        board.setMute(because: trouble)
+        lane.queue.async { self.driver.assumeIsolated { $0.setMute(trouble != nil) } }
+    }
+
     /// Leaves everything that is followed here to other servers of a shared store, as soon as there are any, and takes on
     /// nothing more; or works again. Commands are still carried out, and what follows from them is others' to do.
     public func drain(_ isToDrain: Bool) {
@@ -188,6 +201,8 @@ public final class EngineService: Sendable {
     public func take(_ news: Publication) {
         let ours = news.foreign.filter { board.workflow($0.id) != nil }
         if !ours.isEmpty { put(ours.map { .changedElsewhere($0.id) }) }
+        // What is followed here may be among what was not told.
+        if news.mayHaveMissed { lane.queue.async { self.driver.assumeIsolated { $0.compare() } } }
         lane.queue.async { self.board.publish(news) }
     }
 
@@ -325,6 +340,18 @@ private actor EngineDriver {
     func setDeaf(_ isDeaf: Bool) {
         guard !isStopped else { return }
         engine.setDeaf(isDeaf)
+        process([])
+    }
+
+    func compare() {
+        guard !isStopped else { return }
+        engine.compareNow()
+        process([])
+    }
+
+    func setMute(_ isMute: Bool) {
+        guard !isStopped else { return }
+        engine.setMute(isMute)
         process([])
     }
 

@@ -58,6 +58,9 @@ extension EngineService {
         }
         if let trouble = runner.trouble { health.add(.degraded, trouble) }
         if let trouble = peersTrouble { health.add(.degraded, "news of other servers does not come: \(trouble)") }
+        if let trouble = muteBecause {
+            health.add(.degraded, "other servers do not hear what this one does: \(trouble)")
+        }
         return health
     }
 
@@ -66,7 +69,7 @@ extension EngineService {
         guard isShared else { return .current }
         let trouble = storeTrouble
         let isLate = link.flatMap { link in silence(of: link).map { $0 >= link.proofLasts / 2 } } ?? false
-        guard isLate || peersTrouble != nil || trouble?.code == .replaced else { return .current }
+        guard isLate || peersTrouble != nil || othersAreMute || trouble?.code == .replaced else { return .current }
         if let trouble, trouble.code == .unavailable { return .adrift(trouble.message) }
         return .behind
     }

@@ -1,15 +1,22 @@
+@preconcurrency import Dispatch
 package import Logging
 package import RhythmAMQP
 import RhythmCore
 package import RhythmEngine
+import Synchronization
 
 /// Carries news between the servers that share a store: a fanout exchange of our own, and a queue a server.
 ///
 /// Messages are transient and nobody waits for them. What is missed while a connection is down is made good when it is
-/// back: then everything that somebody watches is read again. Thread-safe.
+/// back: then everything that somebody watches is read again, here or by the others (``Telling``). Thread-safe.
 package final class PeerExchange: Sendable {
+    private let engine: EngineService
     private let publisher: AMQPPublisher
     private let subscriber: AMQPSubscriber
+    private let telling = Mutex(Telling())
+    /// What the engine was told last of what the others hear; changed in the order in which it is told.
+    private let told = Mutex<String?>(nil)
+    private let ticks: any DispatchSourceTimer
     private let exchange: String
     private let serverID: String
     private let incarnation: String
@@ -28,11 +35,13 @@ package final class PeerExchange: Sendable {
         exchange = "rhythm.\(group).changes"
         self.serverID = serverID
         self.incarnation = incarnation
+        self.engine = engine
         engine.hearsPeers(trouble: "the broker is not connected yet")
         var settings = AMQPSettings(logger: logger)
         // Old news is no news: whoever is back reads the store.
         settings.patience = .seconds(1)
-        publisher = AMQPPublisher(brokers, settings: settings)
+        let events = ConnectionEvents()
+        publisher = AMQPPublisher(brokers, settings: settings) { events.put($0) }
         // Its own, also of two that go by one id: else each would get half of the news.
         let queue = "\(exchange).\(serverID).\(incarnation.prefix(8))"
         subscriber = AMQPSubscriber(
@@ -58,8 +67,16 @@ package final class PeerExchange: Sendable {
                 guard let news = PeerNews(delivery.body), news.incarnation != incarnation else { return }
                 engine?.take(news.publication)
             })
+        ticks = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "rhythm.peers", qos: .utility))
+        ticks.schedule(deadline: .now() + .seconds(1), repeating: .seconds(1), leeway: .milliseconds(100))
+        ticks.setEventHandler { @Sendable [weak self] in self?.note { $0.recheckIfDue() } }
         engine.observe { [weak self] publication in self?.tell(publication) }
+        note { _ in .nothing }
+        events.give { [weak self] state in self?.note { $0.connection(state) } }
+        ticks.activate()
     }
+
+    deinit { ticks.cancel() }
 
     /// The same with a single broker.
     package convenience init(
@@ -76,15 +93,65 @@ package final class PeerExchange: Sendable {
         if publication.isNews { return }
         let news = PeerNews(server: serverID, incarnation: incarnation, publication)
         guard !news.isEmpty else { return }
-        let message = AMQPMessage(
+        telling.withLock { $0.submitted(at: .now) }
+        publisher.publish(message(news)) { [weak self] outcome in self?.note { $0.ended(outcome, at: .now) } }
+    }
+
+    private func message(_ news: PeerNews) -> AMQPMessage {
+        AMQPMessage(
             exchange: exchange, routingKey: "", mandatory: false, contentType: "application/json", persistent: false,
             body: Array(news.text.utf8))
-        publisher.publish(message) { _ in }
+    }
+
+    /// Something has become of the way to the others.
+    private func note(_ change: (inout Telling) -> Telling.Step) {
+        if telling.withLock({ change(&$0) }) == .recheck {
+            publisher.publish(message(.recheck(server: serverID, incarnation: incarnation))) { [weak self] outcome in
+                self?.note { telling in
+                    telling.rechecked(outcome, at: .now)
+                    return .nothing
+                }
+            }
+        }
+        told.withLock { told in
+            let trouble = telling.withLock { $0.muteBecause(at: .now) }
+            guard trouble != told else { return }
+            told = trouble
+            engine.isHeardByPeers(trouble: trouble)
+        }
     }
 
     /// Ends both connections. Returns within some ten seconds, whatever the broker does.
     package func close() {
+        ticks.cancel()
         publisher.close()
         subscriber.close()
+    }
+}
+
+/// Keeps what a connection says until somebody can take it.
+private final class ConnectionEvents: Sendable {
+    private struct State {
+        var waiting: [AMQPConnectionState] = []
+        var take: (@Sendable (AMQPConnectionState) -> Void)?
+    }
+
+    private let state = Mutex(State())
+
+    func put(_ event: AMQPConnectionState) {
+        let take = state.withLock { state in
+            if state.take == nil { state.waiting.append(event) }
+            return state.take
+        }
+        take?(event)
+    }
+
+    /// Called once.
+    func give(to take: @escaping @Sendable (AMQPConnectionState) -> Void) {
+        // Under the lock, so that nothing overtakes what has waited.
+        state.withLock { state in
+            for event in state.waiting { take(event) }
+            state = State(waiting: [], take: take)
+        }
     }
 }

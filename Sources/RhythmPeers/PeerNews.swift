@@ -11,6 +11,15 @@ struct PeerNews {
     var foreign: [Publication.ForeignChange]
     var progress: [Publication.ProgressUpdate]
     var deleted: [WorkflowID]
+    /// Something that was told before may have been lost: the store is to be looked into.
+    var isRecheck = false
+
+    static func recheck(server: String, incarnation: String) -> Self {
+        var news = Self(
+            server: server, incarnation: incarnation, Publication(foreign: [], progress: [], deleted: []))
+        news.isRecheck = true
+        return news
+    }
 
     init(server: String, incarnation: String, _ publication: Publication) {
         self.server = server
@@ -20,19 +29,26 @@ struct PeerNews {
         deleted = publication.deleted
     }
 
-    var isEmpty: Bool { foreign.isEmpty && progress.isEmpty && deleted.isEmpty }
+    var isEmpty: Bool { foreign.isEmpty && progress.isEmpty && deleted.isEmpty && !isRecheck }
 
-    var publication: Publication { Publication(foreign: foreign, progress: progress, deleted: deleted) }
+    var publication: Publication {
+        var publication = Publication(foreign: foreign, progress: progress, deleted: deleted)
+        publication.mayHaveMissed = isRecheck
+        return publication
+    }
 
     var text: String {
-        JSONValue.object([
-            .init("server", .string(server)), .init("incarnation", .string(incarnation)),
-            .init(
-                "changed",
-                .array(foreign.map { .array([.string($0.id.rawValue), .integer($0.version)]) })),
-            .init("deleted", .array(deleted.map { .string($0.rawValue) })),
-            .init("progress", .array(progress.map(\.json))),
-        ]).compactText
+        let recheck: [JSONValue.Member] = isRecheck ? [.init("recheck", .bool(true))] : []
+        return JSONValue.object(
+            [
+                .init("server", .string(server)), .init("incarnation", .string(incarnation)),
+                .init(
+                    "changed",
+                    .array(foreign.map { .array([.string($0.id.rawValue), .integer($0.version)]) })),
+                .init("deleted", .array(deleted.map { .string($0.rawValue) })),
+                .init("progress", .array(progress.map(\.json))),
+            ] + recheck
+        ).compactText
     }
 
     /// Nil for what is no news: another program may publish to the exchange too.
@@ -49,6 +65,7 @@ struct PeerNews {
             else { return nil }
             return .init(id: WorkflowID(id), version: version)
         }
+        isRecheck = json["recheck"] == .bool(true)
         deleted = (json["deleted"]?.arrayValue ?? []).compactMap { $0.stringValue.map { WorkflowID($0) } }
         progress = (json["progress"]?.arrayValue ?? []).compactMap { Publication.ProgressUpdate($0) }
     }

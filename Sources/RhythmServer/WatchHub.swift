@@ -16,8 +16,8 @@ final class WatchHub {
     private let bookmarkInterval: UInt64
     let maxWorkflows: Int
     private var lastWaiter: UInt64 = 0
-    /// Workflows of other servers that are being read, with the version that was heard of last.
-    private var foreignReads: [WorkflowID: Int64] = [:]
+    /// Workflows that are being read from the store because other servers have changed them.
+    var foreignReads: [WorkflowID: ForeignRead] = [:]
 
     /// Topics whose followers have yet to be woken.
     private var news = Deque<Topic>()
@@ -55,6 +55,8 @@ final class WatchHub {
     func take(_ workflow: Workflow, _ events: [Event]) {
         if let topic = topics[workflow.id] {
             for event in events { topic.append(event) }
+            // The server that made the others has not told of them.
+            if topic.version < workflow.version { noticed(workflow.id, version: workflow.version) }
             tellFollowers(of: topic)
             wakeWaiters(of: topic)
             discardIfUnused(topic)
@@ -62,7 +64,7 @@ final class WatchHub {
         if !filterWatches.isEmpty { offer(workflow) }
     }
 
-    private func removed(_ id: WorkflowID) {
+    func removed(_ id: WorkflowID) {
         offered[id] = nil
         guard let topic = topics.removeValue(forKey: id) else { return }
         topic.markDeleted()
@@ -80,43 +82,6 @@ final class WatchHub {
     func sendBookmarks(now: UInt64) {
         guard now > bookmarkInterval else { return }
         for watch in watches.values { watch.bookmarkIfSilent(since: now - bookmarkInterval) }
-    }
-}
-
-// MARK: Other servers
-
-extension WatchHub {
-    /// Another server has changed a workflow; what it is now is in the store.
-    func noticed(_ id: WorkflowID, version: Int64) {
-        let known = topics[id]?.version
-        guard known.map({ $0 < version }) ?? !filterWatches.isEmpty else { return }
-        if foreignReads.updateValue(version, forKey: id) == nil { readForeign(id, after: known ?? version) }
-    }
-
-    private func readForeign(_ id: WorkflowID, after known: Int64) {
-        let reader = server.engine.reader
-        server.read { () throws(StoreError) in
-            guard let workflow = try reader.load(id) else { return .workflow(nil) }
-            // More than a topic keeps need not be read: who lacks them reads them for himself.
-            let after = max(known, workflow.version - Int64(Topic.keptEvents))
-            return .foreign(workflow, try reader.events(of: id, after: after, limit: Topic.keptEvents))
-        } then: { [unowned self] result in
-            let wanted = foreignReads.removeValue(forKey: id)
-            switch result {
-            case .foreign(let workflow, let events):
-                take(workflow, events)
-                // It went on while it was read.
-                if let wanted, wanted != .max, wanted > workflow.version { noticed(id, version: wanted) }
-            case .workflow: removed(id)
-            default: break
-            }
-        }
-    }
-
-    /// Reads again what is watched of other servers' workflows: news of them may have been lost.
-    func recheckForeign() {
-        for id in topics.keys where server.engine.active(id) == nil { noticed(id, version: .max) }
-        for watch in filterWatches.all.values { lookAgain(for: watch) }
     }
 }
 

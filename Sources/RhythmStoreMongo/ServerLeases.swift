@@ -19,6 +19,7 @@ package final class ServerLeases: StoreLink {
     let serverID: String
     private let isShared: Bool
     private let state = Mutex(State())
+    let sight = Mutex(Sight())
 
     private struct State {
         var properties = BSONDocument()
@@ -146,7 +147,7 @@ package final class ServerLeases: StoreLink {
         var fields: BSONDocument = [
             "duration_ms": .int64(duration.milliseconds), "shared": .bool(isShared),
             "incarnation": .string(incarnation.id), "home": .string(incarnation.home),
-            "place": .string(incarnation.place), "takes_work": .bool(standing.takesWork),
+            "place": .string(incarnation.place), "takes_work": .bool(standing.takesWork), "mute": .bool(isMute),
         ]
         fields["stuck"] = .bool(standing.isStuck)
         fields["leaves"] = .exact(standing.leaves)

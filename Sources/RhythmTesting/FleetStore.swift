@@ -39,6 +39,8 @@ package final class FleetDisk: Sendable {
     }
 
     package let disk = SimulationDisk()
+    /// Servers that the others do not hear.
+    fileprivate let mute = Mutex<Set<String>>([])
     let clock: SimulationClock
     private let state = Mutex(State())
     static let lease = Duration.seconds(15)
@@ -90,6 +92,11 @@ package final class FleetDisk: Sendable {
     package func isReplaced(_ server: String) -> Bool { state.withLock { $0.replaced.contains(server) } }
 
     func endLease(_ server: String) { state.withLock { $0.leases[server] = nil } }
+
+    fileprivate func living(beside server: String) -> Set<String> {
+        let now = clock.now()
+        return Set(state.withLock { $0.leases.filter { $0.key != server && $0.value > now }.keys })
+    }
 
     /// Those that have a lease.
     var servers: [String] { state.withLock { $0.leases.keys.sorted() } }
@@ -208,6 +215,7 @@ package final class FleetStore: SharedStore {
     /// What the read of a record meets, as a test wishes.
     package var readTrouble: (WorkflowID) -> StoreError? = { _ in nil }
     package var link: (any StoreLink)?
+    private var seen: Set<String> = []
 
     package init(_ fleet: FleetDisk, server: String, _ fuse: SimulationFuse) {
         self.fleet = fleet
@@ -382,5 +390,25 @@ package final class FleetStore: SharedStore {
         if try inner.load(workflow.id) != nil { return true }
         if workflow.requestID.isEmpty { return false }
         return try inner.workflow(forRequest: workflow.requestID) != nil
+    }
+}
+
+extension FleetStore: TellingStore {
+    package var isMute: Bool {
+        get { fleet.mute.withLock { $0.contains(server) } }
+        set {
+            fleet.mute.withLock { mute in
+                if newValue { mute.insert(server) } else { mute.remove(server) }
+            }
+        }
+    }
+
+    package func surroundings() -> Surroundings {
+        let living = fleet.living(beside: server)
+        defer { seen = living }
+        var found = Surroundings()
+        found.somebodyLeft = !seen.isSubset(of: living)
+        found.somebodyIsMute = !fleet.mute.withLock { $0.isDisjoint(with: living) }
+        return found
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import RhythmClient
 import RhythmCore
 import RhythmTesting
@@ -154,6 +155,80 @@ import FoundationNetworking
         }
     }
 
+    /// The other direction of the test before: not the one that is cut off has to be trusted, but what the others tell.
+    @Test("cut off from the broker: what it acknowledges is told by the others at once, and nobody's watch misses it")
+    func untold() async throws {
+        try await with(lease: 3) { world, first, second, _, broker in
+            let (client, other) = (try first.client(), try second.client())
+            let id = try await client.start(FleetWorld.spec(steps: 2, task: "hold")).workflow.id
+            _ = try await other.wait(for: id) { $0.steps[0].current?.status == .started }
+            let version = try await other.status(id).version
+            let versions = Task {
+                var versions: [Int64] = []
+                for try await update in other.watch([id], after: [id: version]) {
+                    guard case .transition(let event) = update else { continue }
+                    versions.append(event.version)
+                    if event.kind == .paused { break }
+                }
+                return versions
+            }
+            broker.fail(.cut)
+            let unready = try await first.waitForReadiness(503)
+            try await waitUntil("it knows that nobody hears it", seconds: 10) {
+                try await first.readiness().text.contains("other servers do not hear what this one does")
+            }
+            #expect(unready.status == 503)
+            // The others have looked at its lease after a third of their own.
+            try await Task.sleep(for: .seconds(1.5))
+            let paused = try await client.pause(id)
+            #expect(paused.receipt.accepted)
+            for _ in 0..<10 { #expect(try await other.status(id).version >= paused.receipt.version) }
+            #expect(try await other.serverInfo().isServing, "it is not to blame")
+            #expect(try await versions.value == Array(version + 1...paused.receipt.version))
+            broker.heal()
+            _ = try await first.waitForReadiness(200)
+            world.marks.openGate(of: try #require(paused.receipt.revokedStep?.taskID))
+        }
+    }
+
+    @Test("a server that dies with its last news untold: a watch on another one ends all the same")
+    func diesUntold() async throws {
+        try await with(lease: 3) { _, first, second, _, broker in
+            let (client, other) = (try first.client(), try second.client())
+            // It waits for its next attempt, so that after the pause nothing more happens to it.
+            var spec = try FleetWorld.spec(steps: 1, task: "fail")
+            spec.steps[0].retry = RetryPolicy(maxAttempts: 2, backoff: .seconds(300))
+            let id = try await client.start(spec).workflow.id
+            _ = try await other.wait(for: id) { $0.steps[0].attempts.first?.status == .failure }
+            let watch = Task {
+                var last: WorkflowStatus?
+                for try await update in other.watch([id], options: .init(untilDone: true)) {
+                    if case .transition(let event) = update { last = event.status }
+                }
+                return last
+            }
+            try await waitUntil("it is watched", seconds: 10) { try await other.serverInfo().watches == 1 }
+            // Nothing arrives any more, and nobody is told: what is stored now is told to nobody.
+            broker.fail(.silent)
+            #expect(try await client.pause(id).receipt.accepted)
+            try await first.killNow()
+            #expect(try await watch.value == .revoked)
+        }
+    }
+
+    @Test("a server that was told to leave its work to others is not ready until it may work again")
+    func drained() async throws {
+        try await with(lease: 3) { _, first, _, _, _ in
+            let client = try first.client()
+            _ = try await first.waitForReadiness(200)
+            #expect(try await client.drain().isDraining)
+            let drained = try await first.readiness()
+            #expect(drained.status == 503 && drained.text.contains("told to leave its work to others"))
+            _ = try await client.drain(undo: true)
+            #expect(try await first.readiness().status == 200)
+        }
+    }
+
     @Test("with --stale-reads allow reads are answered from memory, and the server says what they are worth")
     func staleReadsAllowed() async throws {
         try await with(options: ["--stale-reads", "allow"]) { _, first, second, database, _ in
@@ -187,10 +262,12 @@ import FoundationNetworking
     func overHTTP() async throws {
         let database = try MongoServer(.standalone)
         database.kill()
+        let link = try LinkProxy(to: database.port)
+        defer { link.stop() }
         try await TestPlace.with { place in
             let server = ServerProcess(
-                place, options: ["--metrics", "127.0.0.1:0", "--drain-grace", "3"],
-                environment: ["RHYTHM_STORE": database.address("http")])
+                place, options: ["--metrics", "127.0.0.1:0", "--drain-grace", "20"],
+                environment: ["RHYTHM_STORE": "mongodb://127.0.0.1:\(link.port)/http"])
             try server.spawn()
             try await place.wait("it waits for the store", seconds: 20) {
                 server.logText.contains("waiting for it")
@@ -212,7 +289,18 @@ import FoundationNetworking
             let spec = WorkflowSpec(name: "w", appID: "a", steps: [StepSpec(name: "s", task: "none")])
             let id = try await client.start(spec).workflow.id
             _ = try await client.wait(for: id) { $0.status.isDone }
-            try await server.stop()
+            link.fail(.silent)
+            let open = Task { try await client.status(id, current: true, timeout: .seconds(20)) }
+            try await waitUntil("the call is open", seconds: 10) { try await client.serverInfo().calls >= 2 }
+            try #require(server.child).signal(SIGTERM)
+            try await waitUntil("it drains, and says so", seconds: 10) {
+                let draining = try await server.readiness()
+                return draining.status == 503 && draining.text.contains("the server is shutting down")
+            }
+            #expect(try await server.http("healthz").status == 200, "it lives")
+            link.heal()
+            #expect(try await open.value.status.isDone)
+            #expect(try await server.child?.end(within: 30) == .exited(0))
         }
     }
 }

@@ -23,6 +23,15 @@ import Testing
         #expect(read.progress.map(\.version) == [4])
     }
 
+    /// Older servers take it for news of nothing.
+    @Test func somethingMayHaveBeenLost() throws {
+        let news = try #require(PeerNews(Array(PeerNews.recheck(server: "a", incarnation: "i").text.utf8)))
+        #expect(news.isRecheck && !news.isEmpty && news.publication.mayHaveMissed && news.publication.isNews)
+        #expect(news.foreign.isEmpty && news.deleted.isEmpty && news.progress.isEmpty)
+        let other = try #require(PeerNews(Array(#"{"server":"b","recheck":1}"#.utf8)))
+        #expect(!other.isRecheck && other.isEmpty)
+    }
+
     @Test(arguments: ["", "[]", "{", #"{"server":1}"#, "\u{FFFD}"])
     func whatIsNoNewsIsNone(_ text: String) {
         #expect(PeerNews(Array(text.utf8)) == nil)
