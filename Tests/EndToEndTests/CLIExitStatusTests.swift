@@ -57,6 +57,17 @@ import Testing
         #expect(RhythmCommands.ExitStatus(RhythmError(code, reason: "X", "x")) == expected)
     }
 
+    /// Whoever thinks that nothing has happened does it twice.
+    @Test(arguments: [
+        (RhythmError.Code.unavailable, "UNREACHABLE"), (.unavailable, "STORE_UNAVAILABLE"),
+        (.unauthenticated, "CERTIFICATE"), (.permissionDenied, "ROLE"), (.failedPrecondition, "OTHER_STORE"),
+    ])
+    func whatMayHaveHappenedIsSaidFirst(_ code: RhythmError.Code, _ reason: String) {
+        let advice = CommandFailure(RhythmError(code, reason: reason, "x", effect: .unknown)).advice
+        #expect(advice.hasPrefix("It may or may not have happened"), "\(advice)")
+        #expect(!CommandFailure(RhythmError(code, reason: reason, "x")).advice.contains("may not"))
+    }
+
     private func expectTwoLines(_ text: String) {
         let lines = text.split(separator: "\n")
         #expect(lines.first?.hasPrefix("rhythm: ") == true, "\(text)")

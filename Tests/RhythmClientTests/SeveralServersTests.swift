@@ -148,6 +148,70 @@ import Testing
         #expect(rig.receive(3, Say.error(.unavailable, "STORE_UNAVAILABLE")).told == ["4 STORE_UNAVAILABLE none"])
     }
 
+    /// The first server may have done it before it was lost: no other one can say that nothing has happened.
+    @Test func whatWasLostOnceIsNeverSaidNotToHaveHappened() {
+        // Another one cannot do it now, nor can a third.
+        var rig = MachineRig(endpoints: Self.three)
+        _ = rig.open(.pause("r"))
+        _ = rig.connect()
+        #expect(rig.say(.disconnected("cut")).tried == [1])
+        _ = rig.connect()
+        #expect(rig.receive(1, Say.error(.unavailable, "STORE_UNAVAILABLE")).tried == [2])
+        _ = rig.connect()
+        _ = rig.receive(1, Say.error(.unavailable, "STORE_UNAVAILABLE"))
+        let ends = rig.say(.connectFailed("refused")).told + rig.pass(.seconds(1)).told + rig.pass(.seconds(30)).told
+        #expect(ends.count == 1 && ends[0].hasSuffix(" unknown"), "\(ends)")
+
+        // Another one has an answer of its own, whatever it is.
+        for (code, reason) in [
+            (RhythmError.Code.permissionDenied, "ROLE"), (.aborted, "CONTENTION"), (.unavailable, "STORE_UNAVAILABLE"),
+        ] {
+            var rig = MachineRig()
+            _ = rig.open(.pause("r"))
+            _ = rig.connect()
+            _ = rig.say(.disconnected("cut"))
+            _ = rig.pass(.seconds(1))
+            _ = rig.connect()
+            #expect(rig.receive(1, Say.error(code, reason)).told == ["1 \(reason) unknown"])
+        }
+
+        // Nobody lets the client in.
+        var refused = MachineRig(endpoints: ["a:1", "b:2"])
+        _ = refused.open(.pause("r"))
+        _ = refused.connect()
+        _ = refused.say(.disconnected("cut"))
+        _ = refused.say(.connected)
+        _ = refused.receive(0, Say.error(.unauthenticated, "UNKNOWN_TOKEN"))
+        _ = refused.pass(.seconds(1))
+        _ = refused.say(.connected)
+        #expect(refused.receive(0, Say.error(.unauthenticated, "UNKNOWN_TOKEN")).told == ["1 UNKNOWN_TOKEN unknown"])
+
+        // The only other one has another store, and the first one another certificate.
+        var strange = MachineRig(endpoints: ["a:1", "b:2"])
+        _ = strange.open(.pause("r"))
+        _ = strange.connect(store: "s")
+        _ = strange.say(.disconnected("cut"))
+        _ = strange.connect(store: "t")
+        let error = ClientErrorSamples.certificate
+        _ = strange.pass(.seconds(1))
+        _ = strange.say(.connected)
+        #expect(strange.say(.refused(error)).told == ["1 CERTIFICATE unknown"])
+    }
+
+    /// A read changes nothing, and what a server did not look at was not done.
+    @Test func whatCannotHaveHappenedIsNotInDoubt() {
+        var rig = MachineRig(endpoints: ["a:1", "b:2"])
+        _ = rig.open(.resolve)
+        _ = rig.connect()
+        _ = rig.say(.disconnected("cut"))
+        _ = rig.connect()
+        #expect(rig.receive(1, Say.error(.permissionDenied, "ROLE")).told == ["1 ROLE none"])
+        _ = rig.open(.pause("r"))
+        _ = rig.receive(0, Say.goAway(1))
+        _ = rig.connect()
+        #expect(rig.receive(1, Say.error(.permissionDenied, "ROLE")).told == ["2 ROLE none"])
+    }
+
     @Test func aWatchThatHasReachedItsAgeStays() {
         var rig = MachineRig(endpoints: ["a:1", "b:2"])
         _ = rig.open(.watch("w"))
@@ -410,4 +474,8 @@ private struct RandomServers {
             return mixed ^ (mixed >> 31)
         }
     }
+}
+
+private enum ClientErrorSamples {
+    static let certificate = RhythmError(.unauthenticated, reason: "CERTIFICATE", "no TLS")
 }

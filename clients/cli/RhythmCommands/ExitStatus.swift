@@ -74,10 +74,13 @@ package struct CommandFailure: Error, Sendable, Hashable {
 
     private static func advice(for error: RhythmError) -> String {
         switch error.code {
+        // First of all: whoever believes that nothing has happened does it twice.
+        case .unavailable where error.effect == .unknown, .unauthenticated where error.effect == .unknown,
+            .permissionDenied where error.effect == .unknown, .failedPrecondition where error.effect == .unknown,
+            .aborted where error.effect == .unknown, .notFound where error.effect == .unknown:
+            "It may or may not have happened; look with 'rhythm status' or 'rhythm list' before trying again."
         case .unavailable where error.reason == "UNREACHABLE":
             "Start it with 'rhythmd', or name another server with --server or RHYTHM_SERVER."
-        case .unavailable where error.effect == .unknown:
-            "It may or may not have happened; look with 'rhythm status' or 'rhythm list' before trying again."
         case .unavailable: "Try again; 'rhythm info' tells how the server is."
         case .notFound: "'rhythm list' shows the workflows that exist."
         case .alreadyExists: "Leave --id out to get a new id, or look at the existing one with 'rhythm status'."

@@ -54,6 +54,9 @@ struct Call {
     var notBefore: Moment?
     /// It was written once, so nobody can say whether it took effect.
     var wasSent = false
+    /// A connection was lost after it was written and before it was answered: whatever another server says of it, the first
+    /// one may have done it.
+    var isInDoubt = false
     /// What servers said that could not do it, by address.
     var refusals: [Int: String] = [:]
     /// Refusals of a stream in a row.
@@ -122,8 +125,13 @@ struct Call {
 
     /// What a failure without an answer says about the effect.
     var effect: RhythmError.Effect {
-        guard wasSent, case .unary(let request) = kind else { return .none }
-        return request.changesSomething ? .unknown : .none
+        wasSent && changesSomething ? .unknown : .none
+    }
+
+    /// Somebody has to know whether it was done.
+    var changesSomething: Bool {
+        guard case .unary(let request) = kind else { return false }
+        return request.changesSomething
     }
 }
 

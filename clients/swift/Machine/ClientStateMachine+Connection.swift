@@ -206,6 +206,7 @@ extension ClientStateMachine {
     private mutating func lose(_ call: Call, _ why: String) {
         let error = ClientError.lost(addresses.text, why: why, effect: call.effect)
         guard call.isRepeatable else { return end(call, error) }
+        if call.changesSomething { calls[call.key]?.isInDoubt = true }
         requeue(call.key)
         if case .watch = call.kind { actions.append(.deliver(call.key, .watch(.interrupted(error)))) }
     }

@@ -235,6 +235,9 @@ extension ClientStateMachine {
 
     /// Ends a call with an error.
     mutating func end(_ call: Call, _ error: RhythmError) {
+        var error = error
+        // Who refuses it now cannot speak for the one that was asked before.
+        if (calls[call.key] ?? call).isInDoubt { error.effect = .unknown }
         remove(call)
         actions.append(call.isStream ? .finish(call.key, error) : .complete(call.key, .failure(error)))
     }
