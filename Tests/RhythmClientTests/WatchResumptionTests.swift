@@ -37,6 +37,25 @@ import Testing
         #expect(told == expected)
     }
 
+    /// The next server may have room for all, and says nothing then.
+    @Test func whatWasLeftOutIsTakenBackWithTheNextServer() {
+        var rig = MachineRig()
+        _ = rig.open(.watch(WatchTracker(WatchProgress(filter: WorkflowFilter(appID: "x"), tellLimit: true))))
+        _ = rig.connect()
+        #expect(rig.receive(1, .watchEvent(.limited(maxWorkflows: 3, leftOut: 5))).told == ["1 limited 3 5"])
+        for round in 0..<2 {
+            #expect(rig.say(.disconnected("cut")).told == ["1 interrupted"])
+            _ = rig.pass(.seconds(10))
+            let told = rig.connect().told
+            #expect(told == (round == 0 ? ["1 limited 3 0"] : []), "once")
+        }
+        #expect(rig.receive(1, .watchEvent(.limited(maxWorkflows: 3, leftOut: 1))).told == ["1 limited 3 1"])
+        #expect(rig.receive(1, .watchEvent(.limited(maxWorkflows: 3, leftOut: 0))).told == ["1 limited 3 0"])
+        _ = rig.say(.disconnected("cut"))
+        _ = rig.pass(.seconds(10))
+        #expect(rig.connect().told == [])
+    }
+
     @Test func aFilterWatchNamesWhatWasNotDoneAndDropsWhatWasSeen() {
         var rig = MachineRig()
         _ = rig.open(.watch(WatchTracker(WatchProgress(filter: WorkflowFilter(appID: "x")))))

@@ -295,8 +295,12 @@ extension ClientStateMachine {
         switch call.kind {
         case .unary(.getStatus(let get)): request = .getStatus(versions?.demand(in: get) ?? get)
         case .unary(let given): request = given
-        case .watch(let tracker):
+        case .watch(var tracker):
             guard let next = tracker.request else { return finish(call) }
+            if let update = tracker.begin() {
+                calls[call.key]?.kind = .watch(tracker)
+                actions.append(.deliver(call.key, .watch(update)))
+            }
             request = .watchProgress(next)
         case .log(let tracker):
             guard let next = tracker.request else { return finish(call) }

@@ -30,6 +30,8 @@ package struct WatchTracker: Sendable {
     private var seen: [WorkflowID: Seen] = [:]
     private var gapped: Set<WorkflowID> = []
     private var deleted: Set<WorkflowID> = []
+    /// What the program was told last of workflows that have no place.
+    private var limit: (maxWorkflows: Int, leftOut: Int) = (0, 0)
     /// Whether the server ever sent anything; then the watch goes on for ever over lost connections.
     package private(set) var hasStarted = false
 
@@ -56,6 +58,15 @@ package struct WatchTracker: Sendable {
         return next.targets.isEmpty && !original.targets.isEmpty ? nil : next
     }
 
+    /// The request goes out, to whichever server. Another one may have room for all, and says nothing then.
+    ///
+    /// - Returns: what the program has to be told.
+    package mutating func begin() -> WatchUpdate? {
+        guard limit.leftOut > 0 else { return nil }
+        limit.leftOut = 0
+        return .limited(maxWorkflows: limit.maxWorkflows, leftOut: 0)
+    }
+
     /// Takes what the server sent.
     package mutating func take(_ event: WatchEvent) -> Verdict {
         hasStarted = true
@@ -75,6 +86,7 @@ package struct WatchTracker: Sendable {
             return forget(id) ? .deliver(.deleted(id)) : .drop
         case .bookmark: return .drop
         case .limited(let most, let leftOut):
+            limit = (Int(most), Int(clamping: leftOut))
             return .deliver(.limited(maxWorkflows: Int(most), leftOut: Int(clamping: leftOut)))
         }
     }
