@@ -19,8 +19,8 @@ package enum AuthorizationTable {
         case .diagnose:       Rule(.read,     .filter)
         case .getStats:       Rule(.read,     .server)
         case .listServers:    Rule(.read,     .server)
-        case .getConnections: Rule(.admin,    .server)
-        case .drainServer:    Rule(.admin,    .server)
+        case .getConnections: Rule(.admin,    .everybody)
+        case .drainServer:    Rule(.admin,    .everybody)
         case .startWorkflow:  Rule(.operate,  .application)
         case .pauseWorkflow:  Rule(.operate,  .workflow)
         case .resumeWorkflow: Rule(.operate,  .workflow)
@@ -55,8 +55,11 @@ package enum AuthorizationTable {
         /// The application that it names. A foreign one is PERMISSION_DENIED (reason APP_ID): its name came from the
         /// caller, so there is nothing to hide.
         case application
-        /// The server as a whole: numbers and peers, no workflow. The same for everybody who may ask.
+        /// The server as a whole: numbers, no workflow. The same for everybody who may ask.
         case server
+        /// The server as a whole, and with it the workflows and the people of all applications. Whoever is limited to some is
+        /// refused (PERMISSION_DENIED, reason SCOPE).
+        case everybody
     }
 
     /// What becomes of a call.
@@ -81,15 +84,26 @@ package enum AuthorizationTable {
         switch rule.about {
         case .workflow, .filter, .workflowsAndFilter: return .allowed(within: caller.scope)
         case .server: return .allowed(within: .all)
+        case .everybody:
+            guard case .only(let own) = caller.scope else { return .allowed(within: .all) }
+            return .refused(
+                RhythmError(
+                    .permissionDenied, reason: "SCOPE",
+                    "\(caller.description) may act for app_id \(Self.names(own)); \(call.rawValue) concerns all"
+                        + " applications"))
         case .application:
             guard let appID, !caller.scope.contains(appID), case .only(let own) = caller.scope else {
                 return .allowed(within: caller.scope)
             }
-            let names = own.sorted().map { "'\($0)'" }.joined(separator: ", ")
             return .refused(
                 RhythmError(
                     .permissionDenied, reason: "APP_ID",
-                    "\(caller.description) may act for app_id \(names), not for '\(appID)'", field: "spec.app_id"))
+                    "\(caller.description) may act for app_id \(Self.names(own)), not for '\(appID)'",
+                    field: "spec.app_id"))
         }
+    }
+
+    private static func names(_ apps: Set<String>) -> String {
+        apps.isEmpty ? "none" : apps.sorted().map { "'\($0)'" }.joined(separator: ", ")
     }
 }

@@ -17,6 +17,8 @@ import Testing
     private static let ofTheServer: Set<CallName> = [
         .getServerInfo, .getConnections, .getStats, .listServers, .drainServer,
     ]
+    /// Those among them that concern the applications and people of others.
+    private static let ofEverybody: Set<CallName> = [.getConnections, .drainServer]
 
     @Test func everyCallHasAPlaceOfItsOwn() {
         #expect(CallName.allCases.map(\.index) == Array(0..<CallName.allCases.count))
@@ -46,6 +48,13 @@ import Testing
                     #expect(error.code == .permissionDenied && error.reason == "APP_ID")
                     #expect(error.field == "spec.app_id" && error.message.contains("'\(appID)'"))
                     if scope != .only([]) { #expect(error.message.contains("'own'"), "it says what is allowed") }
+                } else if Self.ofEverybody.contains(call), scope != .all {
+                    guard case .refused(let error) = decision else {
+                        Issue.record("\(call) within \(scope): \(decision)")
+                        continue
+                    }
+                    #expect(error.code == .permissionDenied && error.reason == "SCOPE")
+                    #expect(error.message.contains(scope == .only([]) ? "none" : "'own'"), "it says what is allowed")
                 } else if Self.ofTheServer.contains(call) {
                     #expect(decision == .allowed(within: .all))
                 } else {

@@ -99,6 +99,24 @@ extension ServerTests {
             }
         }
 
+        /// Who is limited to some applications stops no others, and does not see their people.
+        @Test(arguments: Role.allCases)
+        func whatConcernsAllApplications(role: Role) async throws {
+            try await with(role) { _, admin, limited in
+                for request in [Request.drainServer(undo: false), .drainServer(undo: true), .getConnections] {
+                    guard case .refused(let error) = try await outcome(limited, request) else {
+                        Issue.record("\(request) as \(role) was carried out")
+                        continue
+                    }
+                    #expect(error.code == .permissionDenied && error.reason == (role == .admin ? "SCOPE" : "ROLE"))
+                    if role == .admin { #expect(error.message.contains("'own', 'own too'")) }
+                }
+                #expect(try await outcome(admin, .getConnections) == .done)
+                guard case .refused(let error) = try await outcome(admin, .drainServer(undo: false)) else { return }
+                #expect(error.reason == "NO_OTHERS", "it may, and has nobody to leave the work to")
+            }
+        }
+
         private static func replacing(_ text: String, with id: WorkflowID, in outcome: Outcome) -> Outcome {
             guard case .refused(var error) = outcome else { return outcome }
             error.message = error.message.replacing(text, with: id.rawValue)
