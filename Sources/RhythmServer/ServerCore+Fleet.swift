@@ -24,6 +24,7 @@ extension ServerCore {
                 // It knows more of itself than it has told the others.
                 var entry = ownEntry
                 if let stored = found.first(where: { $0.id == own }) {
+                    entry.isDraining = drainsWork || stored.isDraining
                     entry.silence = stored.silence
                     entry.lease = stored.lease
                 }
@@ -39,7 +40,7 @@ extension ServerCore {
         ServerEntry(
             id: configuration.serverID, isAnswering: true, addresses: addresses, version: configuration.version,
             host: configuration.host, startedAt: Timestamp(microseconds: Int64(clamping: configuration.epoch)),
-            followed: engine.activeCount)
+            followed: engine.activeCount, isDraining: drainsWork)
     }
 
     func drainServer(undo: Bool, _ call: Call) {

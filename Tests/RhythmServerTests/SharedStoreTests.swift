@@ -252,6 +252,34 @@ extension ServerTests {
             }
         }
 
+        /// Also by the one that drains, which knows it best.
+        @Test func aServerThatDrainsSaysSo() async throws {
+            try await Pair.with { pair in
+                let peer = try await pair.first.peer()
+                func drains() async throws -> Bool? {
+                    guard case .listServers(let servers) = try await peer.call(.listServers) else { return nil }
+                    return servers.first { $0.isAnswering }?.isDraining
+                }
+                for undo in [false, true] {
+                    _ = try await peer.call(.drainServer(undo: undo))
+                    #expect(try await drains() == !undo)
+                }
+            }
+        }
+
+        /// A client of several servers cannot say which one it would drain.
+        @Test func aClientOfSeveralDrainsNone() async throws {
+            try await Pair.with { pair in
+                let client = try pair.client()
+                let error = await #expect(throws: RhythmError.self) { _ = try await client.drain() }
+                #expect(error?.reason == "SEVERAL_ENDPOINTS" && error?.effect == RhythmError.Effect.none)
+                for member in [pair.first, pair.second] {
+                    let info = try await member.peer().info()
+                    #expect(!info.isDraining)
+                }
+            }
+        }
+
         @Test func allServersAreListed() async throws {
             try await Pair.with { pair in
                 let peer = try await pair.second.peer()

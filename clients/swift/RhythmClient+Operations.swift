@@ -102,12 +102,18 @@ extension RhythmClient {
     }
 
     /// Has the server let go of its workflows, so that others take them over, and take none; it goes on to answer. For
-    /// administrators. Never asked of another server in its place.
+    /// administrators. Never asked of another server in its place, so the client has to be one of a single endpoint.
     /// - Parameter undo: let it work again.
     /// - Returns: whether it drains now, and how many workflows it still follows.
     public func drain(
         undo: Bool = false, timeout: Duration? = nil
     ) async throws(RhythmError) -> (isDraining: Bool, followed: Int) {
+        guard endpoints.count == 1 else {
+            throw RhythmError(
+                .failedPrecondition, reason: "SEVERAL_ENDPOINTS",
+                "this client knows \(endpoints.count) servers, and one is to be drained: make a client of its endpoint alone"
+            )
+        }
         guard case .drainServer(let reply) = try await call(.drainServer(undo: undo), timeout: timeout) else {
             throw Self.unexpected
         }

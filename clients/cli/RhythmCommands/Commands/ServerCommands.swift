@@ -107,7 +107,14 @@ struct ServerDrainCommand: AsyncParsableCommand {
                     advice: "It goes on to drain; 'rhythm server list' shows who could take over.")
             }
             try await Task.sleep(for: .milliseconds(200))
-            state = try await client.drain()
+            // To ask for it again would undo that somebody else has let the server work again.
+            let info = try await client.serverInfo()
+            state = (info.isDraining, Int(clamping: info.followedWorkflows))
+        }
+        if !undo, !state.isDraining {
+            throw CommandFailure(
+                .other, "\(client.endpoint) was let work again by somebody else while it drained",
+                advice: "'rhythm server list' shows how the servers are.")
         }
         if server.json {
             return terminal.line(
