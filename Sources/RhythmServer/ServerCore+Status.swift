@@ -59,15 +59,21 @@ extension ServerCore {
     /// A long poll: looked at again when the workflow changes, and a last time when its time is over.
     private func waitForStatus(_ get: GetStatus, after: Int64, _ call: Call) {
         // It waits before it looks, so that no change falls in between.
-        hub.waitForChange(of: get.workflowID, call: call) { [unowned self] in getStatus(get, call) }
+        hub.waitForChange(of: get.workflowID, call: call) { [unowned self] in
+            onBehalf(of: call) { getStatus(get, call) }
+        }
         call.isOpenEnded = true
         call.whenOverdue = { [unowned self, unowned call] in
             var now = get
             now.waitAfterVersion = nil
             getStatus(now, call)
         }
+        // Only the store knows who follows it, or that nothing was missed.
+        if get.withFollower || get.current && engine.isShared { return readStatus(get, call, wait: Self.firstWait) }
         find(get.workflowID, within: call.scope) { [unowned self] result in
             switch result {
+            case .success(let workflow) where workflow.version < get.atLeastVersion ?? 0:
+                readStatus(get, call, wait: Self.firstWait)
             case .success(let workflow):
                 if workflow.version <= after { return }
                 var reply = GetStatusReply(workflow: workflow.shown(for: get))
@@ -91,6 +97,8 @@ extension ServerCore {
             case .success(let found):
                 let (workflow, wanted) = (found.workflow, get.atLeastVersion ?? 0)
                 if workflow.version >= wanted {
+                    // It will be looked again when it has changed.
+                    if let after = get.waitAfterVersion, workflow.version <= after { return }
                     let reply = GetStatusReply(
                         workflow: workflow.shown(for: get), follower: found.follower,
                         staleness: found.isRemembered ? staleness : nil)

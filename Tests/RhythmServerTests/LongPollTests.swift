@@ -1,6 +1,7 @@
 import RhythmCore
 import RhythmServer
 import RhythmWire
+import Synchronization
 import Testing
 
 extension ServerTests {
@@ -70,6 +71,42 @@ extension ServerTests {
                 _ = try await peer.info()
                 _ = try await peer.call(.deleteWorkflow(DeleteWorkflow(workflowID: id)))
                 #expect(try await peer.failure(of: call).code == .notFound)
+            }
+        }
+
+        /// A server that has not heard of what was done elsewhere waits for nothing that is there already.
+        @Test(arguments: [false, true]) func demandsHoldWhileItWaits(current: Bool) async throws {
+            try await Pair.with { pair in
+                let (peer, other) = (try await pair.first.peer(), try await pair.second.peer())
+                let id = try await peer.start(Rig.gated()).id
+                try await peer.until(id, is: .started)
+                let version = try await peer.status(id).version
+                pair.second.tells.withLock { $0 = false }
+                let reply = try await other.call(.pauseWorkflow(PauseWorkflow(workflowID: id)))
+                guard case .pauseWorkflow(let paused) = reply else { throw RawPeer.Trouble.unexpected(.reply(reply)) }
+                var get = GetStatus(workflowID: id, waitAfterVersion: version)
+                get.current = current
+                get.atLeastVersion = current ? nil : paused.receipt.version
+                let begun = ContinuousClock.now
+                let call = try await peer.begin(.getStatus(get), timeout: 15_000)
+                guard case .getStatus(let found) = try await peer.reply(of: call) else { return }
+                #expect(begun.duration(to: .now) < .seconds(10), "its time was over")
+                #expect(found.workflow.version >= paused.receipt.version && found.workflow.status == .revoked)
+            }
+        }
+
+        @Test func theFollowerIsToldAfterTheWait() async throws {
+            try await Pair.with { pair in
+                let peer = try await pair.second.peer()
+                let id = try await pair.first.peer().start(Rig.gated(["one", "two"])).id
+                try await pair.first.peer().until(id, is: .started)
+                let version = try await pair.first.peer().status(id).version
+                let call = try await peer.begin(
+                    .getStatus(GetStatus(workflowID: id, waitAfterVersion: version, withFollower: true)))
+                _ = try await peer.info()
+                pair.first.gates.succeed(id, "one")
+                guard case .getStatus(let found) = try await peer.reply(of: call) else { return }
+                #expect(found.workflow.version > version && found.follower?.serverID == "first")
             }
         }
 
