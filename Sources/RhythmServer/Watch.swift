@@ -32,6 +32,8 @@ final class Watch: OutgoingStream {
     }
     var looking = Looking.done
     var lookIsScheduled = false
+    /// Looks into the store in a row that failed.
+    var failedLooks = 0
     /// Workflows that its filter means and that it has no place for, as far as they were counted.
     var leftOut = 0 {
         didSet {

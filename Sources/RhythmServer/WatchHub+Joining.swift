@@ -11,6 +11,9 @@ extension WatchHub {
     private static let page = 200
     /// How long a watch waits before it is looked again for what had no place, or could not be read.
     private static let pause = Duration.milliseconds(200)
+    /// After so many reads in a row that failed, some 25 s, the watch ends and says why.
+    private static let mostFailures = 8
+    private static let longestPause = Duration.seconds(5)
 
     /// Looks for everything that a watch means: among what is followed here, then in the store.
     func look(for watch: Watch) {
@@ -39,22 +42,35 @@ extension WatchHub {
             guard hasRoom else { return .joining([], leftOut: others.count, next: page.next) }
             var workflows: [Workflow] = []
             for row in others {
-                if let workflow = try reader.load(row.id), !workflow.isSettled { workflows.append(workflow) }
+                do throws(StoreError) {
+                    if let workflow = try reader.load(row.id), !workflow.isSettled { workflows.append(workflow) }
+                } catch {
+                    // One that is damaged moves no more; it is told by whoever asks for it, and by the log of its server.
+                    guard error.concernsOneRecord else { throw error }
+                }
             }
             return .joining(workflows, leftOut: 0, next: page.next)
         } then: { [unowned self] result in
             guard !watch.call.isEnded else { return }
-            guard case .joining(let workflows, let counted, let next) = result else {
-                // What could not be read may be just what the watch is about.
-                watch.looking = .due
-                return lookLater(for: watch)
-            }
+            if case .failed(let error) = result { return lookFailed(for: watch, error) }
+            guard case .joining(let workflows, let counted, let next) = result else { return }
+            watch.failedLooks = 0
             let left = leftOut + counted + workflows.count { !join($0, to: watch) }
             guard let next else { return lookIsOver(for: watch, leftOut: left) }
             var query = query
             query.cursor = next
             readPage(query, of: watch, leftOut: left)
         }
+    }
+
+    /// What could not be read may be just what the watch is about.
+    private func lookFailed(for watch: Watch, _ error: RhythmError) {
+        watch.failedLooks += 1
+        guard error.code != .dataLoss, watch.failedLooks < Self.mostFailures else {
+            return watch.call.connection.fail(watch.call, error)
+        }
+        watch.looking = .due
+        lookLater(for: watch, after: min(Self.longestPause, Self.pause * (1 << watch.failedLooks)))
     }
 
     private func lookIsOver(for watch: Watch, leftOut: Int) {
@@ -71,10 +87,10 @@ extension WatchHub {
     }
 
     /// The same, once for all that happens in a short time.
-    func lookLater(for watch: Watch) {
+    func lookLater(for watch: Watch, after pause: Duration = WatchHub.pause) {
         guard !watch.lookIsScheduled else { return }
         watch.lookIsScheduled = true
-        server.timers.schedule(after: Self.pause) { [unowned self] in
+        server.timers.schedule(after: pause) { [unowned self] in
             watch.lookIsScheduled = false
             if watch.looking == .underWay { watch.looking = .due } else { look(for: watch) }
         }

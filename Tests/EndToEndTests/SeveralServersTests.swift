@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import RhythmClient
 import RhythmCore
+import RhythmMongo
 import RhythmTesting
 import Synchronization
 import Testing
@@ -134,6 +135,7 @@ import Testing
 
             let begun = ContinuousClock.now
             #expect(try await first.drain().isDraining)
+            #expect(try await first.servers().first?.isDraining == true, "it says so itself")
             while try await first.drain().followed > 0, begun.duration(to: .now) < .seconds(20) {
                 try await Task.sleep(for: .milliseconds(50))
             }
@@ -190,6 +192,54 @@ import Testing
                 let last = try await first.status(id, previousAttempts: true, current: true)
                 #expect(last.steps.allSatisfy { $0.attempts.count == 1 }, "nothing was taken for lost")
             }
+        }
+    }
+
+    @Test("a drain that somebody else takes back is not asked for again")
+    func drainTakenBack() async throws {
+        let world = try await FleetWorld.shared
+        // Alone, so that nobody takes over and the command waits.
+        try await world.with(servers: 1) { servers in
+            let client = try servers[0].client()
+            let id = try await client.start(FleetWorld.spec(steps: 1, task: "hold")).workflow.id
+            let running = try await client.wait(for: id) { $0.steps[0].current?.status == .started }
+            let address = servers[0].endpoint
+            async let drained = CLIProgram.rhythm(["server", "drain", "--timeout", "20s"], server: address)
+            try await waitUntil("it drains", seconds: 10) { try await client.serverInfo().isDraining }
+            #expect(try await client.drain(undo: true).isDraining == false)
+            let outcome = try await drained
+            #expect(outcome.status == 6 && outcome.err.contains("let work again by somebody else"), "\(outcome)")
+            #expect(try await client.serverInfo().isDraining == false)
+            world.marks.openGate(of: try #require(running.steps[0].current?.id))
+            #expect(try await client.waitUntilDone(id).status == .success)
+        }
+    }
+
+    @Test("a record that somebody damaged keeps no filter watch from the others")
+    func damagedRecord() async throws {
+        let world = try await FleetWorld.shared
+        try await world.with(servers: 2) { servers in
+            let (client, other) = (try servers[0].client(), try servers[1].client())
+            var ids: [WorkflowID] = []
+            for _ in 0..<3 {
+                ids.append(try await client.start(FleetWorld.spec(steps: 1, task: "hold")).workflow.id)
+            }
+            var running: [Workflow] = []
+            for id in ids { running.append(try await client.wait(for: id) { $0.steps[0].current?.status == .started }) }
+            let address = try #require(servers[0].environment["RHYTHM_STORE"])
+            try MongoPool(uri: address).update(
+                "rhythm_workflows", filter: ["_id": .string(ids[0].rawValue)], update: ["$set": ["fixed": true]])
+            let seen = Mutex<Set<WorkflowID>>([])
+            let watch = Task {
+                for try await update in other.watch(WorkflowFilter(appID: "fleet")) {
+                    if case .snapshot(let snapshot) = update { seen.withLock { _ = $0.insert(snapshot.summary.id) } }
+                }
+            }
+            try await waitUntil("the others are seen", seconds: 20) {
+                seen.withLock { $0 == Set(ids.dropFirst()) }
+            }
+            watch.cancel()
+            for workflow in running { world.marks.openGate(of: try #require(workflow.steps[0].current?.id)) }
         }
     }
 

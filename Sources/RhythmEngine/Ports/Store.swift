@@ -266,7 +266,7 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Whether a read of something else may well succeed.
-    var concernsOneRecord: Bool {
+    package var concernsOneRecord: Bool {
         switch code {
         case .corrupt, .tooNew, .tooOld: true
         case .full, .readOnly, .permission, .inUse, .unavailable, .conflict, .replaced: false
