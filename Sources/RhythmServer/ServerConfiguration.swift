@@ -63,13 +63,30 @@ package struct ServerConfiguration: Sendable {
     package var epoch: UInt64 = 0
     /// Where clients reach this server, if that is not where it listens.
     package var advertised: [String] = []
-    /// The machine, for people.
+    /// The machine, for people, and where it listens everywhere.
     package var host = ""
     /// What runs the attempts, for people.
     package var runners: [String] = []
 
     /// The defaults.
     package init() {}
+
+    /// Where clients reach a server that listens there, as it says to clients and to other servers. An address that means
+    /// every interface is none for anybody else: the name of the machine stands for it.
+    package func addresses(listening endpoints: [Endpoint]) -> [String] {
+        if !advertised.isEmpty { return advertised }
+        return endpoints.map { endpoint in
+            switch endpoint {
+            case .tcp(let host, let port) where Self.isWildcard(host) && !self.host.isEmpty:
+                Endpoint.tcp(host: self.host, port: port).description
+            case .tls(let host, let port) where Self.isWildcard(host) && !self.host.isEmpty:
+                Endpoint.tls(host: self.host, port: port).description
+            case .tcp, .tls, .unix: endpoint.description
+            }
+        }
+    }
+
+    private static func isWildcard(_ host: String) -> Bool { host == "0.0.0.0" || host == "::" }
 
     /// Once this many bytes wait for a peer, watches and logs add nothing until it has taken them.
     static let streamHighWater = 64 * 1024

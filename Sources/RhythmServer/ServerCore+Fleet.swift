@@ -5,10 +5,8 @@ import RhythmWire
 
 /// What a server says of itself and of those that share its store.
 extension ServerCore {
-    /// Where clients reach this server, as it listens.
-    var addresses: [String] {
-        configuration.advertised.isEmpty ? listening.map(\.description) : configuration.advertised
-    }
+    /// Where clients reach this server.
+    var addresses: [String] { configuration.addresses(listening: listening) }
 
     func listServers(_ call: Call) {
         guard let directory = engine.directory else {
@@ -24,9 +22,9 @@ extension ServerCore {
                 // It knows more of itself than it has told the others.
                 var entry = ownEntry
                 if let stored = found.first(where: { $0.id == own }) {
-                    entry.isDraining = drainsWork || stored.isDraining
                     entry.silence = stored.silence
                     entry.lease = stored.lease
+                    entry.isDraining = drainsWork || stored.isDraining
                 }
                 others.insert(entry, at: 0)
                 call.connection.reply(call, .listServers(others))

@@ -46,7 +46,7 @@ struct Daemon {
         let server = Server(configuration: configuration, logger: Logger(label: "rhythm.server"))
         let endpoints = try await server.listen()
         backends.properties = ServerProperties(
-            addresses: endpoints.map(\.description), version: Self.version, host: configuration.host,
+            addresses: configuration.addresses(listening: endpoints), version: Self.version, host: configuration.host,
             startedAt: Timestamp(microseconds: Int64(clamping: configuration.epoch)))
         do {
             try await serve(server, on: endpoints, backends, data, (filesRead, reloads), signals, logger)
@@ -122,6 +122,7 @@ struct Daemon {
     private func serverConfiguration(_ serverID: String) -> ServerConfiguration {
         var configuration = ServerConfiguration()
         configuration.endpoints = settings.listen
+        configuration.advertised = settings.advertise.map(\.description)
         configuration.version = Self.version
         configuration.serverID = serverID
         configuration.host = ProcessInfo.processInfo.hostName

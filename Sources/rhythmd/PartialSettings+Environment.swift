@@ -1,5 +1,6 @@
 extension PartialSettings {
-    /// What the environment says: `RHYTHM_LISTEN` (addresses separated by commas), `RHYTHM_DATA`, `RHYTHM_TASKS`,
+    /// What the environment says: `RHYTHM_LISTEN`, `RHYTHM_ADVERTISE` (addresses separated by commas), `RHYTHM_DATA`,
+    /// `RHYTHM_TASKS`,
     /// `RHYTHM_QUEUES` (`NAME=N,NAME=N`), `RHYTHM_DEFAULT_CONCURRENCY`, `RHYTHM_INSECURE` (1 or 0),
     /// `RHYTHM_TOKENS`, `RHYTHM_TLS_CERT`, `RHYTHM_TLS_KEY`, `RHYTHM_TLS_CLIENT_CA`, `RHYTHM_ALLOW_UIDS` (numbers
     /// separated by commas), `RHYTHM_LOG_LEVEL`, `RHYTHM_DRAIN_GRACE`, `RHYTHM_TASK_GRACE` (seconds), `RHYTHM_SUPERVISOR`,
@@ -7,12 +8,13 @@ extension PartialSettings {
     /// `RHYTHM_WORKER_LOST_AFTER`, `RHYTHM_WORKER_LEAVING`, `RHYTHM_LEASE` (seconds),
     /// `RHYTHM_LIBRARY_TASKS`, `RHYTHM_BARE_TASKS`, `RHYTHM_NO_INJECT`, `RHYTHM_IGNORE_WORKERS` (names separated by commas),
     /// `RHYTHM_RESULTS_COLLECTION`, `RHYTHM_CONTROL_EXCHANGE`, `RHYTHM_EVENT_EXCHANGE`, `RHYTHM_LOG_FORMAT`, `RHYTHM_METRICS`,
-    /// `RHYTHM_MAX_CONNECTION_AGE`, `RHYTHM_MAX_WATCH_AGE`, `RHYTHM_START_TIMEOUT` (seconds), `RHYTHM_STALE_READS`, `RHYTHM_LIMITS`
-    /// (`NAME=VALUE,NAME=VALUE`).
+    /// `RHYTHM_MAX_CONNECTION_AGE`, `RHYTHM_MAX_WATCH_AGE`, `RHYTHM_START_TIMEOUT` (seconds), `RHYTHM_TASK_EVENTS`,
+    /// `RHYTHM_PROJECTION`, `RHYTHM_STALE_READS`, `RHYTHM_DIFFERENT_SETTINGS`, `RHYTHM_LIMITS` (`NAME=VALUE,NAME=VALUE`).
     /// Empty variables count as not set.
     init(environment: [String: String]) throws(SettingsError) {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
         listen = value("RHYTHM_LISTEN")?.split(separator: ",").map { String($0) }
+        advertise = value("RHYTHM_ADVERTISE")?.split(separator: ",").map { String($0) }
         data = value("RHYTHM_DATA")
         tasks = value("RHYTHM_TASKS")
         logLevel = value("RHYTHM_LOG_LEVEL")

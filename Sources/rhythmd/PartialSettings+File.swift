@@ -1,7 +1,7 @@
 import Yams
 
 extension PartialSettings {
-    /// What a configuration file says: YAML with the keys `listen` (a list), `data`, `tasks`, `queues` (a map from
+    /// What a configuration file says: YAML with the keys `listen`, `advertise` (lists), `data`, `tasks`, `queues` (a map from
     /// name to concurrency), `default_concurrency`, `insecure`, `tokens`, `tls_cert`, `tls_key`, `tls_client_ca`,
     /// `allow_uids` (a list of numbers), `log_level`, `drain_grace`, `task_grace` (seconds), `supervisor`, `store`,
     /// `broker`, `results`, `default_queue`, `worker_lost_after`, `worker_leaving`, `lease` (seconds), `projection`
@@ -28,6 +28,7 @@ extension PartialSettings {
             let place = "\(path):\(key.mark?.line ?? 0): \(shown)"
             switch name {
             case "listen": listen = try Self.list(value, place)
+            case "advertise": advertise = try Self.list(value, place)
             case "data": data = try Self.text(value, place)
             case "tasks": tasks = try Self.text(value, place)
             case "queues": queues = try Self.numbers(value, place)
@@ -75,8 +76,8 @@ extension PartialSettings {
             case "ignore_workers": ignoreWorkers = try Self.list(value, place)
             default:
                 throw SettingsError(
-                    "\(place): no such setting; there are listen, data, tasks, queues, default_concurrency, insecure,"
-                        + " tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
+                    "\(place): no such setting; there are listen, advertise, data, tasks, queues, default_concurrency,"
+                        + " insecure, tokens, tls_cert, tls_key, tls_client_ca, allow_uids, log_level, drain_grace, task_grace,"
                         + " supervisor, store, broker, results, default_queue, worker_lost_after,"
                         + " worker_leaving, task_events, lease, projection, library_tasks, bare_tasks, no_inject,"
                         + " results_collection, control_exchange, event_exchange, ignore_workers, log_format, metrics,"

@@ -19,15 +19,15 @@ struct Rhythmd: AsyncParsableCommand {
 
             Command lines can be seen by other users: put addresses with passwords into variables or the file.
 
-            Every option can also be given as an environment variable (RHYTHM_LISTEN, RHYTHM_DATA, RHYTHM_TASKS, \
-            RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_TOKENS, RHYTHM_TLS_CERT, RHYTHM_TLS_KEY, \
+            Every option can also be given as an environment variable (RHYTHM_LISTEN, RHYTHM_ADVERTISE, RHYTHM_DATA, \
+            RHYTHM_TASKS, RHYTHM_QUEUES, RHYTHM_DEFAULT_CONCURRENCY, RHYTHM_INSECURE, RHYTHM_TOKENS, RHYTHM_TLS_CERT, RHYTHM_TLS_KEY, \
             RHYTHM_TLS_CLIENT_CA, RHYTHM_ALLOW_UIDS, RHYTHM_LOG_LEVEL, RHYTHM_DRAIN_GRACE, RHYTHM_TASK_GRACE, \
             RHYTHM_SUPERVISOR, RHYTHM_STORE, RHYTHM_BROKER, RHYTHM_RESULTS, RHYTHM_DEFAULT_QUEUE, \
-            RHYTHM_WORKER_LOST_AFTER, RHYTHM_WORKER_LEAVING, RHYTHM_TASK_EVENTS, RHYTHM_LEASE, RHYTHM_LIBRARY_TASKS, \
-            RHYTHM_BARE_TASKS, RHYTHM_NO_INJECT, RHYTHM_RESULTS_COLLECTION, RHYTHM_CONTROL_EXCHANGE, \
+            RHYTHM_WORKER_LOST_AFTER, RHYTHM_WORKER_LEAVING, RHYTHM_TASK_EVENTS, RHYTHM_LEASE, RHYTHM_PROJECTION, \
+            RHYTHM_LIBRARY_TASKS, RHYTHM_BARE_TASKS, RHYTHM_NO_INJECT, RHYTHM_RESULTS_COLLECTION, RHYTHM_CONTROL_EXCHANGE, \
             RHYTHM_EVENT_EXCHANGE, RHYTHM_IGNORE_WORKERS, RHYTHM_LOG_FORMAT, RHYTHM_METRICS, \
-            RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE, RHYTHM_START_TIMEOUT, RHYTHM_STALE_READS, RHYTHM_LIMITS) or in a \
-            YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
+            RHYTHM_MAX_CONNECTION_AGE, RHYTHM_MAX_WATCH_AGE, RHYTHM_START_TIMEOUT, RHYTHM_STALE_READS, \
+            RHYTHM_DIFFERENT_SETTINGS, RHYTHM_LIMITS) or in a YAML file (--config, RHYTHM_CONFIG). A flag wins over a variable, a variable \
             over the file.
 
             On loopback everybody may connect unless --tokens or --tls-client-ca is given; from elsewhere nobody may, \
@@ -46,6 +46,15 @@ struct Rhythmd: AsyncParsableCommand {
             which. Default 127.0.0.1:7744.
             """, valueName: "host:port|unix:path"))
     var listen: [String] = []
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            Tell clients and other servers this address in place of those it listens on; may be repeated. Default: \
+            where it listens, with the machine's name where that is everywhere.
+            """, valueName: "address"))
+    var advertise: [String] = []
 
     @Option(
         name: .long,
@@ -312,7 +321,8 @@ struct Rhythmd: AsyncParsableCommand {
             }
         }
         let flags = PartialSettings(
-            listen: listen.isEmpty ? nil : listen, data: data, tasks: tasks,
+            listen: listen.isEmpty ? nil : listen, advertise: advertise.isEmpty ? nil : advertise, data: data,
+            tasks: tasks,
             queues: queue.isEmpty ? nil : try PartialSettings.queues(queue, source: "--queue"),
             defaultConcurrency: defaultConcurrency, insecure: insecure ? true : nil, tokens: tokens, tlsCert: tlsCert,
             tlsKey: tlsKey, tlsClientCA: tlsClientCA, allowUIDs: allowUID.isEmpty ? nil : allowUID, logLevel: logLevel,

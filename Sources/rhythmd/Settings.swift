@@ -8,6 +8,8 @@ import RhythmWire
 struct Settings: Equatable {
     /// Where to listen.
     var listen: [Endpoint]
+    /// Where clients reach it; empty for where it listens.
+    var advertise: [Endpoint] = []
     /// Where everything is kept: the database, attempts, logs.
     var data: String
     /// Where the tasks are.
@@ -39,6 +41,7 @@ struct Settings: Equatable {
 /// Some of the settings: what one source says. Nil where it says nothing.
 struct PartialSettings: Equatable {
     var listen: [String]?
+    var advertise: [String]?
     var data: String?
     var tasks: String?
     var queues: [String: Int]?
@@ -81,7 +84,8 @@ struct PartialSettings: Equatable {
     /// What `self` says, and where it says nothing, what `other` says.
     func over(_ other: PartialSettings) -> PartialSettings {
         PartialSettings(
-            listen: listen ?? other.listen, data: data ?? other.data, tasks: tasks ?? other.tasks,
+            listen: listen ?? other.listen, advertise: advertise ?? other.advertise, data: data ?? other.data,
+            tasks: tasks ?? other.tasks,
             queues: queues ?? other.queues, defaultConcurrency: defaultConcurrency ?? other.defaultConcurrency,
             insecure: insecure ?? other.insecure, tokens: tokens ?? other.tokens, tlsCert: tlsCert ?? other.tlsCert,
             tlsKey: tlsKey ?? other.tlsKey, tlsClientCA: tlsClientCA ?? other.tlsClientCA,
@@ -133,7 +137,8 @@ struct PartialSettings: Equatable {
             throw SettingsError("log_level: '\(logLevel ?? "")' is none of \(known)")
         }
         return Settings(
-            listen: endpoints, data: data, tasks: tasks ?? data + "/tasks", queues: queues ?? [:],
+            listen: endpoints, advertise: try advertised(tls: security.tls != nil), data: data,
+            tasks: tasks ?? data + "/tasks", queues: queues ?? [:],
             defaultConcurrency: defaultConcurrency, insecure: insecure, security: security, logLevel: level,
             drainGrace: try Self.seconds(drainGraceSeconds ?? 5, "drain_grace"),
             taskGrace: try Self.seconds(taskGraceSeconds ?? 10, "task_grace"), supervisor: supervisor,
@@ -141,11 +146,34 @@ struct PartialSettings: Equatable {
             operation: try operationSettings(insecure: insecure, isLoopback), limits: try LimitSettings(limits ?? [:]))
     }
 
+    /// A port that somebody is still to choose is none to be told.
+    private func advertised(tls: Bool) throws(SettingsError) -> [Endpoint] {
+        var endpoints: [Endpoint] = []
+        for text in advertise ?? [] {
+            guard let endpoint = Endpoint(text, tls: tls), !endpoint.leavesPortOpen else {
+                throw SettingsError(
+                    "advertise: '\(text)' is not HOST:PORT, tls://HOST:PORT or unix:PATH, as clients are to use it")
+            }
+            endpoints.append(endpoint)
+        }
+        return endpoints
+    }
+
     static func seconds(_ value: Double, _ name: String) throws(SettingsError) -> Duration {
         guard value >= 0, value <= 86_400 else {
             throw SettingsError("\(name): \(value) is not between 0 and 86400 seconds")
         }
         return .milliseconds(Int64(value * 1000))
+    }
+}
+
+extension Endpoint {
+    /// The system is to choose the port.
+    fileprivate var leavesPortOpen: Bool {
+        switch self {
+        case .tcp(_, let port), .tls(_, let port): port == 0
+        case .unix: false
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Logging
 import RhythmCelery
 import RhythmServer
@@ -33,6 +34,41 @@ import Testing
         #expect(settings.data == "/flag")
         #expect(settings.tasks == "/variable-tasks")
         #expect(settings.logLevel == .debug)
+    }
+
+    @Test("what a server is to call itself, from each source; an address that nobody can use is refused")
+    func advertise() throws {
+        let variables = try PartialSettings(environment: ["RHYTHM_ADVERTISE": "a.example:7744,tls://b.example:1"])
+        let file = try PartialSettings(yaml: "advertise: [\"c.example:2\"]\n", path: "f.yaml")
+        #expect(try resolve(PartialSettings()).advertise == [])
+        #expect(
+            try resolve(variables.over(file)).advertise
+                == [.tcp(host: "a.example", port: 7744), .tls(host: "b.example", port: 1)])
+        #expect(try resolve(file).advertise == [.tcp(host: "c.example", port: 2)])
+        #expect(
+            try Rhythmd.parse(["--advertise", "x:1", "--advertise", "y:2"]).advertise == ["x:1", "y:2"])
+        for wrong in ["x", "x:0", "", "http://x"] {
+            let error = #expect(throws: SettingsError.self) { try resolve(PartialSettings(advertise: [wrong])) }
+            #expect(error?.description.contains("advertise: '\(wrong)'") == true)
+        }
+    }
+
+    @Test("every variable that the README names has an effect, and the help names it")
+    func variablesAreTold() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
+        let table = try #require(readme.range(of: "## Configuring the server")).upperBound
+        let rows = readme[table...].split(separator: "\n").drop { !$0.hasPrefix("| `--listen") }
+            .prefix { $0.hasPrefix("|") }
+        let names = Set(rows.flatMap { $0.matches(of: /RHYTHM_[A-Z_]+/).map { String($0.output) } })
+        #expect(names.count > 30 && names.isSuperset(of: ["RHYTHM_PROJECTION", "RHYTHM_DIFFERENT_SETTINGS"]))
+        let help = Rhythmd.helpMessage(columns: 10_000)
+        for name in names.sorted() {
+            #expect(help.contains("\(name),") || help.contains("\(name))"), "\(name) is not in the help")
+            let value = ["RHYTHM_QUEUES": "a=1", "RHYTHM_LIMITS": "max_calls=1"][name] ?? "1"
+            #expect(try PartialSettings(environment: [name: value]) != PartialSettings(), "\(name) has no effect")
+        }
     }
 
     @Test("a file says everything that flags can say")
