@@ -2,7 +2,8 @@ extension Workflow {
     /// Holds the workflow.
     ///
     /// After this returns an accepted receipt nothing new is dispatched until a resume. Repeating it changes nothing.
-    /// - Parameter force: an attempt that has been told to stop for ``stopPatience`` is waited for no longer.
+    /// - Parameter force: an attempt that has been told to stop for ``stopPatience`` is waited for no longer; of one that
+    ///   was told later the receipt says so.
     public mutating func pause(
         _ mode: PauseMode, force: Bool = false, in transition: inout Transition
     ) -> Receipt {
@@ -15,18 +16,18 @@ extension Workflow {
             return refuse(.pause, "FAILED", "step '\(pendingName)' has failed; nothing runs that could be paused")
         case .pending, .started, .revoked: break
         }
-        if control == .paused || (control == .pausing && mode == .afterStep) {
-            if force, control == .paused, case .givenUp(let sentence) = giveUpStopping(in: &transition) {
-                return receipt(.pause, message: sentence)
-            }
-            return receipt(.pause, already: true, revoked: revokingAttempt)
+        var givenUp: String?
+        if force, case .givenUp(let sentence) = giveUpStopping(in: &transition) { givenUp = sentence }
+        func message() -> String { givenUp ?? (force ? stillWaitedFor(at: transition.now) : "") }
+        if control == .paused || (control == .pausing && mode == .afterStep && givenUp == nil) {
+            return receipt(.pause, already: givenUp == nil, revoked: revokingAttempt, message: message())
         }
         if let position = currentPosition {
             let attempt = self[position]
             if mode == .afterStep, control == .running, attempt.isLive, attempt.revocation == nil {
                 control = .pausing
                 record(.pausing, detail: "after step '\(steps[position.step].spec.name)'", in: &transition)
-                return receipt(.pause)
+                return receipt(.pause, message: message())
             }
             if attempt.isWaiting {
                 withdraw(position, reason: .pause, in: &transition)
@@ -38,7 +39,7 @@ extension Workflow {
         control = .paused
         endedAt = nil
         record(.paused, in: &transition)
-        return receipt(.pause, revoked: revokingAttempt)
+        return receipt(.pause, revoked: revokingAttempt, message: message())
     }
 
     /// Lets a workflow go on that is paused, was revoked, or has failed: the pending step is started again with the
@@ -78,7 +79,13 @@ extension Workflow {
             }
             return restart(by: plan == ResumePlan() ? before : plan, message: givenUp, in: &transition)
         }
-        if force, case .givenUp(let sentence) = giveUpStopping(in: &transition) { givenUp = sentence }
+        if force {
+            switch giveUpStopping(in: &transition) {
+            case .givenUp(let sentence): givenUp = sentence
+            case .tooEarly: givenUp = stillWaitedFor(at: transition.now)
+            case .nothing: break
+            }
+        }
         if control == .pausing, !force, plan == ResumePlan() {
             control = .running
             record(.resumed, detail: "the pause is withdrawn", in: &transition)
@@ -103,13 +110,18 @@ extension Workflow {
     }
 
     /// Holds the workflow for good: like a pause, but there is no resume.
-    /// - Parameter force: an attempt that has been told to stop for ``stopPatience`` is waited for no longer.
+    /// - Parameter force: an attempt that has been told to stop for ``stopPatience`` is waited for no longer; of one that
+    ///   was told later the receipt says so.
     public mutating func cancel(force: Bool = false, in transition: inout Transition) -> Receipt {
         if force, case .givenUp(let sentence) = giveUpStopping(in: &transition) {
             if control != .cancelled { _ = cancel(in: &transition) }
             return receipt(.cancel, message: sentence)
         }
-        if control == .cancelled { return receipt(.cancel, already: true, revoked: revokingAttempt) }
+        if control == .cancelled {
+            return receipt(
+                .cancel, already: true, revoked: revokingAttempt,
+                message: force ? stillWaitedFor(at: transition.now) : "")
+        }
         if status == .success {
             return refuse(.cancel, "SUCCEEDED", "every step has succeeded; there is nothing to cancel")
         }
@@ -124,7 +136,8 @@ extension Workflow {
             }
         }
         record(.cancelled, in: &transition)
-        return receipt(.cancel, revoked: revokingAttempt)
+        return receipt(
+            .cancel, revoked: revokingAttempt, message: force ? stillWaitedFor(at: transition.now) : "")
     }
 
     /// Marks the workflow to be deleted as soon as nothing of it runs; with `cancelFirst` makes that happen, and with
@@ -207,7 +220,7 @@ extension Workflow {
             let spec = steps[index].spec
             return receipt(
                 .resume, revoked: revokingAttempt,
-                restarted: AttemptSummary(taskID: "", task: spec.task, step: spec.name))
+                restarted: AttemptSummary(taskID: "", task: spec.task, step: spec.name), message: message)
         }
         record(.resumed, detail: plan.from == nil ? "" : "from step '\(steps[index].spec.name)'", in: &transition)
         carryOut(plan, in: &transition)

@@ -14,6 +14,18 @@ extension Workflow {
         case givenUp(String)
     }
 
+    /// What somebody is told who forces a command too early; empty if no attempt is being stopped.
+    func stillWaitedFor(at now: Timestamp) -> String {
+        guard let position = liveAttempts.first(where: { self[$0].revocation != nil }),
+            let asked = self[position].revocation?.requestedAt
+        else { return "" }
+        let seconds = now.since(asked).wholeMilliseconds / 1000
+        let when = seconds == 0 ? "just now" : "\(seconds) s ago"
+        let number = self[position].number
+        return "attempt \(number) was told to stop \(when) and is waited for; forced again"
+            + " \(Self.stopPatience.wholeMilliseconds / 1000) s after that, it is given up"
+    }
+
     /// Gives up the attempt that has been told to stop and has not.
     ///
     /// Workers go on being told to stop it, and never begin it from now on.

@@ -67,6 +67,51 @@ import Testing
         #expect(rig.revoked == ["1"] && rig.dispatched.isEmpty && receipt.message.isEmpty)
     }
 
+    /// Who forces it too early is told so, and when it is time.
+    @Test func whoComesTooEarlyIsTold() throws {
+        var rig = try stuck()
+        rig.now = rig.now + .seconds(4)
+        let sentence = " s ago and is waited for; forced again 10 s after that, it is given up"
+        for receipt in [rig.pause(force: true), rig.cancel(force: true), rig.cancel(force: true)] {
+            #expect(receipt.accepted && !receipt.quiesced && receipt.message.contains(sentence), "\(receipt)")
+        }
+        #expect(rig.cancel().message.isEmpty, "nobody asked")
+        var resumed = try stuck()
+        resumed.now = resumed.now + .seconds(4)
+        #expect(try resumed.resume(force: true).message.contains(sentence))
+        var fresh = try Rig()
+        fresh.start()
+        #expect(fresh.pause(force: true).message.contains("just now"))
+    }
+
+    /// A pause that lets the step finish, and one that comes while a resume waits, give up what does not stop.
+    @Test func aForcedPauseGivesUpInEveryState() throws {
+        var resuming = try stuck()
+        try resuming.resume()
+        resuming.now = resuming.now + .seconds(10)
+        for mode in [PauseMode.afterStep, .now] {
+            var rig = resuming
+            let receipt = rig.pause(mode, force: true)
+            #expect(receipt.accepted && !receipt.already && receipt.quiesced)
+            #expect(receipt.message.contains("may still run") && buried(rig) == ["1"])
+            #expect(rig.workflow.isPaused && rig.status == .revoked && rig.dispatched.isEmpty)
+            try rig.resume()
+            #expect(rig.dispatched.count == 1)
+        }
+        // Its time ran out while the pause waited for its end, and it does not stop.
+        var pausing = try Rig { $0.timeout = .seconds(60) }
+        pausing.start()
+        pausing.pause(.afterStep)
+        try pausing.sleepUntilWakeUp()
+        #expect(pausing.revoked == ["1"])
+        pausing.now = pausing.now + .seconds(10)
+        let receipt = pausing.pause(.afterStep, force: true)
+        #expect(receipt.accepted && receipt.quiesced && receipt.message.contains("may still run"), "\(receipt)")
+        #expect(pausing.workflow.isPaused && pausing.status == .revoked)
+        try pausing.resume()
+        #expect(pausing.dispatched.map(\.taskID) == ["2"])
+    }
+
     @Test func pauseAndCancelHaveTheSameWayOut() throws {
         var rig = try stuck()
         #expect(!rig.pause(force: true).quiesced)

@@ -33,7 +33,7 @@ struct PauseCommand: AsyncParsableCommand {
     @Flag(help: "Let the running step finish.")
     var afterStep = false
 
-    @Flag(help: "Wait no longer for a step that does not stop; it may still run.")
+    @Flag(help: "Give up a step that was told to stop 10 s ago and has not; it may still run.")
     var force = false
 
     @OptionGroup var request: RequestOptions
@@ -73,7 +73,7 @@ struct ResumeCommand: AsyncParsableCommand {
     @Flag(
         help: """
             Also if it is running: the running step is stopped and run again. One that \
-            does not stop is waited for no longer; it may still run.
+            was told to stop 10 s ago and has not is given up; it may still run.
             """)
     var force = false
 
@@ -105,7 +105,7 @@ struct CancelCommand: AsyncParsableCommand {
     @Argument(help: "The workflow, or the beginning of its id.")
     var id: String
 
-    @Flag(help: "Wait no longer for a step that does not stop; it may still run.")
+    @Flag(help: "Give up a step that was told to stop 10 s ago and has not; it may still run.")
     var force = false
 
     @OptionGroup var request: RequestOptions
