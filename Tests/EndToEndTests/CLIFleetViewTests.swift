@@ -36,6 +36,14 @@ import Testing
         #expect(view.render().contains("Old       the server cannot ask the store: this is what it knew 1m15s ago\n"))
     }
 
+    /// One that has left has no lease any more.
+    @Test(arguments: [true, false]) func aStatusTellsOfAFollowerThatIsGone(isGone: Bool) throws {
+        let workflow = try CLISamples.running()
+        let follower = Follower(serverID: "s-1", isGone: isGone)
+        let text = StatusView(workflow, follower: follower, now: CLISamples.now, style: .plain).render()
+        #expect(text.contains("Followed") == isGone, "\(text)")
+    }
+
     @Test func whoFollowsAWorkflow() {
         var follower = Follower(
             serverID: "36b598c1-6a2e-4d0e-9a11-0c1d2e3f4a5b", addresses: ["10.0.0.1:7744"], silence: .seconds(2),

@@ -46,7 +46,9 @@ package struct StatusView: Sendable {
             }
         }
         // Where one server has everything to itself there is nothing to tell.
-        if let follower, follower.lease != nil { rows.append(("Followed", FollowerView.line(follower))) }
+        if let follower, follower.lease != nil || follower.isGone {
+            rows.append(("Followed", FollowerView.line(follower)))
+        }
         if let staleness { rows.append(("Old", FollowerView.stale(staleness))) }
         return rows.map { "\($0.0.padded(to: 9)) \($0.1)\n" }.joined()
     }
