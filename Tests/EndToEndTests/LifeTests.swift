@@ -114,8 +114,32 @@ import Testing
         }
     }
 
-    @Test("a start that fails after the lease gives it back: the bad part is named, and nobody waits for anything")
-    func failsLate() async throws {
+    @Test("a start that fails after the lease gives it back")
+    func failsAfterTheLease() async throws {
+        let database = try MongoServer(.standalone)
+        database.kill()
+        try await TestPlace.with { place in
+            let server = ServerProcess(
+                place,
+                environment: ["RHYTHM_STORE": database.address("late", options: "serverSelectionTimeoutMS=500")])
+            try server.spawn()
+            try await place.wait("it waits for the store") { server.logText.contains("the store is away") }
+            // Where it is to write its addresses, which it does last of all, nothing can be written.
+            try FileManager.default.createDirectory(
+                atPath: place.data + "/endpoints/in-the-way", withIntermediateDirectories: true)
+            try database.start()
+            #expect(try await server.child?.end(within: 30) == .exited(1))
+            #expect(server.logText.contains("cannot write '\(place.data)/endpoints'"), "\(server.logText)")
+            let left = try MongoPool(uri: database.address("late")).find("rhythm_servers", filter: [:])
+            #expect(left.compactMap { $0["_id"]?.stringValue } == [":schema"], "it had a lease, and gave it back")
+            try FileManager.default.removeItem(atPath: place.data + "/endpoints")
+            try await server.start()
+            try await server.stop()
+        }
+    }
+
+    @Test("a start that fails before it asks the store: the bad part is named, and nobody waits for anything")
+    func failsEarly() async throws {
         let world = try await FleetWorld.shared
         let database = "life\(UInt32.random(in: 0 ... .max))"
         try await TestPlace.with { place in
