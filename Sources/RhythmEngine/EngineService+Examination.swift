@@ -12,14 +12,14 @@ extension EngineService {
         let needs = TaskNeed.all(of: activeWorkflows().filter { !$0.isSettled && scope.contains($0.appID) })
         // The store may have to be asked, and whoever calls must not wait for that.
         DispatchQueue.global(qos: .utility).async { [self] in
-            let examined = (reader as? any ExaminableReader)?.examine() ?? []
-            let own = [storeFinding] + clockFindings + serverFindings + examined
+            let examined = (reader as? any ExaminableReader)?.examine(within: scope) ?? []
+            let own = [storeFinding] + clockFindings + serverFindings(within: scope) + examined
             runner.examine(needs) { answer(Finding.inOrder(own + $0)) }
         }
     }
 
     /// Other servers of the store that are late, or have settings that they should not have beside this one's.
-    private var serverFindings: [Finding] {
+    private func serverFindings(within scope: AppScope) -> [Finding] {
         guard let directory, let servers = try? directory.servers() else { return [] }
         return servers.filter { $0.id != directory.ownID }.flatMap { server in
             let name = "server \(server.id)" + (server.addresses.first.map { " at \($0)" } ?? "")
@@ -30,11 +30,11 @@ extension EngineService {
                     consequence: difference.consequence, remedy: "give all servers of the store the same setting")
             }
             if server.isGone, server.followed > 0 {
+                let followed = scope == .all ? "\(server.followed) workflows" : "workflows"
                 findings.append(
                     Finding(
                         .warning, "server_gone", name,
-                        "nothing was heard of it for \(server.silence.components.seconds) s, and it follows"
-                            + " \(server.followed) workflows",
+                        "nothing was heard of it for \(server.silence.components.seconds) s, and it follows \(followed)",
                         consequence: "they stand still until another server takes them over",
                         remedy: "see whether a server that takes on work can reach the database"))
             }

@@ -49,7 +49,7 @@ extension ServerCore {
             if let stale { call.connection.fail(call, stale) } else { hub.open(watch, call: call) }
         case .tailLog(let tail): tailLog(tail, call)
         case .getServerInfo: call.connection.reply(call, .getServerInfo(info))
-        case .diagnose: examine(call)
+        case .diagnose: diagnose(call)
         case .getConnections: call.connection.reply(call, .getConnections(connectionList))
         case .getStats: call.connection.reply(call, .getStats(stats))
         case .listServers: listServers(call)
@@ -164,12 +164,6 @@ extension ServerCore {
             case .failed(let error): call.connection.fail(call, error)
             default: break
             }
-        }
-    }
-
-    private func examine(_ call: Call) {
-        examine(within: call.scope) { findings in
-            call.connection.reply(call, .diagnose(DiagnoseReply(findings: findings)))
         }
     }
 

@@ -41,6 +41,9 @@ final class ServerCore {
     private var hasEndedStale = false
     /// Why it does not yet.
     private var notYet = "the server is starting"
+    /// Calls that wait for an examination of their own.
+    var waitingForExamination: [Call] = []
+    var isExamining = false
     /// The call on whose behalf something is done now: reads and commands count as its work.
     private(set) var current: Call?
     /// Bytes that wait for all peers together.
@@ -626,6 +629,7 @@ extension ServerCore {
         adoptionsUnderWay = [:]
         readsUnderWay = [:]
         examinations = [:]
+        waitingForExamination = []
     }
 
     /// Where it listens.

@@ -6,7 +6,7 @@ extension MongoReader: ExaminableReader {
     /// How many settled workflows are compared with what the Python library's readers see of them.
     static let examined = 5_000
 
-    package func examine() -> [Finding] {
+    package func examine(within scope: AppScope) -> [Finding] {
         guard afterwork.projects else { return [] }
         let isCompared: Bool
         do throws(StoreError) {
@@ -29,11 +29,13 @@ extension MongoReader: ExaminableReader {
                             + " nothing is compared")
             ]
         }
+        let whose =
+            scope == .all ? "the documents of \(written.count) workflows of this server" : "documents of this server"
         return [
             Finding(
                 .warning, "foreign_writes", "store",
-                "somebody else wrote to the documents of \(written.count) workflows of this server in "
-                    + "\(collections.library), such as \(one)",
+                "somebody else wrote to \(whose) in \(collections.library)"
+                    + (scope == .all ? ", such as \(one)" : ""),
                 consequence:
                     "nothing of it counts, and it is written over; but a task that was sent with it has run, and "
                     + "whoever did it believes that the workflow was started, paused or resumed",

@@ -127,13 +127,18 @@ import Testing
         try wait("it is there again") {
             try projection(workflow.id)?["_status"] == .string(workflow.status.rawValue)
         }
-        let finding = try #require((store.reader as? MongoReader)?.examine().first)
+        let finding = try #require((store.reader as? MongoReader)?.examine(within: .all).first)
         #expect(finding.code == "foreign_writes" && finding.seen.contains(workflow.id.rawValue), "\(finding)")
+        // Whoever may see some applications only is told neither ids nor how many there are.
+        let limited = try #require((store.reader as? MongoReader)?.examine(within: .only(["other"])).first)
+        #expect(
+            limited.code == "foreign_writes"
+                && limited.seen == "somebody else wrote to documents of this server in workflow_meta")
         // An old one, which nobody looks at any more but on request.
         guard state == "done" else { return }
         store.afterwork.state.withLock { $0.watched.forget(workflow.id) }
         _ = try fixture.pool.delete("workflow_meta", filter: filter)
-        _ = (store.reader as? MongoReader)?.examine()
+        _ = (store.reader as? MongoReader)?.examine(within: .all)
         try wait("it is there again on request") { try projection(workflow.id) != nil }
     }
 

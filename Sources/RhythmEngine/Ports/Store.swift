@@ -169,8 +169,9 @@ public protocol StoreReader: Sendable {
 
 /// The reader of a store that can find out more about itself than that it stores what it is given.
 public protocol ExaminableReader: StoreReader {
-    /// What is worth telling; may block on a database for seconds.
-    func examine() -> [Finding]
+    /// What is worth telling; may block on a database for seconds. One who may see some applications only is told neither
+    /// ids of workflows nor how many there are.
+    func examine(within scope: AppScope) -> [Finding]
 }
 
 extension StoreReader {

@@ -104,14 +104,54 @@ final class FakeLogs: LogSource {
     }
 }
 
+/// Examinations that take as long as a test wants.
+final class SlowExaminations: Sendable {
+    private struct State {
+        var isSlow = false
+        var begun: [[TaskNeed]] = []
+        var waiting: [@Sendable () -> Void] = []
+    }
+
+    private let state = Mutex(State())
+
+    /// What each examination was asked to look at.
+    var begun: [[TaskNeed]] { state.withLock { $0.begun } }
+
+    func hold() { state.withLock { $0.isSlow = true } }
+
+    /// Lets those go on that have begun.
+    func letGo() {
+        let waiting = state.withLock { state in
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for goOn in waiting { goOn() }
+    }
+
+    func begin(_ needs: [TaskNeed], _ goOn: @escaping @Sendable () -> Void) {
+        let isSlow = state.withLock { state in
+            state.begun.append(needs)
+            if state.isSlow { state.waiting.append(goOn) }
+            return state.isSlow
+        }
+        if !isSlow { goOn() }
+    }
+}
+
 /// The real runner, with logs.
 final class LoggingRunner: TaskRunner {
     private let inner: any TaskRunner
     private let fakeLogs: FakeLogs
+    private let examinations: SlowExaminations
 
-    init(inner: any TaskRunner, logs: FakeLogs) {
+    init(inner: any TaskRunner, logs: FakeLogs, examinations: SlowExaminations) {
         self.inner = inner
         fakeLogs = logs
+        self.examinations = examinations
+    }
+
+    func examine(_ needs: [TaskNeed], answer: @escaping @Sendable ([Finding]) -> Void) {
+        examinations.begin(needs) { [inner] in inner.examine(needs, answer: answer) }
     }
 
     func start(outstanding: [Effect], report: @escaping @Sendable ([Report]) -> Void) {

@@ -14,6 +14,7 @@ final class Rig {
     let gates = Gates()
     let faults = Faults()
     let logs = FakeLogs()
+    let examinations = SlowExaminations()
     /// What the server logs.
     let log = LogSink()
     private(set) var endpoints: [Endpoint] = []
@@ -61,7 +62,7 @@ final class Rig {
         let runner = InProcessRunner(worker: "tester")
         gates.register(with: runner)
         let service = EngineService(
-            store: try await openStore(), runner: LoggingRunner(inner: runner, logs: logs),
+            store: try await openStore(), runner: LoggingRunner(inner: runner, logs: logs, examinations: examinations),
             logger: Logger(label: "engine") { _ in SwiftLogNoOpLogHandler() })
         try await service.start()
         let server = Server(configuration: configuration, logger: log.logger("server"))
