@@ -56,6 +56,7 @@ let package = Package(
             name: "RhythmEngine",
             dependencies: [
                 "RhythmCore", "RhythmLane", .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: house),

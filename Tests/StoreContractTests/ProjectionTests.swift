@@ -89,7 +89,7 @@ import Testing
         store.close()
         store = try MongoStore(pool: fixture.pool, serverID: "s")
         // What is missing until then nobody has deleted.
-        let findings = (store.reader as? MongoReader)?.examine()
+        let findings = (store.reader as? MongoReader)?.examine(within: .all)
         #expect(findings?.map(\.code) == ["projection"], "\(String(describing: findings))")
         try wait("it is shown") { try projection(done.id)?["_status"] == "SUCCESS" }
         try wait("it is noted that there are all") {
