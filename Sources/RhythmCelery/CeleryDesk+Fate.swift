@@ -130,8 +130,8 @@ extension CeleryDesk {
         let expected = expected(toKnowOf: ids)
         let mute = expected.filter { isMute($0) }
         census = Census(
-            of: ids, revokes: Set(revokes), parts: parts, expected: expected, awaited: expected.subtracting(mute),
-            begun: now)
+            of: ids, revokes: Set(revokes), parts: parts, expected: expected,
+            awaited: expected.subtracting(mute).subtracting(roster.cutOff), begun: now)
         // How many take from a queue tells whether a worker that never answers is among them, or one that nobody knows.
         censusQueues = Set(
             ids.compactMap { id in

@@ -16,14 +16,18 @@ extension CeleryDesk {
     ///   - answering: those that have just answered; without them, and without numbers of consumers, only those do not
     ///     count that have told other queues.
     func relevance(answering: Set<String> = [], consumers: [String: Int] = [:]) -> RelevanceRule {
-        // One without a connection takes from nothing.
-        let known = roster.expected(at: now).union(answering).filter { !roster.isCutOff($0) }
-        let strange = consumers.filter { takers.strangers(of: $0.key, consumers: $0.value, known: known) > 0 }
-        return RelevanceRule(
+        let cutOff = roster.cutOff
+        var rule = RelevanceRule(
             takers: takers, ignored: configuration.ignoredWorkers,
             // Of one that has not told its tasks nobody knows whether their documents tell that they have begun.
-            cutOff: Set(roster.names.filter { roster.isCutOff($0) && kinds.knows($0) }), answering: answering,
-            consumers: consumers, strange: Set(strange.keys))
+            cutOff: cutOff.filter { kinds.knows($0) }, answering: answering, consumers: consumers)
+        guard !consumers.isEmpty else { return rule }
+        // One without a connection takes from nothing.
+        let known = roster.expected(at: now).union(answering).subtracting(cutOff)
+        for (queue, count) in consumers where takers.strangers(of: queue, consumers: count, known: known) > 0 {
+            rule.strange.insert(queue)
+        }
+        return rule
     }
 
     /// How many take from a queue, as far as a look at it has told.
@@ -139,6 +143,6 @@ extension CeleryDesk {
         let rule = relevance(
             answering: expected.filter { !isMute($0) }, consumers: recentConsumers(of: usedQueues))
         let all = RelevanceRule.Subject(queues: usedQueues)
-        return !others.contains { rule.counts($0, for: all) }
+        return rule.stranger(for: all) == nil && !others.contains { rule.counts($0, for: all) }
     }
 }

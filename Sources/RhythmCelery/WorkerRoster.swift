@@ -120,6 +120,9 @@ struct WorkerRoster {
     /// It has no connection to the broker any more, as far as anybody knows: what it had not acknowledged was given back.
     func isCutOff(_ name: String) -> Bool { workers[name]?.mailboxIsGone == true }
 
+    /// Those without a connection to the broker.
+    var cutOff: Set<String> { Set(workers.lazy.filter { $0.value.mailboxIsGone }.map(\.key)) }
+
     /// What a worker is; dead if nothing is known of it.
     func standing(of name: String, at now: Duration) -> Standing {
         guard let worker = workers[name] else { return .dead }
