@@ -167,10 +167,10 @@ extension RunnerContract {
         try await runner.expectSuccess(of: dispatch.taskID, "[]")
         let times = runner.reports(of: dispatch.taskID).compactMap { observation -> Timestamp? in
             switch observation {
-            case .queued(let at), .started(let at, _): at
+            case .queued(let at): at
             case .progress(let report): report.at
-            // Where attempts run elsewhere, whoever ran it says when it ended.
-            case .succeeded(_, let at): place.queuesAreElsewhere ? nil : at
+            // Where attempts run elsewhere, whoever ran it may say when it began, and says when it ended.
+            case .started(let at, _), .succeeded(_, let at): place.queuesAreElsewhere ? nil : at
             default: nil
             }
         }
