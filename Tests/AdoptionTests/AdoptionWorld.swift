@@ -98,9 +98,14 @@ extension AdoptionWorld {
     ) async throws -> JSONValue {
         let (end, text) = try await tryLibrary(arguments, backend: backend)
         #expect(end == .exited(0), "\(text)", sourceLocation: sourceLocation)
-        let line = try #require(
-            text.split(separator: "\n").first { $0.hasPrefix("VALUE ") }, "\(text)", sourceLocation: sourceLocation)
-        return try JSON(parsing: String(line.dropFirst(6))).value
+        return try #require(try Self.value(in: text), "\(text)", sourceLocation: sourceLocation)
+    }
+
+    /// What a command has printed; nil if it has failed.
+    static func value(in text: String) throws -> JSONValue? {
+        try text.split(separator: "\n").first { $0.hasPrefix("VALUE ") }.map {
+            try JSON(parsing: String($0.dropFirst(6))).value
+        }
     }
 
     /// The same for one that may fail.

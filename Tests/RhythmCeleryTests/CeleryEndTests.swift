@@ -123,8 +123,13 @@ import Testing
         successor.start([.revoke(unknown, of: "w-1", queue: "another")])
         defer { successor.stop() }
         try await successor.expectRevoked(of: unknown)
-        let silent = try await inspect(successor, queues: ["another", name])
-        #expect(silent == ["another": [], name: ["worker \(name)@localhost"]])
+        // Until it hears of that one by its name, it knows that somebody is there.
+        var silent: [String: [String]] = [:]
+        try await waitUntil("\(silent)", seconds: 30) {
+            silent = try await inspect(successor, queues: ["another", name])
+            #expect(silent["another"] == [] && silent[name]?.count == 1)
+            return silent[name] == ["worker \(name)@localhost"]
+        }
 
         // One that takes from the queue of an attempt counts, unless it is to be ignored.
         let theirs = try dispatch("nothing", queue: name)
