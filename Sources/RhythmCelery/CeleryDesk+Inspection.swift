@@ -42,7 +42,7 @@ extension CeleryDesk {
         guard !over.isEmpty else { return }
         inspections.removeAll(where: isOver)
         for one in over {
-            one.answer(one.inspection { relevance(answering: $0, consumers: $1) })
+            one.answer(one.inspection { relevance(answering: $0, consumers: $1, asked: $2) })
         }
     }
 

@@ -15,15 +15,21 @@ extension CeleryDesk {
     /// - Parameters:
     ///   - answering: those that have just answered; without them, and without numbers of consumers, only those do not
     ///     count that have told other queues.
-    func relevance(answering: Set<String> = [], consumers: [String: Int] = [:]) -> RelevanceRule {
+    ///   - asked: those that were asked; nil if it is not about answers. Who was heard of only since is a stranger yet.
+    func relevance(
+        answering: Set<String> = [], consumers: [String: Int] = [:], asked: Set<String>? = nil
+    ) -> RelevanceRule {
         let cutOff = roster.cutOff
         var rule = RelevanceRule(
             takers: takers, ignored: configuration.ignoredWorkers,
             // Of one that has not told its tasks nobody knows whether their documents tell that they have begun.
             cutOff: cutOff.filter { kinds.knows($0) }, answering: answering, consumers: consumers)
         guard !consumers.isEmpty else { return rule }
+        let there = roster.expected(at: now).filter {
+            asked?.contains($0) ?? true || configuration.ignoredWorkers.contains($0)
+        }
         // One without a connection takes from nothing.
-        let known = roster.expected(at: now).union(answering).subtracting(cutOff)
+        let known = there.union(answering).subtracting(cutOff)
         for (queue, count) in consumers where takers.strangers(of: queue, consumers: count, known: known) > 0 {
             rule.strange.insert(queue)
         }
@@ -97,7 +103,7 @@ extension CeleryDesk {
     /// The rule for what a census has found.
     func relevance(in census: Census) -> RelevanceRule {
         let looks = queues.filter { $0.value.at >= census.begun }.compactMapValues { $0.consumers }
-        return relevance(answering: census.answered, consumers: looks)
+        return relevance(answering: census.answered, consumers: looks, asked: census.expected)
     }
 
     /// What a census is about, as far as one attempt is concerned.

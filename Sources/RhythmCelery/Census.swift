@@ -75,7 +75,8 @@ struct Census {
     let parts: Set<Part>
     /// When it began.
     let begun: Duration
-    private let expected: Set<String>
+    /// Those that were asked and have to answer.
+    let expected: Set<String>
     /// Those of them that are worth waiting for: others never answer.
     private let awaited: Set<String>
     private var answers: [String: Answer] = [:]

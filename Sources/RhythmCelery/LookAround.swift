@@ -89,9 +89,9 @@ struct LookAround {
     /// The workers that were expected to answer, or have begun to, and have not.
     var silent: Set<String> { expected.union(answers.keys).filter { !hasAnswered($0) } }
 
-    /// - Parameter relevance: the rule, with who has answered and how many take from each queue.
+    /// - Parameter relevance: the rule, with who has answered, how many take from each queue, and who was asked.
     func inspection(
-        _ relevance: (_ answering: Set<String>, _ consumers: [String: Int]) -> RelevanceRule
+        _ relevance: (_ answering: Set<String>, _ consumers: [String: Int], _ asked: Set<String>) -> RelevanceRule
     ) -> Inspection {
         guard isAsked else {
             return Inspection(trouble: "the server has no connection to the broker, or has only begun to listen")
@@ -99,7 +99,7 @@ struct LookAround {
         var states: [String?: Inspection.Queue] = [:]
         for (name, real) in queues { states[name] = found[real] ?? .unknown("the broker did not answer in time") }
         let answered = Set(answers.keys.filter { hasAnswered($0) })
-        let rule = relevance(answered, consumers)
+        let rule = relevance(answered, consumers, expected)
         let silent = silent.sorted()
         return Inspection(
             held: answers.values.flatMap { $0.values.joined() },

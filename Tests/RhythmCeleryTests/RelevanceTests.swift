@@ -95,7 +95,7 @@ import Testing
     }
 
     private func silent(_ look: LookAround) -> [WorkflowID: Set<Inspection.Silent>] {
-        let inspection = look.inspection { answering, consumers in
+        let inspection = look.inspection { answering, consumers, _ in
             RelevanceRule(takers: takers, cutOff: ["cut"], answering: answering, consumers: consumers)
         }
         return inspection.silent.mapValues { Set($0) }
@@ -136,7 +136,7 @@ import Testing
     @Test func strangersCount() {
         var look = look()
         for node in ["w1", "w2"] { answer(&look, node) }
-        let inspection = look.inspection { _, _ in RelevanceRule(takers: takers, strange: ["a", "b"]) }
+        let inspection = look.inspection { _, _, _ in RelevanceRule(takers: takers, strange: ["a", "b"]) }
         let silent = inspection.silent.mapValues { $0.filter { $0.who.hasPrefix("an unknown") } }
         #expect(
             silent == [
@@ -211,6 +211,26 @@ import Testing
         let found = try #require(answer.withLock { $0 })
         #expect(found.silent == ["w": consumers == 1 ? [] : [.init(who: "worker foreign", mayRun: true)]])
         #expect(found.trouble == nil && found.queues == ["a": .waiting(0)])
+    }
+
+    /// One that is heard of only while the others answer was not asked: it is one more that may have something.
+    @Test func aWorkerThatComesTooLateToBeAsked() async throws {
+        let answer = Mutex<Inspection?>(nil)
+        let subject = Inspection.Subject(queues: ["a"], begun: .nothing)
+        await desk.process([.inspect(["w": subject], { found in answer.withLock { $0 = found } })])
+        await desk.process([.events([.alive("late", .init())])])
+        await desk.process([.queue("a", .found(ready: 0, consumers: 3))])
+        for part in LookAround.Part.allCases {
+            try await reply("ours", part == .queues ? #"[{"name": "a"}]"# : "[]") {
+                if case .inspection(part, number: _) = $0 { true } else { false }
+            }
+        }
+        let found = try #require(answer.withLock { $0 })
+        #expect(
+            found.silent["w"] == [
+                .init(who: "worker foreign", mayRun: false),
+                .init(who: "an unknown worker of queue a", mayRun: false),
+            ])
     }
 
     /// What is stopped, and known only from its revoke, waits for no such worker either: it says where it was sent to.
