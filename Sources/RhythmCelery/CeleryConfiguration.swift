@@ -92,6 +92,8 @@ public struct CeleryConfiguration: Sendable {
         public var publishRetry: Duration = .milliseconds(500)
         /// The longest pause between two tries to publish.
         public var publishRetryLongest: Duration = .seconds(10)
+        /// A worker that is up for less is asked often what it is like, until it has told.
+        var newcomer: Duration = .seconds(10)
         /// How long ends that documents tell are held back where something speaks against them.
         var end = EndRule.Patience()
         /// How long a private document stays after its attempt's end.

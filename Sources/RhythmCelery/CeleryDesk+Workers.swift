@@ -40,9 +40,7 @@ extension CeleryDesk {
     private static let tellingCheck: Duration = .milliseconds(50)
     /// Between two questions to a worker about its tasks.
     private static let kindsPause: Duration = .seconds(5)
-    /// A worker that is up for less is asked more often.
-    private static let newcomer: Duration = .seconds(10)
-    /// Between two questions to such a one.
+    /// Between two questions to a worker that has just come up.
     private static let newcomerPause: Duration = .milliseconds(900)
     /// Tickets that nobody answers any more are dropped by then.
     private static let questionsMax = 1024
@@ -242,7 +240,9 @@ extension CeleryDesk {
     func askNewcomers() {
         guard isListening else { return }
         let nodes = cameUp.keys.filter { node in
-            guard let up = cameUp[node], now - up < Self.newcomer, let asked = kindsAsked[node] else { return false }
+            guard let up = cameUp[node], now - up < configuration.times.newcomer, let asked = kindsAsked[node] else {
+                return false
+            }
             return now - asked >= Self.newcomerPause && !(kinds.knows(node) && places.knows(node) && takers.knows(node))
         }
         if !nodes.isEmpty { askKinds(nodes.sorted()) }
