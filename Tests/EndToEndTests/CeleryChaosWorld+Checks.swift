@@ -10,7 +10,11 @@ import Testing
 extension CeleryChaosWorld {
     func check(_ workflows: [Int: Workflow]) async throws {
         let verdict = Judge().verdict(on: book.text)
-        for violation in verdict.violations { Issue.record("seed \(plan.seed): \(violation)") }
+        for violation in verdict.violations {
+            let concerned = workflows.filter { violation.contains("chaos-\($0.key)/") }
+            let shown = concerned.map { describe($0.value, $0.key) }.joined(separator: "\n")
+            Issue.record("seed \(plan.seed): \(violation)\n\(shown)")
+        }
         for (number, workflow) in workflows.sorted(by: { $0.key < $1.key }) {
             let found = contradictions(in: workflow, number)
             guard !found.isEmpty else { continue }

@@ -49,6 +49,24 @@ import Testing
         #expect(found.contains("w/s1 b on w1@localhost began while w/s0 a on w1@localhost was at work"))
     }
 
+    @Test("a repetition of Celery's that begins when the workflow has gone on") func lateRepetition() {
+        func record(broker: Bool) -> [String] {
+            found {
+                $0.start()
+                $0.begin("s0", "a")
+                if broker { $0.fault(.brokerAway) }
+                $0.end("s0", "a")
+                $0.begin("s1", "b")
+                $0.begin("s0", "a", run: "a2")
+                $0.end("s0", "a", run: "a2")
+                $0.end("s1", "b")
+                $0.read("SUCCESS")
+            }
+        }
+        #expect(record(broker: true) == [])
+        #expect(record(broker: false).contains { $0.hasSuffix("began while w/s1 b on w1@localhost was at work") })
+    }
+
     @Test("an attempt that never ended, whose process the next one has seen alive") func overlapWithoutEnd() {
         func record(killed: Bool, seen: Bool) -> [String] {
             found {

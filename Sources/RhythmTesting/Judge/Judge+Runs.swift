@@ -47,8 +47,14 @@ extension Court {
             for earlier in workflow.runs[..<index] where isLive(earlier, atBeginOf: run) {
                 let what = "\(name(run)) began while \(name(earlier)) was at work"
                 // What outlives its own repetition is known to nobody but the worker that has it.
-                let isCelerys = repeatedByCelery.contains(earlier.id)
-                if isCelerys { explain("\(what): Celery ran \(earlier.id) twice") } else { violate(what) }
+                // So is a repetition that comes when the workflow has gone on.
+                let isRepetition = workflow.runs[..<index].contains { $0.id == run.id }
+                let culprit = isRepetition ? run.id : earlier.id
+                if repeatedByCelery.contains(culprit) {
+                    explain("\(what): Celery ran \(culprit) twice")
+                } else {
+                    violate(what)
+                }
             }
         }
     }
